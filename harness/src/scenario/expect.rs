@@ -1,0 +1,297 @@
+//! What must hold: one section a property.
+//!
+//! Knows: the parameters of each promise and their defaults. Must not know: how a check judges it.
+//! A section that is absent is not promised; what every integration owes (stable idempotency keys,
+//! no retry of the unretryable, no leaked secrets, refused forgeries, no hang) needs no section.
+
+use std::collections::BTreeMap;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use crate::expr::Expr;
+use crate::fault::Share;
+use crate::time::Span;
+
+/// The promises of a drill.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Expect {
+    /// Each source record has exactly one effect, and the two agree field by field.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub agree: Option<Agree>,
+    /// How soon after healing the ledgers must agree and the subject be quiet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub converges: Option<Converges>,
+    /// How retries are spaced.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backoff: Option<Backoff>,
+    /// What a vendor's Retry-After is worth.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_after: Option<RetryAfter>,
+    /// How a quota told in response headers is spent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota: Option<QuotaUse>,
+    /// The circuit breaker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub breaker: Option<Breaker>,
+    /// Credentials.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub auth: Option<Auth>,
+    /// Webhook reception.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook: Option<Webhook>,
+    /// Bounds on the load that the vendors bear.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load: Option<Load>,
+    /// The longest that the subject waits for one answer before it gives up on it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout: Option<Timeout>,
+    /// Failures that must be said loudly.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub alerts: Vec<Alert>,
+    /// What the subject's metrics must say, compared with the wire.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub metrics: Vec<Metric>,
+    /// Sections that a shared base promises and this drill does not: `without: [backoff]`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub without: Vec<String>,
+}
+
+impl Expect {
+    /// Takes from `base` each section that is absent here and not waived by `without`.
+    pub fn inherit(&mut self, base: Expect) {
+        let waived = std::mem::take(&mut self.without);
+        macro_rules! take {
+            ($($section:ident),*) => {$(
+                if self.$section.is_none() && !waived.iter().any(|w| w == stringify!($section)) {
+                    self.$section = base.$section;
+                }
+            )*};
+        }
+        take!(agree, converges, backoff, retry_after, quota, breaker, auth, webhook, load, timeout);
+        if self.alerts.is_empty() && !waived.iter().any(|w| w == "alerts") {
+            self.alerts = base.alerts;
+        }
+        if self.metrics.is_empty() && !waived.iter().any(|w| w == "metrics") {
+            self.metrics = base.metrics;
+        }
+        self.without = waived;
+    }
+}
+
+/// Two ledgers agree: every source record for which `where` holds has exactly one live effect, and
+/// nothing else has one. At no moment, not only at the end, may one source have two live effects.
+///
+/// Expressions see the source and target record under the names that their vendor files give them
+/// (`deal`, `invoice`), and may call `minor_units(amount, currency)`, `epoch_seconds(iso)` and
+/// `lower(text)`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Agree {
+    /// The source collection: `crm.deals`.
+    pub from: String,
+    /// Which source records must have an effect.
+    #[serde(rename = "where")]
+    pub only: Expr,
+    /// The target collection: `billing.invoices`.
+    pub to: String,
+    /// Which target records count as an effect (a void invoice does not). All, if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub live: Option<Expr>,
+    /// The source's key, computed from a target record: `invoice.metadata.deal_id`.
+    pub key: Expr,
+    /// The source's key, computed from a source record; its id if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub source_key: Option<Expr>,
+    /// Value in the target record → value computed from the source record. Both are expressions.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub fields: BTreeMap<String, Expr>,
+    /// Source records that may lack their effect if the subject shows them as dead-lettered or
+    /// quarantined with a reason.
+    #[serde(default)]
+    pub may_set_aside: bool,
+}
+
+/// Convergence after the disturbance.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Converges {
+    /// How long after healing.
+    pub within: Span,
+}
+
+/// Exponential backoff with jitter.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Backoff {
+    /// The envelope of the first wait.
+    pub base: Span,
+    /// The largest envelope.
+    pub cap: Span,
+    /// How much the envelope grows each attempt (default 2).
+    #[serde(default = "two")]
+    pub factor: f64,
+    /// How the wait is drawn from the envelope.
+    #[serde(default)]
+    pub jitter: Jitter,
+    /// Attempts of one operation in all, the first included.
+    pub attempts: u32,
+    /// A pause at least this long starts a new operation (a job taken up again later), to which
+    /// the count of attempts and the envelope start anew.
+    pub rest: Span,
+    /// The longest from the first to the last attempt of one operation.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<Span>,
+}
+
+fn two() -> f64 {
+    2.0
+}
+
+/// Kinds of jitter (Brooker, "Exponential Backoff and Jitter", AWS Architecture Blog, 2015).
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Jitter {
+    /// Uniform between zero and the envelope.
+    #[default]
+    Full,
+    /// Uniform between half the envelope and the envelope.
+    Equal,
+    /// Any spread at all.
+    Any,
+}
+
+/// Retry-After (RFC 9110 §10.2.3).
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct RetryAfter {
+    /// The longest wait that is obeyed; a vendor that asks for more may be asked again after it.
+    pub obeyed_up_to: Span,
+    /// The longest that a call may be put off although no vendor asked for it (absurd, negative
+    /// and malformed values included).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub never_idle_longer_than: Option<Span>,
+}
+
+/// Spending a quota.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct QuotaUse {
+    /// Once the remaining share is at or below this, calls are spread instead of sent at full speed.
+    pub slow_at: Share,
+    /// How many calls may still run into the limit.
+    #[serde(default)]
+    pub rejections: u32,
+    /// The longest standstill while the vendor's quota was not exhausted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub never_idle_longer_than: Option<Span>,
+}
+
+/// A circuit breaker (Nygard, "Release It!").
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Breaker {
+    /// Consecutive failures after which it opens.
+    pub opens_after: u32,
+    /// Calls that may already be under way when it opens.
+    #[serde(default)]
+    pub in_flight: u32,
+    /// How long it stays open before a probe.
+    pub open_for: Span,
+    /// Probes at a time while half open.
+    #[serde(default = "one")]
+    pub probes: u32,
+    /// How soon after the vendor is well again calls must flow.
+    pub recovers_within: Span,
+}
+
+fn one() -> u32 {
+    1
+}
+
+/// Credentials.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Auth {
+    /// Refreshes that may happen for one expiry (default 1: single flight).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub refreshes_per_expiry: Option<u32>,
+    /// Whether a token is refreshed before it expires, so that expiry never costs a 401.
+    #[serde(default)]
+    pub proactive: bool,
+    /// Token requests that may follow an `invalid_grant`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calls_after_invalid_grant: Option<u32>,
+    /// How soon after a rotated credential was put in place it is used.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rotation_within: Option<Span>,
+    /// Calls with a credential that the vendor had already refused, before the subject stops.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calls_after_refusal: Option<u32>,
+}
+
+/// Webhook reception.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Webhook {
+    /// How soon a delivery is acknowledged.
+    pub ack_within: Span,
+    /// Whether every acknowledged event shows its effect at the end although the subject was
+    /// killed meanwhile and no other path was open.
+    #[serde(default)]
+    pub durable: bool,
+}
+
+/// Bounds on load.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Load {
+    /// The vendor that bears it; each, if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vendor: Option<String>,
+    /// Calls in the disturbed part of the drill per call that the work needs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub amplification: Option<f64>,
+    /// Calls a second, over any ten seconds, while catching up after the disturbance.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub catch_up: Option<f64>,
+    /// Calls at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub concurrent: Option<u32>,
+}
+
+/// Patience with a single call.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Timeout {
+    /// From the request to the last byte of the answer, or to giving up.
+    pub overall: Span,
+}
+
+/// A failure that must be said loudly, by an alert to the drill's alert receiver.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Alert {
+    /// A word that the alert's kind or message contains.
+    pub about: String,
+    /// The moment from which the failure lasts.
+    pub from: Span,
+    /// How soon after it.
+    pub within: Span,
+    /// That no such alert comes at all.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub never: bool,
+}
+
+/// A metric compared with the wire at the end of the drill.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Metric {
+    /// A Prometheus selector: `name` or `name{label="value"}`; samples that match are summed.
+    pub metric: String,
+    /// What it must equal. Variables: `calls` (list of `{vendor, method, path, operation, status,
+    /// outcome, attempt, operation_kind}`), `deliveries` (list of `{vendor, status, attempt,
+    /// duplicate, events}`), and each vendor alias with its collections.
+    pub equals: Expr,
+}

@@ -1,0 +1,179 @@
+//! The subject: the system under test, as a drill sees it.
+//!
+//! Knows: what a subject is handed and what it shows. Must not know: any one subject, vendors'
+//! insides, or faults.
+
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+use std::future::Future;
+use std::path::PathBuf;
+use std::pin::Pin;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use tokio::sync::watch;
+
+use crate::seed::Seed;
+
+/// An integration that runs inside the drill's own runtime.
+///
+/// One call of [`Subject::run`] is one life of the process. The contract:
+/// * the returned future owns everything that runs: **dropping it is SIGKILL**. Keep spawned tasks
+///   in a `tokio::task::JoinSet` inside it; a task that outlives it is reported as such;
+/// * when [`Start::stop`] turns true (SIGTERM), it winds up and returns;
+/// * it keeps what must survive in [`Start::state_dir`], and nothing in statics;
+/// * it takes wall-clock time from [`Start::clock`], chance from [`Start::seed`], and timers from
+///   `tokio::time`; its HTTP client needs no change.
+pub trait Subject {
+    /// Runs the integration until it is stopped, fails, or is dropped.
+    fn run(&self, start: Start) -> Pin<Box<dyn Future<Output = Result<(), String>>>>;
+
+    /// A short name for reports.
+    fn name(&self) -> &str;
+}
+
+/// What a subject is handed when it starts.
+#[derive(Clone)]
+pub struct Start {
+    /// Where each vendor is, and how to be let in, by the scenario's alias.
+    pub vendors: BTreeMap<String, VendorAccess>,
+    /// Settings of the scenario.
+    pub settings: BTreeMap<String, String>,
+    /// A folder that survives a crash.
+    pub state_dir: PathBuf,
+    /// Credentials as files, `ALIAS.NAME`, which the drill rewrites when an operator would.
+    pub secrets_dir: PathBuf,
+    /// The subject's wall clock.
+    pub clock: WallClock,
+    /// The root of the subject's chance; another for each life.
+    pub seed: Seed,
+    /// The public address for webhooks of each vendor, which their signatures cover.
+    pub webhook_urls: BTreeMap<String, String>,
+    /// Where alerts are posted, as JSON.
+    pub alert_url: String,
+    /// Turns true when the subject should stop.
+    pub stop: watch::Receiver<bool>,
+    /// To be told once, when the subject takes webhooks and triggers.
+    pub ready: Ready,
+    /// The subject's own count of its attempts on the network; optional, but without it connects
+    /// that were refused or never answered cannot be seen.
+    pub attempts: AttemptLog,
+}
+
+/// Where a vendor is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VendorAccess {
+    /// Its base URL, without a final slash.
+    pub base_url: String,
+    /// What its operator handed over at the start: `refresh_token`, `api_key`, ….
+    pub credentials: BTreeMap<String, String>,
+}
+
+/// Where a running subject can be reached; all plain HTTP on loopback.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Endpoints {
+    /// Where each vendor's webhooks go, by alias.
+    pub webhooks: BTreeMap<String, String>,
+    /// Jobs that can be triggered by a POST, by name.
+    pub jobs: BTreeMap<String, String>,
+    /// What can be read at the end by a GET: `metrics`, `dead_letters`, `quarantine`, `health`.
+    pub exposed: BTreeMap<String, String>,
+}
+
+/// The subject's word that it is ready.
+#[derive(Clone)]
+pub struct Ready(Rc<RefCell<Option<Endpoints>>>, watch::Sender<bool>);
+
+impl Ready {
+    /// A fresh handle, not ready yet.
+    pub fn new() -> Ready {
+        Ready(Rc::default(), watch::Sender::new(false))
+    }
+
+    /// Says that the subject is ready, and where.
+    pub fn set(&self, endpoints: Endpoints) {
+        *self.0.borrow_mut() = Some(endpoints);
+        self.1.send_replace(true);
+    }
+
+    /// The endpoints, once it is ready.
+    pub fn endpoints(&self) -> Option<Endpoints> {
+        self.0.borrow().clone()
+    }
+
+    /// Waits until it is ready.
+    pub async fn wait(&self) -> Endpoints {
+        let mut seen = self.1.subscribe();
+        loop {
+            if let Some(endpoints) = self.endpoints() {
+                return endpoints;
+            }
+            if seen.changed().await.is_err() {
+                std::future::pending::<()>().await;
+            }
+        }
+    }
+}
+
+impl Default for Ready {
+    fn default() -> Ready {
+        Ready::new()
+    }
+}
+
+/// The wall clock of a subject: the drill's epoch plus drill time, plus any skew.
+#[derive(Clone, Debug)]
+pub struct WallClock {
+    epoch: jiff::Timestamp,
+    started: tokio::time::Instant,
+    skew_us: Arc<AtomicI64>,
+}
+
+impl WallClock {
+    /// A clock that shows `epoch` at `started`.
+    pub fn new(epoch: jiff::Timestamp, started: tokio::time::Instant) -> WallClock {
+        WallClock { epoch, started, skew_us: Arc::default() }
+    }
+
+    /// The time it shows now.
+    pub fn now(&self) -> jiff::Timestamp {
+        let us = i64::try_from(self.started.elapsed().as_micros()).unwrap_or(i64::MAX);
+        let skewed = us.saturating_add(self.skew_us.load(Ordering::Relaxed));
+        self.epoch.checked_add(jiff::SignedDuration::from_micros(skewed)).unwrap_or(jiff::Timestamp::MAX)
+    }
+
+    /// Moves it by `micros` (negative: back); gives the whole skew.
+    pub fn skew(&self, micros: i64) -> i64 {
+        self.skew_us.fetch_add(micros, Ordering::Relaxed).saturating_add(micros)
+    }
+}
+
+/// The subject's own count of attempts, by vendor alias and outcome.
+#[derive(Clone, Debug, Default)]
+pub struct AttemptLog(Rc<RefCell<BTreeMap<(String, AttemptOutcome), u64>>>);
+
+/// How an attempt looked to the client.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum AttemptOutcome {
+    /// A response head came (whatever became of the body).
+    Answered,
+    /// The connection was refused.
+    Refused,
+    /// The connect was not answered in time.
+    ConnectTimeout,
+    /// The request was sent, and no response head came.
+    NoAnswer,
+}
+
+impl AttemptLog {
+    /// Notes one attempt.
+    pub fn note(&self, vendor: &str, outcome: AttemptOutcome) {
+        *self.0.borrow_mut().entry((vendor.to_owned(), outcome)).or_default() += 1;
+    }
+
+    /// The counts so far; empty if the subject does not keep them.
+    pub fn counts(&self) -> BTreeMap<(String, AttemptOutcome), u64> {
+        self.0.borrow().clone()
+    }
+}

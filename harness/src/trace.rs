@@ -1,0 +1,450 @@
+//! The trace: what happened in a drill, append-only, in drill time.
+//!
+//! Knows: the kinds of events and their order. Must not know: who writes them, or what they
+//! prove. Nothing in it varies by machine: no port, no path, no wall clock.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::fault::{ErrorKind, Moment};
+use crate::seed::Seed;
+use crate::time::{At, Span};
+use crate::wire::{Request, Response};
+
+/// The alias of a vendor, shared.
+pub type Alias = Arc<str>;
+
+/// Numbers an exchange between subject and vendor, from zero in order of arrival.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct CallId(pub u32);
+
+/// Numbers a webhook delivery attempt, from zero in order of sending.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct DeliveryId(pub u32);
+
+/// Points at an event of the trace; findings cite these.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct EventId(pub u32);
+
+/// A whole drill, as it happened.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Trace {
+    /// What was run.
+    pub head: Head,
+    /// What happened, in order; the index is the [`EventId`].
+    pub events: Vec<Event>,
+}
+
+/// What was run.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Head {
+    /// The drill's promise.
+    pub drill: String,
+    /// The seed.
+    pub seed: Seed,
+    /// The wall-clock time at which the drill pretends to start.
+    pub epoch: jiff::Timestamp,
+    /// When the disturbance ends.
+    pub heals_at: At,
+    /// When the drill ends.
+    pub ends_at: At,
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Event {
+    /// When.
+    pub at: At,
+    /// What.
+    #[serde(flatten)]
+    pub what: What,
+}
+
+/// The kinds of things that happen.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum What {
+    /// A request of the subject reached a vendor, whole.
+    Request {
+        /// Its number.
+        call: CallId,
+        /// The vendor.
+        vendor: Alias,
+        /// The connection it came on, numbered per vendor in order of acceptance.
+        connection: u32,
+        /// The request. `host` is the vendor's true host.
+        request: Request,
+        /// What kind of operation it is, if the vendor knows it.
+        operation: Option<Operation>,
+    },
+    /// The exchange ended, one way or another.
+    Answer {
+        /// Its number.
+        call: CallId,
+        /// How it ended on the wire.
+        outcome: Outcome,
+        /// What the vendor said, also where the client did not get all of it.
+        response: Option<Response>,
+        /// Whether the vendor applied the request.
+        applied: bool,
+        /// Whether the vendor gave back the saved answer to an earlier request.
+        replayed: bool,
+        /// What the vendor told the client.
+        told: Told,
+        /// The fault that hit it.
+        fault: Option<FaultRef>,
+    },
+    /// A record came to be, changed, or went, at a vendor. These are the ledgers.
+    Change {
+        /// The vendor.
+        vendor: Alias,
+        /// The collection.
+        collection: Arc<str>,
+        /// The record's id.
+        id: Arc<str>,
+        /// What became of it.
+        change: ChangeKind,
+        /// The record from now on; for a deleted one, as it last was.
+        record: Arc<Value>,
+        /// Who did it.
+        by: Cause,
+    },
+    /// A connection fault was seen by a client although no request came of it.
+    Connection {
+        /// The vendor.
+        vendor: Alias,
+        /// What the client met.
+        outcome: Outcome,
+        /// How many connects met it.
+        count: u32,
+        /// The fault.
+        fault: Option<FaultRef>,
+    },
+    /// A vendor has something to tell the subject.
+    Emission {
+        /// The vendor.
+        vendor: Alias,
+        /// The event, as the subject will see it.
+        event: WebhookEvent,
+        /// The fault that hit it before it was ever sent (dropped, delayed, copied).
+        fault: Option<FaultRef>,
+    },
+    /// A vendor sends a webhook delivery.
+    Delivery {
+        /// Its number.
+        delivery: DeliveryId,
+        /// The vendor.
+        vendor: Alias,
+        /// The attempt, from 1.
+        attempt: u32,
+        /// Ids of the events in it.
+        events: Vec<Arc<str>>,
+        /// The request. `host` is the subject's public host.
+        request: Request,
+        /// The fault that hit it.
+        fault: Option<FaultRef>,
+        /// Whether a sound receiver refuses it.
+        must_be_refused: bool,
+    },
+    /// The delivery ended.
+    Delivered {
+        /// Its number.
+        delivery: DeliveryId,
+        /// How.
+        outcome: Outcome,
+        /// What the subject answered.
+        response: Option<Response>,
+        /// When the vendor will try again.
+        retry_at: Option<At>,
+    },
+    /// The vendor gave up on an event.
+    GivenUp {
+        /// The vendor.
+        vendor: Alias,
+        /// The event's id.
+        event_id: Arc<str>,
+    },
+    /// A fault rule bit. Always recorded, also where it is cited elsewhere.
+    Fault(FaultRef),
+    /// Something happened to the subject.
+    Subject(SubjectEvent),
+    /// A workload step was carried out.
+    Step {
+        /// Which, in the order of the file.
+        step: u32,
+        /// What, as written there.
+        action: String,
+        /// The records it touched.
+        records: Vec<Arc<str>>,
+        /// What went wrong, if something did.
+        error: Option<String>,
+    },
+    /// A vendor's credentials changed, by the workload or by the vendor itself.
+    Credential {
+        /// The vendor.
+        vendor: Alias,
+        /// What happened: `rolled`, `revoked`, `issued`, `expired`, ….
+        change: String,
+        /// Whether the subject was given the new one by its operator at this moment.
+        handed_over: bool,
+    },
+    /// The subject raised an alert.
+    Alert {
+        /// The alert, as it was posted.
+        body: Value,
+    },
+    /// A line of the subject's log.
+    Log {
+        /// The level, lower case.
+        level: String,
+        /// The line.
+        line: String,
+    },
+    /// What the subject says of itself at the end.
+    Exposed {
+        /// What: `metrics`, `dead_letters`, `quarantine`, `health`.
+        what: String,
+        /// What it said.
+        response: Option<Response>,
+    },
+    /// The subject's own count of its attempts on the network, by vendor and outcome.
+    Attempts {
+        /// Attempts by `vendor outcome`.
+        counts: BTreeMap<String, u64>,
+    },
+    /// The disturbance ended.
+    Healed,
+    /// The drill ended.
+    Ended,
+    /// firedrill itself did something wrong; no verdict can be trusted.
+    HarnessFault {
+        /// What.
+        message: String,
+    },
+}
+
+/// What kind of operation a call is.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Operation {
+    /// Its name in the vendor file: `POST /v1/invoices`.
+    pub name: Arc<str>,
+    /// Its kind.
+    pub kind: OperationKind,
+    /// The collection it is about.
+    pub collection: Option<Arc<str>>,
+}
+
+/// Kinds of operations.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OperationKind {
+    /// Reads one record.
+    Read,
+    /// Reads a page of records.
+    List,
+    /// Makes a record: not safe to repeat without an idempotency key.
+    Create,
+    /// Changes a record.
+    Update,
+    /// Removes a record.
+    Delete,
+    /// Moves a record to another state.
+    Transition,
+    /// Trades a credential for a token.
+    Token,
+}
+
+impl OperationKind {
+    /// Whether it writes.
+    pub fn writes(self) -> bool {
+        !matches!(self, OperationKind::Read | OperationKind::List | OperationKind::Token)
+    }
+}
+
+/// How an exchange ended on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The whole response was written.
+    Answered,
+    /// The connection was reset.
+    Reset,
+    /// The connection was closed without a response.
+    Closed,
+    /// The response body was cut short.
+    Truncated,
+    /// Not HTTP.
+    Garbage,
+    /// The client gave up and closed the connection.
+    Abandoned,
+    /// The subject was killed or stopped meanwhile.
+    SubjectGone,
+    /// Still open when the drill ended.
+    Open,
+    /// The connection was refused.
+    Refused,
+    /// The connect was never answered.
+    ConnectTimeout,
+    /// For a delivery: the vendor's own timeout passed.
+    TimedOut,
+}
+
+/// What a vendor told the client in one answer, apart from the payload.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Told {
+    /// Which error it was, if any; also set where the wire shows another status.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error: Option<ErrorKind>,
+    /// The moment before which the client was asked not to come back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_at: Option<At>,
+    /// What is left of the quota.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub quota: Option<Quota>,
+    /// The vendor's explicit word on whether to retry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub should_retry: Option<bool>,
+    /// For a token answer: when the access token expires.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub token_expires: Option<At>,
+    /// The credential used was one the vendor had already refused, revoked or let expire.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub stale_credential: bool,
+}
+
+/// A quota as told in header fields.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Quota {
+    /// Calls a window.
+    pub limit: u64,
+    /// Calls left in this window.
+    pub remaining: u64,
+    /// When the window ends.
+    pub resets_at: At,
+    /// The length of the window.
+    pub window: Span,
+}
+
+/// What became of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ChangeKind {
+    /// It was there when the drill began.
+    Given,
+    /// It came to be.
+    Created,
+    /// It changed.
+    Updated,
+    /// It went.
+    Deleted,
+}
+
+/// Who changed a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Cause {
+    /// The scenario's start data or workload.
+    Scenario,
+    /// A call of the subject.
+    Call(CallId),
+}
+
+/// Something that a vendor tells its subscribers.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct WebhookEvent {
+    /// Its id, the same over all deliveries.
+    pub id: Arc<str>,
+    /// Its type: `deal.propertyChange`.
+    pub kind: Arc<str>,
+    /// The collection it is about.
+    pub collection: Option<Arc<str>>,
+    /// The record it is about.
+    pub record: Option<Arc<str>>,
+    /// When it happened.
+    pub occurred: At,
+    /// The payload of this one event.
+    pub payload: Arc<Value>,
+}
+
+/// A fault rule that bit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FaultRef {
+    /// Which rule, in the order of the file.
+    pub rule: u32,
+    /// What it did, in a word: `reset`, `error`.
+    pub act: Arc<str>,
+    /// When, relative to the vendor applying the request, where that matters.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moment: Option<Moment>,
+}
+
+/// What happened to the subject.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "is", rename_all = "snake_case")]
+pub enum SubjectEvent {
+    /// It was started, for the nth time (from 1).
+    Started {
+        /// Which time.
+        incarnation: u32,
+    },
+    /// It takes webhooks and triggers.
+    Ready,
+    /// It was killed.
+    Killed,
+    /// It was asked to stop.
+    Stopping,
+    /// It stopped as asked.
+    Stopped,
+    /// It did not stop in time and was killed.
+    Overstayed,
+    /// It ended by itself.
+    Exited {
+        /// With which error, if any.
+        error: Option<String>,
+    },
+    /// Its wall clock was moved; microseconds, negative if behind.
+    ClockSkewed {
+        /// By how much in all.
+        micros: i64,
+    },
+    /// A job was triggered.
+    Triggered {
+        /// Which.
+        job: String,
+        /// Whether it was there to be triggered.
+        accepted: bool,
+    },
+}
+
+impl Trace {
+    /// Writes the trace as JSON lines: the head, then one event a line.
+    ///
+    /// # Errors
+    /// Whatever `out` says.
+    pub fn write_jsonl(&self, mut out: impl Write) -> io::Result<()> {
+        serde_json::to_writer(&mut out, &self.head)?;
+        out.write_all(b"\n")?;
+        for event in &self.events {
+            serde_json::to_writer(&mut out, event)?;
+            out.write_all(b"\n")?;
+        }
+        Ok(())
+    }
+
+    /// The event that `id` points at.
+    pub fn event(&self, id: EventId) -> Option<&Event> {
+        self.events.get(id.0 as usize)
+    }
+
+    /// Events with their ids.
+    pub fn iter(&self) -> impl Iterator<Item = (EventId, &Event)> {
+        (0u32..).map(EventId).zip(&self.events)
+    }
+}

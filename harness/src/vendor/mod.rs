@@ -1,0 +1,156 @@
+//! The vendor: a stateful model of a third-party API, as a pure function of its state, the time
+//! and what it is asked.
+//!
+//! Knows: what every vendor can be asked. Must not know: sockets, clocks, faults' timing, or any
+//! one vendor by name.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::fault::{BadSignature, ErrorReply};
+use crate::scenario::Given;
+use crate::time::{At, Span};
+use crate::trace::{ChangeKind, Operation, Told, WebhookEvent};
+use crate::wire::{Request, Response};
+
+/// A third-party API, as firedrill plays it.
+///
+/// Deterministic: equal calls in equal order give equal answers. What it needs of chance and wall
+/// time it derives from the seed and epoch that it was built with.
+pub trait Vendor {
+    /// Facts about the API that do not change in a drill.
+    fn profile(&self) -> &Profile;
+
+    /// Which operation a request is; `None` if the API has no such thing.
+    fn operation(&self, request: &Request) -> Option<Operation>;
+
+    /// Handles a request that arrived at `now` and stays in progress for `takes`.
+    fn step(&mut self, now: At, request: &Request, takes: Span) -> Reaction;
+
+    /// Answers a request with an error in the vendor's own dialect. With `error.moment` before
+    /// application (the default) nothing else happens; after it, the request is applied first and
+    /// an idempotency layer keeps this error as its answer.
+    fn fail(&mut self, now: At, request: &Request, error: &ErrorReply) -> Reaction;
+
+    /// Fills a collection before the drill begins.
+    ///
+    /// # Errors
+    /// If there is no such collection; the message names the nearest.
+    fn give(&mut self, collection: &str, given: &Given) -> Result<Vec<Change>, String>;
+
+    /// Carries out an action of the workload (`deals.close`, `oauth.revoke`) on the records `ids`
+    /// (none for an account's action).
+    ///
+    /// # Errors
+    /// If there is no such action or record; the message names the nearest.
+    fn act(
+        &mut self,
+        now: At,
+        noun: &str,
+        verb: &str,
+        ids: &[Arc<str>],
+        set: &BTreeMap<String, Value>,
+    ) -> Result<Reaction, String>;
+
+    /// The live records of a collection, oldest first; `None` if there is no such collection.
+    fn records(&self, collection: &str) -> Option<Vec<Arc<Value>>>;
+
+    /// What an operator hands to an integration: `refresh_token`, `api_key`, `webhook_secret`, ….
+    fn credentials(&self) -> BTreeMap<String, String>;
+
+    /// Makes the request that delivers `events` to the subject's public `url`.
+    fn delivery(
+        &mut self,
+        now: At,
+        events: &[WebhookEvent],
+        attempt: u32,
+        url: &str,
+        signature: Option<BadSignature>,
+    ) -> Request;
+
+    /// How long the vendor waits after failed attempt number `attempt` (from 1) before the next
+    /// one; `None` when it gives up. `response` is what the subject answered, if anything.
+    fn redelivery(&mut self, attempt: u32, response: Option<&Response>) -> Option<Span>;
+
+    /// An event of a type that the subject cannot know, made from `like`.
+    fn unknown_event(&mut self, like: &WebhookEvent) -> WebhookEvent;
+
+    /// An event that cannot be understood, to be delivered beside `like`.
+    fn poison_event(&mut self, like: &WebhookEvent) -> WebhookEvent;
+}
+
+/// Facts about an API that do not change in a drill.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Profile {
+    /// The vendor's name: its folder in `contracts/`.
+    pub name: String,
+    /// The origin it is known under: `https://api.stripe.com`. The world puts the true address in
+    /// its place on the wire, and takes it back in the trace.
+    pub origin: String,
+    /// The header field that carries an idempotency key, lower case, if the API knows one.
+    pub idempotency_header: Option<String>,
+    /// How long an idempotency key is remembered.
+    pub idempotency_kept: Option<Span>,
+    /// Collections, with the name of one record: `deals` → `deal`.
+    pub collections: BTreeMap<String, String>,
+    /// Webhook behaviour, if the vendor sends any.
+    pub webhooks: Option<WebhookProfile>,
+}
+
+/// How a vendor delivers webhooks.
+#[derive(Clone, Debug, PartialEq)]
+pub struct WebhookProfile {
+    /// How long it waits for an answer.
+    pub timeout: Span,
+    /// The most events in one delivery.
+    pub batch: usize,
+    /// How long it gathers events for one delivery.
+    pub gather: Span,
+    /// Bytes of the event id that a delivery shows, for subjects that dedup by it: the pointer
+    /// into one event's payload (`/eventId`).
+    pub id_pointer: String,
+}
+
+/// What a vendor does in answer to something.
+#[derive(Clone, Debug, Default)]
+pub struct Reaction {
+    /// The response, if it was a request.
+    pub response: Option<Response>,
+    /// Whether the request was applied (for a read: answered from the ledger).
+    pub applied: bool,
+    /// Whether the answer is a saved one.
+    pub replayed: bool,
+    /// What the response tells the client.
+    pub told: Told,
+    /// What changed in the ledgers, in order.
+    pub changes: Vec<Change>,
+    /// What the vendor has to tell its subscribers.
+    pub emissions: Vec<WebhookEvent>,
+    /// Credentials that changed: what happened (`rolled`, `revoked`, `issued`), and whether the
+    /// operator hands the new ones to the subject.
+    pub credentials: Vec<CredentialChange>,
+}
+
+/// A change of a vendor's credentials.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CredentialChange {
+    /// What happened: `issued`, `rolled`, `revoked`, ….
+    pub change: String,
+    /// Whether the operator hands the new ones to the subject at this moment.
+    pub handed_over: bool,
+}
+
+/// A change of a record.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Change {
+    /// The collection.
+    pub collection: Arc<str>,
+    /// The record.
+    pub id: Arc<str>,
+    /// What became of it.
+    pub change: ChangeKind,
+    /// The record from now on; for a deleted one, as it last was.
+    pub record: Arc<Value>,
+}
