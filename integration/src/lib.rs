@@ -7,13 +7,31 @@
 
 pub mod policy;
 
+mod admin;
+mod alert;
+mod auth;
+mod client;
 mod clock;
 mod config;
+mod context;
 mod core;
 mod entropy;
 mod error;
+mod flow;
+mod mapping;
+mod metrics;
 mod observer;
+mod reconcile;
 mod secret;
+mod server;
+mod shape;
+mod store;
+mod sync;
+mod vendor;
+mod webhook;
+mod worker;
+
+pub use crate::alert::AlertKind;
 
 pub use crate::clock::{Clock, SystemClock};
 pub use crate::config::{Config, ConfigError, CredentialSource, HubSpotConfig, StripeConfig, Synchronous};
