@@ -1,0 +1,170 @@
+//! The core as a whole: opened, bound, run. Knows how the parts are put together; must not know how any part decides.
+
+use std::net::SocketAddr;
+use std::sync::{Arc, OnceLock};
+use std::time::Duration;
+
+use rand::Rng;
+use tokio::net::TcpListener;
+use tokio::sync::mpsc;
+use tokio::task::JoinSet;
+use tokio_util::sync::CancellationToken;
+
+use crate::alert::{self, Alert, Alerts};
+use crate::auth::{ApiKey, OAuth};
+use crate::client::{Tools, VendorClient, build_http};
+use crate::clock::Clock;
+use crate::config::Config;
+use crate::context::Context;
+use crate::entropy::Entropy;
+use crate::error::CoreError;
+use crate::metrics::Metrics;
+use crate::observer::{AttemptObserver, Vendor};
+use crate::policy::Policies;
+use crate::store::Store;
+use crate::vendor::{HubSpot, Stripe};
+use crate::webhook::Delivery;
+use crate::{admin, reconcile, server, sync, webhook, worker};
+
+/// The integration, opened on its state and not yet listening.
+pub struct Core {
+    ctx: Arc<Context>,
+    observer: Arc<OnceLock<Arc<dyn AttemptObserver>>>,
+    alerts: mpsc::UnboundedReceiver<Alert>,
+    late: mpsc::UnboundedReceiver<Delivery>,
+}
+
+impl Core {
+    /// Opens the store in `config.state_dir`, creating or migrating it, and resumes whatever is in it.
+    pub fn open(
+        config: Config,
+        clock: Arc<dyn Clock>,
+        entropy: Box<dyn Rng + Send>,
+        policies: Policies,
+    ) -> Result<Self, CoreError> {
+        let policies = Arc::new(policies);
+        let entropy = Arc::new(Entropy::new(entropy));
+        let metrics = Arc::new(Metrics::new());
+        let (alerts, outbox) = Alerts::new(clock.clone(), metrics.clone());
+        let alerts = Arc::new(alerts);
+        let observer = Arc::new(OnceLock::new());
+        let store = Arc::new(Store::open(&config.state_dir, config.synchronous)?);
+        let tools = Tools {
+            policies: policies.clone(),
+            clock: clock.clone(),
+            entropy: entropy.clone(),
+            metrics: metrics.clone(),
+            alerts: alerts.clone(),
+            observer: observer.clone(),
+        };
+        let strict = policies.validation.strict;
+        let crm = Arc::new(VendorClient::new(Vendor::HubSpot, &config, tools.clone())?);
+        let oauth = OAuth::new(crm.clone(), config.hubspot.clone(), store.clone(), tools.clone())?;
+        let billing = Arc::new(VendorClient::new(Vendor::Stripe, &config, tools.clone())?);
+        let key = ApiKey::new(config.stripe.api_key.clone(), tools);
+        let (late_outbox, late) = mpsc::unbounded_channel();
+        let hubspot = HubSpot { client: crm, oauth, strict };
+        let stripe = Stripe { client: billing, key, strict };
+        let ctx = Context::new(
+            config,
+            policies,
+            clock,
+            entropy,
+            metrics,
+            alerts,
+            store,
+            hubspot,
+            stripe,
+            late_outbox,
+        );
+        Ok(Self { ctx: Arc::new(ctx), observer, alerts: outbox, late })
+    }
+
+    /// Lets `observer` hear of every HTTP attempt. The first one set stays.
+    pub fn observed_by(self, observer: Arc<dyn AttemptObserver>) -> Self {
+        let _ = self.observer.set(observer);
+        self
+    }
+
+    /// Starts listening on `config.listen`; requests wait until [`Bound::run`].
+    pub async fn bind(self) -> Result<Bound, CoreError> {
+        let addr = self.ctx.config.listen;
+        let listener = TcpListener::bind(addr).await.map_err(|source| CoreError::Listen { addr, source })?;
+        self.bind_to(listener)
+    }
+
+    /// Takes a listener that is already bound, such as one kept across a restart.
+    pub fn bind_to(self, listener: TcpListener) -> Result<Bound, CoreError> {
+        let wanted = self.ctx.config.listen;
+        let addr = listener.local_addr().map_err(|source| CoreError::Listen { addr: wanted, source })?;
+        Ok(Bound { core: self, listener, addr })
+    }
+}
+
+/// The core with its listener.
+pub struct Bound {
+    core: Core,
+    listener: TcpListener,
+    addr: SocketAddr,
+}
+
+impl Bound {
+    /// Where webhooks, admin and metrics are served.
+    pub fn local_addr(&self) -> SocketAddr {
+        self.addr
+    }
+
+    /// Runs until `shutdown` is cancelled, then finishes or gives back what is in flight.
+    ///
+    /// The future owns everything: dropping it stops all work at once, like a killed process, and a new [`Core`]
+    /// opened on the same state directory goes on from what was committed.
+    pub async fn run(self, shutdown: CancellationToken) -> Result<(), CoreError> {
+        let Self { core: Core { ctx, alerts, late, .. }, listener, .. } = self;
+        let url = ctx.config.alert_url.clone();
+        let post = build_http(url.as_deref().unwrap_or("http:"), Some(Duration::from_secs(5)))?;
+
+        let mut background: JoinSet<Result<(), rusqlite::Error>> = JoinSet::new();
+        background.spawn(async move {
+            alert::deliver(alerts, url, post).await;
+            Ok(())
+        });
+        background.spawn(sync::schedule(ctx.clone()));
+        background.spawn(reconcile::schedule(ctx.clone()));
+        background.spawn(forget_old_events(ctx.clone()));
+        background.spawn(webhook::store_late(ctx.clone(), late));
+
+        let mut front = JoinSet::new();
+        let grace = ctx.config.shutdown_deadline;
+        let router = admin::router(ctx.clone());
+        let token = shutdown.clone();
+        front.spawn(async move {
+            server::serve(listener, router, token, grace).await;
+            Ok(())
+        });
+        front.spawn(worker::dispatch(ctx.clone(), shutdown.clone()));
+        loop {
+            tokio::select! {
+                biased;
+                ended = front.join_next() => match ended {
+                    Some(Ok(outcome)) => outcome?,
+                    Some(Err(error)) => std::panic::resume_unwind(error.into_panic()),
+                    None => return Ok(()),
+                },
+                Some(ended) = background.join_next() => match ended {
+                    Ok(outcome) => outcome?,
+                    Err(error) => std::panic::resume_unwind(error.into_panic()),
+                },
+            }
+        }
+    }
+}
+
+/// Forgets events that are older than duplicates can be, once at the start and then twice a retention.
+async fn forget_old_events(ctx: Arc<Context>) -> Result<(), rusqlite::Error> {
+    let retention = ctx.policies.dedup.retention;
+    let retention_ms = i64::try_from(retention.as_millis()).unwrap_or(i64::MAX);
+    loop {
+        ctx.store.forget_events(ctx.now_ms().saturating_sub(retention_ms))?;
+        tokio::time::sleep((retention / 2).max(Duration::from_secs(60))).await;
+    }
+}

@@ -1,0 +1,241 @@
+//! From a ledger line to a finalised invoice. Knows each write and how to tell that it has happened; must not know deals.
+
+use super::Flow;
+use super::key::Ticket;
+use crate::alert::AlertKind;
+use crate::client::Failure;
+use crate::store::{Ledger, Step};
+use crate::vendor::Invoice;
+
+/// Turns of the loop below; each makes progress or spends a key, so more would mean a vendor that contradicts itself.
+const TURNS: u32 = 10;
+
+impl Flow<'_> {
+    /// Brings the line's invoice about, from whatever step it has reached.
+    pub(super) async fn bring_about(&self, mut line: Ledger) -> Result<(), Failure> {
+        let look_first = self.ctx.policies.writes.look_first;
+        // What this very run has seen or made need not be looked at again.
+        let mut seen = false;
+        for _ in 0..TURNS {
+            match line.step {
+                Step::Begun => {
+                    let customer = self.customer(&mut line).await?;
+                    if look_first
+                        && !seen
+                        && let Some(found) = self.find(&line.deal_id, &customer).await?
+                    {
+                        self.adopt(&mut line, &found).await?;
+                        continue;
+                    }
+                    match self.draft(&line, &customer).await {
+                        Ok(invoice) => {
+                            // A replayed answer shows how the invoice was, not how it is.
+                            seen = !invoice.replayed;
+                            line.invoice_id = Some(invoice.id);
+                            line.step = Step::Drafted;
+                            self.save(&line)?;
+                        }
+                        Err(Failure::Indeterminate) => seen = false,
+                        Err(failure) => return Err(failure),
+                    }
+                }
+                Step::Drafted | Step::Itemised if !seen => {
+                    match self.current(&line).await? {
+                        Some(invoice) => self.adopt(&mut line, &invoice).await?,
+                        None => self.start_over(&mut line)?,
+                    }
+                    seen = line.step != Step::Begun;
+                }
+                Step::Drafted => match self.item(&line).await {
+                    Ok(()) => {
+                        line.step = Step::Itemised;
+                        self.save(&line)?;
+                    }
+                    Err(Failure::Indeterminate) => seen = false,
+                    Err(failure) => return Err(failure),
+                },
+                Step::Itemised => match self.finalise(&line).await {
+                    Ok(()) => {
+                        line.step = Step::Done;
+                        self.save(&line)?;
+                    }
+                    Err(Failure::Indeterminate) => seen = false,
+                    Err(failure) => return Err(failure),
+                },
+                Step::Done => return Ok(()),
+                Step::Retracting | Step::Retracted => {
+                    self.retract(&mut line).await?;
+                    self.start_over(&mut line)?;
+                }
+            }
+        }
+        Err(Failure::Unavailable { why: "no progress".into() })
+    }
+
+    fn start_over(&self, line: &mut Ledger) -> Result<(), Failure> {
+        line.revision += 1;
+        line.step = Step::Begun;
+        line.invoice_id = None;
+        self.save(line)
+    }
+
+    async fn current(&self, line: &Ledger) -> Result<Option<Invoice>, Failure> {
+        match &line.invoice_id {
+            Some(id) => self.ctx.stripe.invoice(self.slot, id).await,
+            None => Ok(None),
+        }
+    }
+
+    /// Takes an invoice that exists for this line's own, at the step that it shows; one on other terms is retracted.
+    async fn adopt(&self, line: &mut Ledger, invoice: &Invoice) -> Result<(), Failure> {
+        line.invoice_id = Some(invoice.id.clone());
+        line.revision = invoice.revision.unwrap_or(line.revision).max(line.revision);
+        let same_currency = invoice.currency == line.currency;
+        line.step = match invoice.status.as_str() {
+            "void" => return self.start_over(line),
+            "draft" if same_currency && invoice.amount_due == 0 => Step::Drafted,
+            "draft" if same_currency && invoice.amount_due == line.amount => Step::Itemised,
+            "open" | "paid" | "uncollectible" if same_currency && invoice.amount_due == line.amount => {
+                Step::Done
+            }
+            _ => Step::Retracting,
+        };
+        self.save(line)?;
+        Ok(())
+    }
+
+    async fn customer(&self, line: &mut Ledger) -> Result<String, Failure> {
+        if let Some(id) = &line.customer_id {
+            return Ok(id.clone());
+        }
+        let _one_at_a_time = self.ctx.email_lock(&line.email).lock().await;
+        let look_first = self.ctx.policies.writes.look_first;
+        let mut id = match look_first {
+            true => self.ctx.stripe.customer_by_email(self.slot, &line.email).await?,
+            false => None,
+        };
+        if id.is_none() {
+            let form = crate::vendor::form([("email", line.email.as_str()), ("name", line.name.as_str())]);
+            let ticket = Ticket::new(self.ctx, &line.email, 0, "customer", &form);
+            id = match self.ctx.stripe.create_customer(self.slot, form, &ticket).await {
+                Ok(id) => Some(id),
+                Err(Failure::Indeterminate) => {
+                    ticket.spend()?;
+                    self.ctx.stripe.customer_by_email(self.slot, &line.email).await?
+                }
+                Err(failure) => return Err(failure),
+            };
+        }
+        let id = id.ok_or_else(|| Failure::Unavailable { why: "customer: a saved failure".into() })?;
+        line.customer_id = Some(id.clone());
+        Ok(id)
+    }
+
+    /// The live invoice of a deal, among all of its customer's.
+    pub(super) async fn find(&self, deal_id: &str, customer: &str) -> Result<Option<Invoice>, Failure> {
+        let mut found: Option<Invoice> = None;
+        let mut after: Option<String> = None;
+        loop {
+            let (page, more) = self.ctx.stripe.invoices(self.slot, Some(customer), after.as_deref()).await?;
+            let last = page.last().map(|invoice| invoice.id.clone());
+            for invoice in page {
+                if invoice.deal_id.as_deref() != Some(deal_id) || !invoice.is_live() {
+                    continue;
+                }
+                match &found {
+                    Some(other) => {
+                        let message =
+                            format!("invoices {} and {} are both for this deal", other.id, invoice.id);
+                        self.ctx.alerts.raise(AlertKind::ReconcileMismatch, deal_id, &message);
+                        if invoice.revision > other.revision {
+                            found = Some(invoice);
+                        }
+                    }
+                    None => found = Some(invoice),
+                }
+            }
+            // A page that ends where the last one did would go on for ever.
+            if !more || last.is_none() || last == after {
+                return Ok(found);
+            }
+            after = last;
+        }
+    }
+
+    async fn draft(&self, line: &Ledger, customer: &str) -> Result<Invoice, Failure> {
+        let revision = line.revision.to_string();
+        let days = self.ctx.config.days_until_due.to_string();
+        let closed = line.closed_s.map(|seconds| seconds.to_string());
+        let mut pairs = vec![
+            ("customer", customer),
+            ("auto_advance", "false"),
+            ("collection_method", "send_invoice"),
+            ("days_until_due", &days),
+            ("currency", &line.currency),
+            ("pending_invoice_items_behavior", "exclude"),
+            ("metadata[deal_id]", &line.deal_id),
+            ("metadata[deal_revision]", &revision),
+        ];
+        if let Some(closed) = &closed {
+            pairs.push(("metadata[deal_closed_at]", closed));
+        }
+        let form = crate::vendor::form(pairs);
+        let ticket = Ticket::new(self.ctx, &line.deal_id, line.revision, "draft", &form);
+        let invoice = spent(&ticket, self.ctx.stripe.create_invoice(self.slot, form, &ticket).await)?;
+        let ours = invoice.deal_id.as_deref() == Some(line.deal_id.as_str()) && invoice.customer == customer;
+        if self.ctx.policies.validation.strict && !ours {
+            let reason = format!("the draft made for deal {} is not that deal's", line.deal_id);
+            return Err(Failure::Invalid {
+                source: "/v1/invoices".into(),
+                reason,
+                payload: format!("{invoice:?}"),
+            });
+        }
+        Ok(invoice)
+    }
+
+    async fn item(&self, line: &Ledger) -> Result<(), Failure> {
+        let amount = line.amount.to_string();
+        let form = crate::vendor::form([
+            ("customer", line.customer_id.as_deref().unwrap_or_default()),
+            ("invoice", line.invoice_id.as_deref().unwrap_or_default()),
+            ("amount", &amount),
+            ("currency", &line.currency),
+            ("description", &line.description),
+            ("metadata[deal_id]", &line.deal_id),
+        ]);
+        let ticket = Ticket::new(self.ctx, &line.deal_id, line.revision, "item", &form);
+        let made = self.ctx.stripe.create_item(self.slot, form, &ticket, line.amount, &line.currency).await;
+        spent(&ticket, made)
+    }
+
+    async fn finalise(&self, line: &Ledger) -> Result<(), Failure> {
+        let id = line.invoice_id.as_deref().unwrap_or_default();
+        let form = "auto_advance=false".to_owned();
+        let ticket = Ticket::new(self.ctx, &line.deal_id, line.revision, "finalise", &format!("{id}&{form}"));
+        let invoice = spent(&ticket, self.ctx.stripe.finalise(self.slot, id, form, &ticket).await)?;
+        let right = matches!(invoice.status.as_str(), "open" | "paid")
+            && invoice.amount_due == line.amount
+            && invoice.currency == line.currency;
+        if self.ctx.policies.validation.strict && !right {
+            let reason = format!(
+                "finalised as {} {} {}, expected open {} {}",
+                invoice.status, invoice.amount_due, invoice.currency, line.amount, line.currency
+            );
+            return Err(Failure::Invalid {
+                source: "finalize".into(),
+                reason,
+                payload: format!("{invoice:?}"),
+            });
+        }
+        Ok(())
+    }
+}
+
+/// A saved failure spends the key before anything else happens.
+pub(super) fn spent<T>(ticket: &Ticket<'_>, outcome: Result<T, Failure>) -> Result<T, Failure> {
+    if let Err(Failure::Indeterminate) = outcome {
+        ticket.spend()?;
+    }
+    outcome
+}

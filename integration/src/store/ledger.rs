@@ -1,0 +1,183 @@
+//! What has been done for each deal, and under which keys. Knows steps and revisions; must not know requests.
+
+use rusqlite::{OptionalExtension as _, Row, params};
+
+use super::{Store, Stored, count};
+
+/// How far the invoice of a deal's revision has come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Step {
+    /// Decided upon; an invoice may or may not exist.
+    Begun,
+    /// A draft exists.
+    Drafted,
+    /// The draft has its item.
+    Itemised,
+    /// Finalised.
+    Done,
+    /// To be voided or deleted, then redone or left.
+    Retracting,
+    /// No live invoice: voided or deleted.
+    Retracted,
+}
+
+impl Step {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Begun => "begun",
+            Self::Drafted => "drafted",
+            Self::Itemised => "itemised",
+            Self::Done => "done",
+            Self::Retracting => "retracting",
+            Self::Retracted => "retracted",
+        }
+    }
+
+    fn parse(name: &str) -> Self {
+        match name {
+            "drafted" => Self::Drafted,
+            "itemised" => Self::Itemised,
+            "done" => Self::Done,
+            "retracting" => Self::Retracting,
+            "retracted" => Self::Retracted,
+            _ => Self::Begun,
+        }
+    }
+}
+
+/// One deal's line in the ledger.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Ledger {
+    pub deal_id: String,
+    pub revision: u32,
+    pub step: Step,
+    pub email: String,
+    pub name: String,
+    pub description: String,
+    /// In the currency's minor units.
+    pub amount: i64,
+    /// Lower case.
+    pub currency: String,
+    /// When the deal was closed, in seconds since the epoch.
+    pub closed_s: Option<i64>,
+    pub customer_id: Option<String>,
+    pub invoice_id: Option<String>,
+    /// `updatedAt` of the deal's state last acted upon.
+    pub source_ms: i64,
+}
+
+/// An idempotency key as remembered.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct StoredKey {
+    pub generation: u32,
+    pub key: String,
+    pub created_ms: i64,
+}
+
+const COLUMNS: &str = "deal_id, revision, step, email, name, description, amount, currency, closed_s, \
+                       customer_id, invoice_id, source_ms";
+
+fn ledger(row: &Row<'_>) -> Stored<Ledger> {
+    Ok(Ledger {
+        deal_id: row.get(0)?,
+        revision: row.get(1)?,
+        step: Step::parse(row.get_ref(2)?.as_str()?),
+        email: row.get(3)?,
+        name: row.get(4)?,
+        description: row.get(5)?,
+        amount: row.get(6)?,
+        currency: row.get(7)?,
+        closed_s: row.get(8)?,
+        customer_id: row.get(9)?,
+        invoice_id: row.get(10)?,
+        source_ms: row.get(11)?,
+    })
+}
+
+impl Store {
+    pub(crate) fn ledger(&self, deal_id: &str) -> Stored<Option<Ledger>> {
+        let conn = self.lock();
+        conn.prepare_cached(&format!("SELECT {COLUMNS} FROM deals WHERE deal_id = ?1"))?
+            .query_row([deal_id], ledger)
+            .optional()
+    }
+
+    pub(crate) fn save_ledger(&self, line: &Ledger, now: i64) -> Stored<()> {
+        let conn = self.lock();
+        let mut write = conn.prepare_cached(&format!(
+            "INSERT OR REPLACE INTO deals({COLUMNS}, changed_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"
+        ))?;
+        write.execute(params![
+            line.deal_id,
+            line.revision,
+            line.step.name(),
+            line.email,
+            line.name,
+            line.description,
+            line.amount,
+            line.currency,
+            line.closed_s,
+            line.customer_id,
+            line.invoice_id,
+            line.source_ms,
+            now
+        ])?;
+        match line.step {
+            Step::Done => count(&conn, "invoices_finalised", 1),
+            Step::Retracted => count(&conn, "invoices_retracted", 1),
+            _ => Ok(()),
+        }
+    }
+
+    /// A newer state of the deal changed nothing that matters.
+    pub(crate) fn touch_ledger(&self, deal_id: &str, source_ms: i64) -> Stored<()> {
+        let conn = self.lock();
+        conn.prepare_cached("UPDATE deals SET source_ms = max(source_ms, ?2) WHERE deal_id = ?1")?
+            .execute(params![deal_id, source_ms])?;
+        Ok(())
+    }
+
+    pub(crate) fn key(
+        &self,
+        subject: &str,
+        revision: u32,
+        step: &str,
+        digest: &str,
+    ) -> Stored<Option<StoredKey>> {
+        let conn = self.lock();
+        conn.prepare_cached(
+            "SELECT generation, key, created_ms FROM write_keys
+             WHERE subject = ?1 AND revision = ?2 AND step = ?3 AND digest = ?4",
+        )?
+        .query_row(params![subject, revision, step, digest], |row| {
+            Ok(StoredKey { generation: row.get(0)?, key: row.get(1)?, created_ms: row.get(2)? })
+        })
+        .optional()
+    }
+
+    pub(crate) fn save_key(
+        &self,
+        subject: &str,
+        revision: u32,
+        step: &str,
+        digest: &str,
+        key: &StoredKey,
+    ) -> Stored<()> {
+        let conn = self.lock();
+        conn.prepare_cached(
+            "INSERT OR REPLACE INTO write_keys(subject, revision, step, digest, generation, key, created_ms)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        )?
+        .execute(params![
+            subject,
+            revision,
+            step,
+            digest,
+            key.generation,
+            key.key,
+            key.created_ms
+        ])?;
+        Ok(())
+    }
+}

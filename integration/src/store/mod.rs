@@ -1,0 +1,146 @@
+//! The durable state. Knows SQLite, migrations and transactions; must not know vendors or HTTP.
+//!
+//! One connection in this process, behind a mutex that is never held over an await. All instants are
+//! milliseconds since the Unix epoch.
+
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use rusqlite::{Connection, params};
+
+use crate::config::Synchronous;
+use crate::error::CoreError;
+
+mod dead;
+mod inbox;
+mod jobs;
+mod ledger;
+mod tokens;
+
+pub(crate) use dead::Quarantined;
+pub(crate) use inbox::NewEvent;
+pub(crate) use jobs::{Claimed, Enqueue};
+pub(crate) use ledger::{Ledger, Step, StoredKey};
+pub(crate) use tokens::StoredToken;
+
+/// Schema changes, oldest first; `PRAGMA user_version` counts those applied.
+const MIGRATIONS: &[&str] = &[include_str!("v1.sql")];
+
+pub(crate) type Stored<T> = rusqlite::Result<T>;
+
+/// The store of one core.
+pub(crate) struct Store(Mutex<Connection>);
+
+impl Store {
+    pub(crate) fn open(dir: &Path, synchronous: Synchronous) -> Result<Self, CoreError> {
+        std::fs::create_dir_all(dir)
+            .map_err(|source| CoreError::StateDir { path: dir.to_owned(), source })?;
+        let mut conn = Connection::open(dir.join("core.sqlite"))?;
+        conn.busy_timeout(Duration::from_secs(5))?;
+        conn.set_prepared_statement_cache_capacity(96);
+        conn.pragma_update(None, "journal_mode", "wal")?;
+        let level = match synchronous {
+            Synchronous::Full => "full",
+            Synchronous::Normal => "normal",
+        };
+        conn.pragma_update(None, "synchronous", level)?;
+        migrate(&mut conn)?;
+        Ok(Self(Mutex::new(conn)))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Connection> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Every surviving counter, by name.
+    pub(crate) fn counters(&self) -> Stored<Vec<(String, u64)>> {
+        let conn = self.lock();
+        let mut rows = conn.prepare_cached("SELECT name, value FROM counters ORDER BY name")?;
+        rows.query_map([], |row| Ok((row.get(0)?, row.get::<_, i64>(1)?.cast_unsigned())))?.collect()
+    }
+
+    /// The position of a named cursor.
+    pub(crate) fn cursor(&self, name: &str) -> Stored<Option<i64>> {
+        use rusqlite::OptionalExtension as _;
+        let conn = self.lock();
+        let mut row = conn.prepare_cached("SELECT position_ms FROM cursors WHERE name = ?1")?;
+        row.query_row([name], |row| row.get(0)).optional()
+    }
+
+    /// Moves a cursor together with the jobs that it covers, in one transaction.
+    pub(crate) fn move_cursor(&self, name: &str, position_ms: i64, jobs: &[Enqueue], now: i64) -> Stored<()> {
+        let conn = self.lock();
+        let tx = conn.unchecked_transaction()?;
+        for job in jobs {
+            jobs::enqueue(&tx, job, now)?;
+        }
+        tx.prepare_cached(
+            "INSERT INTO cursors(name, position_ms) VALUES (?1, ?2)
+             ON CONFLICT(name) DO UPDATE SET position_ms = max(position_ms, excluded.position_ms)",
+        )?
+        .execute(params![name, position_ms])?;
+        tx.commit()
+    }
+}
+
+/// Adds to a counter that survives restarts.
+fn count(conn: &Connection, name: &str, by: u64) -> Stored<()> {
+    conn.prepare_cached(
+        "INSERT INTO counters(name, value) VALUES (?1, ?2)
+         ON CONFLICT(name) DO UPDATE SET value = value + excluded.value",
+    )?
+    .execute(params![name, i64::try_from(by).unwrap_or(i64::MAX)])?;
+    Ok(())
+}
+
+fn migrate(conn: &mut Connection) -> Result<(), CoreError> {
+    let found: i64 = conn.pragma_query_value(None, "user_version", |row| row.get(0))?;
+    let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
+    if found > known {
+        return Err(CoreError::NewerStore { found, known });
+    }
+    let done = usize::try_from(found).unwrap_or(0);
+    if done < MIGRATIONS.len() {
+        let tx = conn.transaction()?;
+        for step in &MIGRATIONS[done..] {
+            tx.execute_batch(step)?;
+        }
+        tx.pragma_update(None, "user_version", known)?;
+        tx.commit()?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+pub(crate) fn scratch() -> (tempfile::TempDir, Store) {
+    let dir = tempfile::tempdir().unwrap();
+    let store = Store::open(dir.path(), Synchronous::Normal).unwrap();
+    (dir, store)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_store_of_a_newer_version_is_refused() {
+        let (dir, store) = scratch();
+        store.lock().pragma_update(None, "user_version", 99).unwrap();
+        drop(store);
+        assert!(matches!(
+            Store::open(dir.path(), Synchronous::Full),
+            Err(CoreError::NewerStore { found: 99, .. })
+        ));
+    }
+
+    #[test]
+    fn a_cursor_and_its_jobs_are_committed_together_and_survive() {
+        let (dir, store) = scratch();
+        store.move_cursor("sync", 50, &[Enqueue::deal("7", 0)], 10).unwrap();
+        drop(store);
+        let store = Store::open(dir.path(), Synchronous::Normal).unwrap();
+        assert_eq!(store.cursor("sync").unwrap(), Some(50));
+        assert_eq!(store.depth(10).unwrap().queued, 1);
+    }
+}

@@ -1,0 +1,152 @@
+//! The scheduled sync: the safety net under dropped webhooks. Knows pages and the cursor; must not know invoices.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::time::Instant;
+
+use crate::client::Failure;
+use crate::context::Context;
+use crate::mapping::Deal;
+use crate::policy::{CursorCommit, Pages};
+use crate::shape::{self, Shape};
+use crate::store::{Enqueue, Step};
+
+const CURSOR: &str = "deals";
+/// HubSpot's search ends at 10,000 results: before that it is asked anew from the last instant seen.
+const SEARCH_END: usize = 9_900;
+
+/// Syncs at start, on schedule and on demand, for ever.
+pub(crate) async fn schedule(ctx: Arc<Context>) -> Result<(), rusqlite::Error> {
+    let mut next = Some(Instant::now()).filter(|_| ctx.config.sync_interval.is_some());
+    loop {
+        tokio::select! {
+            biased;
+            () = ctx.sync_now.notified() => {}
+            () = at(next) => {}
+        }
+        if !ctx.policies.sync.enabled {
+            next = None;
+            continue;
+        }
+        let outcome = run(&ctx).await;
+        ctx.wake.notify_one();
+        next = again(&ctx, "sync", outcome, ctx.config.sync_interval)?;
+    }
+}
+
+/// Sleeps until then; for ever without a moment.
+pub(crate) async fn at(next: Option<Instant>) {
+    match next {
+        Some(next) => tokio::time::sleep_until(next).await,
+        None => std::future::pending().await,
+    }
+}
+
+/// When to run again after `outcome`; a run that was held is repeated once the hold is over.
+pub(crate) fn again(
+    ctx: &Context,
+    what: &str,
+    outcome: Result<(), Failure>,
+    interval: Option<Duration>,
+) -> Result<Option<Instant>, rusqlite::Error> {
+    let now = Instant::now();
+    let regular = interval.map(|interval| now + interval);
+    match outcome {
+        Ok(()) => {
+            ctx.metrics.job(&format!("{what}_done"));
+            Ok(regular)
+        }
+        Err(Failure::Store(error)) => Err(error),
+        Err(failure) => {
+            ctx.metrics.job(&format!("{what}_failed"));
+            tracing::warn!(what, reason = %failure, "not completed");
+            let held = match &failure {
+                Failure::Held { until: Some(until), .. } => Some(*until + Duration::from_secs(1)),
+                Failure::Unavailable { .. } => Some(now + Duration::from_secs(60)),
+                _ => None,
+            };
+            ctx.quarantine_if_invalid(what, failure).map_err(|failure| match failure {
+                Failure::Store(error) => error,
+                other => rusqlite::Error::ToSqlConversionFailure(other.to_string().into()),
+            })?;
+            Ok(match (held, regular) {
+                (Some(held), Some(regular)) => Some(held.min(regular)),
+                (None, regular) => regular,
+                (held, None) => held,
+            })
+        }
+    }
+}
+
+async fn run(ctx: &Context) -> Result<(), Failure> {
+    let rule = ctx.policies.sync;
+    let started = ctx.now_ms();
+    let overlap = i64::try_from(rule.overlap.as_millis()).unwrap_or(0);
+    let mut since = ctx.store.cursor(CURSOR)?.map_or(0, |cursor| (cursor - overlap).max(0));
+    if rule.cursor == CursorCommit::BeforeItsRows {
+        ctx.store.move_cursor(CURSOR, started, &[], started)?;
+    }
+    let mut after: Option<String> = None;
+    let mut seen = 0usize;
+    loop {
+        let page = ctx.hubspot.modified(ctx.background_slot(), since, after.as_deref()).await?;
+        seen += page.deals.len();
+        let (jobs, newest) = judge(ctx, &page.deals)?;
+        let newest = newest.unwrap_or(since);
+        ctx.store.move_cursor(CURSOR, newest, &jobs, ctx.now_ms())?;
+        ctx.wake.notify_one();
+        if rule.pages == Pages::First {
+            return Ok(());
+        }
+        match page.next {
+            None => return Ok(()),
+            // A cursor that does not move would go on for ever.
+            Some(next) if Some(&next) == after.as_ref() => {
+                return Err(Failure::Invalid {
+                    source: "/crm/v3/objects/deals/search".into(),
+                    reason: format!("the cursor {next} was repeated"),
+                    payload: next,
+                });
+            }
+            Some(_) if seen >= SEARCH_END && newest > since => {
+                since = newest;
+                after = None;
+                seen = 0;
+            }
+            next => after = next,
+        }
+    }
+}
+
+/// The jobs that a page of deals asks for, and the newest modification on it.
+fn judge(ctx: &Context, deals: &[serde_json::Value]) -> Result<(Vec<Enqueue>, Option<i64>), Failure> {
+    let mut jobs = Vec::new();
+    let mut newest = None;
+    for value in deals {
+        let read = match ctx.policies.validation.strict {
+            true => shape::check(Shape::Deal, value)
+                .and_then(|()| Deal::read(value).map_err(|error| error.to_string())),
+            false => Deal::read(value).map_err(|error| error.to_string()),
+        };
+        let deal = match read {
+            Ok(deal) => deal,
+            Err(reason) => {
+                let id = value["id"].as_str().unwrap_or("?");
+                ctx.quarantine("/crm/v3/objects/deals/search", id, &reason, &value.to_string())?;
+                continue;
+            }
+        };
+        newest = newest.max(Some(deal.modified_ms));
+        let wanted = match ctx.store.ledger(&deal.id)? {
+            Some(line) => {
+                deal.updated_ms > line.source_ms || !matches!(line.step, Step::Done | Step::Retracted)
+            }
+            None => deal.won,
+        };
+        if wanted {
+            jobs.push(Enqueue::deal(&deal.id, ctx.now_ms()));
+        }
+    }
+    Ok((jobs, newest))
+}

@@ -1,0 +1,327 @@
+//! Starting jobs and seeing them off. Knows leases, holds and retries; must not know what a job does.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use serde_json::json;
+use tokio::task::{Id, JoinSet};
+use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
+
+use crate::alert::AlertKind;
+use crate::client::{Failure, Readiness};
+use crate::context::Context;
+use crate::error::CoreError;
+use crate::flow;
+use crate::observer::Vendor;
+use crate::policy::{Completion, OnInvalid, OnShutdown};
+use crate::store::Claimed;
+
+/// The longest sleep, so that a wall clock that was set is noticed.
+const LONGEST_SLEEP: Duration = Duration::from_secs(600);
+/// How long a breaker is open, and how old a job gets, before somebody is told.
+const BREAKER_ALERT: Duration = Duration::from_secs(60);
+const BACKLOG_ALERT_MS: i64 = 600_000;
+
+/// What dispatching waits for.
+enum Next {
+    /// Start a job now, if one is due.
+    Claim,
+    /// Nothing before then, unless woken.
+    Wait(Instant),
+}
+
+struct Dispatcher {
+    ctx: Arc<Context>,
+    running: JoinSet<Result<(), rusqlite::Error>>,
+    /// Which worker slot each task occupies.
+    slots: Vec<Option<Id>>,
+    renewed: Instant,
+    /// Theoretical start of the next job at the drain rate (GCRA).
+    drain: Option<Instant>,
+    looked: Instant,
+}
+
+/// Starts due jobs until `shutdown`, then sees off those that run.
+pub(crate) async fn dispatch(ctx: Arc<Context>, shutdown: CancellationToken) -> Result<(), CoreError> {
+    let now = Instant::now();
+    let slots = vec![None; ctx.config.workers.max(1)];
+    let mut dispatcher =
+        Dispatcher { ctx, running: JoinSet::new(), slots, renewed: now, drain: None, looked: now };
+    dispatcher.run(&shutdown).await?;
+    dispatcher.stop().await
+}
+
+impl Dispatcher {
+    async fn run(&mut self, shutdown: &CancellationToken) -> Result<(), CoreError> {
+        let ctx = self.ctx.clone();
+        while !shutdown.is_cancelled() {
+            self.renew_leases()?;
+            self.look_at_credentials();
+            let mut wake_at = match self.next()? {
+                Next::Claim => match self.start_one()? {
+                    true => continue,
+                    false => self.next_due()?,
+                },
+                Next::Wait(until) => Some(until),
+            };
+            for more in [self.watch()?, self.renew_at(), self.look_at()].into_iter().flatten() {
+                wake_at = Some(wake_at.map_or(more, |at| at.min(more)));
+            }
+            let latest = Instant::now() + LONGEST_SLEEP;
+            let sleep = tokio::time::sleep_until(wake_at.map_or(latest, |at| at.min(latest)));
+            tokio::select! {
+                biased;
+                () = shutdown.cancelled() => {}
+                Some(ended) = self.running.join_next_with_id(), if !self.running.is_empty() => self.see_off(ended)?,
+                () = ctx.wake.notified() => {}
+                () = sleep => {}
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether a job may start now, as far as slots, holds, breakers, pauses and the drain rate go.
+    fn next(&mut self) -> Result<Next, CoreError> {
+        let now = Instant::now();
+        let far = now + LONGEST_SLEEP;
+        if self.slots.iter().all(Option::is_some) {
+            return Ok(Next::Wait(far));
+        }
+        let mut wait: Option<Instant> = None;
+        let mut hold = |until: Instant| wait = Some(wait.map_or(until, |so_far: Instant| so_far.max(until)));
+        for client in [&self.ctx.hubspot.client, &self.ctx.stripe.client] {
+            if let Err(Failure::Held { until, .. }) = client.gate.check() {
+                hold(until.unwrap_or(far));
+            }
+            match client.breaker.readiness() {
+                Readiness::Ready => {}
+                Readiness::Probe if self.running.is_empty() => {}
+                Readiness::Probe => hold(far),
+                Readiness::Wait(until) => hold(until.unwrap_or(far)),
+            }
+            if let Some(until) = client.paused_until() {
+                hold(until);
+            }
+        }
+        if let Some(until) = wait {
+            return Ok(Next::Wait(until));
+        }
+        if let (Some(rate), Some(drain)) = (self.ctx.policies.drain.starts, self.drain) {
+            let burst = Duration::from_secs_f64(f64::from(rate.burst.saturating_sub(1)) / rate.per_second);
+            let at = drain.checked_sub(burst).unwrap_or(now);
+            if at > now {
+                // Only a job that is due makes it worth waking.
+                let due = self.next_due()?;
+                return Ok(Next::Wait(due.map_or(far, |due| due.max(at))));
+            }
+        }
+        Ok(Next::Claim)
+    }
+
+    fn start_one(&mut self) -> Result<bool, CoreError> {
+        let ctx = self.ctx.clone();
+        let Some(job) = ctx.store.claim(&ctx.owner, &ctx.policies.queue, ctx.now_ms())? else {
+            return Ok(false);
+        };
+        let now = Instant::now();
+        if self.running.is_empty() {
+            self.renewed = now;
+        }
+        if let Some(rate) = ctx.policies.drain.starts {
+            self.drain =
+                Some(self.drain.unwrap_or(now).max(now) + Duration::from_secs_f64(1.0 / rate.per_second));
+        }
+        let slot = self.slots.iter().position(Option::is_none).unwrap_or(0);
+        let task = self.running.spawn(async move { work(&ctx, slot, &job).await });
+        self.slots[slot] = Some(task.id());
+        Ok(true)
+    }
+
+    fn see_off(
+        &mut self,
+        ended: Result<(Id, Result<(), rusqlite::Error>), tokio::task::JoinError>,
+    ) -> Result<(), CoreError> {
+        let id = match &ended {
+            Ok((id, _)) => *id,
+            Err(error) => error.id(),
+        };
+        for slot in &mut self.slots {
+            if *slot == Some(id) {
+                *slot = None;
+            }
+        }
+        match ended {
+            Ok((_, outcome)) => outcome?,
+            // Its lease runs out, and the job is tried again.
+            Err(error) => tracing::error!(%error, "a worker panicked"),
+        }
+        self.ctx.finished.notify_waiters();
+        Ok(())
+    }
+
+    fn next_due(&self) -> Result<Option<Instant>, CoreError> {
+        let now = self.ctx.now_ms();
+        let due = self.ctx.store.next_due(&self.ctx.policies.queue)?;
+        Ok(due.map(|due| {
+            Instant::now() + Duration::from_millis(u64::try_from(due - now).unwrap_or(0).min(86_400_000))
+        }))
+    }
+
+    fn renew_at(&self) -> Option<Instant> {
+        let rule = &self.ctx.policies.queue;
+        (rule.renew && !self.running.is_empty()).then(|| self.renewed + rule.lease / 3)
+    }
+
+    fn renew_leases(&mut self) -> Result<(), CoreError> {
+        let now = Instant::now();
+        if self.renew_at().is_some_and(|at| at <= now) {
+            let lease = i64::try_from(self.ctx.policies.queue.lease.as_millis()).unwrap_or(i64::MAX);
+            self.ctx.store.renew(&self.ctx.owner, self.ctx.now_ms().saturating_add(lease))?;
+            self.renewed = now;
+        }
+        Ok(())
+    }
+
+    fn look_at(&self) -> Option<Instant> {
+        let closed = self.ctx.hubspot.client.gate.is_closed() || self.ctx.stripe.client.gate.is_closed();
+        closed.then(|| self.looked + self.ctx.policies.refresh.look_every)
+    }
+
+    /// Opens the gate of a vendor whose credentials have changed.
+    fn look_at_credentials(&mut self) {
+        let now = Instant::now();
+        let Some(at) = self.look_at() else {
+            self.looked = now;
+            return;
+        };
+        if at > now {
+            return;
+        }
+        self.looked = now;
+        let ctx = &self.ctx;
+        if ctx.hubspot.client.gate.is_closed() && ctx.hubspot.oauth.changed() {
+            tracing::info!(vendor = "hubspot", "credentials have changed");
+            ctx.hubspot.client.gate.open();
+        }
+        if ctx.stripe.client.gate.is_closed() && ctx.stripe.key.changed() {
+            tracing::info!(vendor = "stripe", "credentials have changed");
+            ctx.stripe.client.gate.open();
+        }
+    }
+
+    /// Raises the alerts that only time brings; says when to look again.
+    fn watch(&self) -> Result<Option<Instant>, CoreError> {
+        let ctx = &self.ctx;
+        let now = Instant::now();
+        let mut again: Option<Instant> = None;
+        let mut at = |when: Instant| again = Some(again.map_or(when, |so_far: Instant| so_far.min(when)));
+        for (vendor, client) in [(Vendor::HubSpot, &ctx.hubspot.client), (Vendor::Stripe, &ctx.stripe.client)]
+        {
+            if let Some(since) = client.breaker.open_since() {
+                if since + BREAKER_ALERT <= now {
+                    ctx.alerts.raise(
+                        AlertKind::BreakerOpen,
+                        vendor.name(),
+                        "the circuit breaker has been open for more than a minute",
+                    );
+                    at(now + Duration::from_secs(900));
+                } else {
+                    at(since + BREAKER_ALERT);
+                }
+            }
+        }
+        if let Some(oldest) = ctx.store.oldest_job()? {
+            let age = ctx.now_ms() - oldest;
+            if age >= BACKLOG_ALERT_MS {
+                ctx.alerts.raise(
+                    AlertKind::Backlog,
+                    "queue",
+                    &format!("the oldest job has waited for {} s", age / 1000),
+                );
+                at(now + Duration::from_secs(900));
+            } else {
+                at(now + Duration::from_millis(u64::try_from(BACKLOG_ALERT_MS - age).unwrap_or(0)));
+            }
+        }
+        Ok(again)
+    }
+
+    async fn stop(mut self) -> Result<(), CoreError> {
+        let ctx = self.ctx.clone();
+        if ctx.policies.queue.shutdown == OnShutdown::Drop {
+            self.running.shutdown().await;
+            ctx.store.forget_all(&ctx.owner)?;
+            return Ok(());
+        }
+        let deadline = Instant::now() + ctx.config.shutdown_deadline;
+        while !self.running.is_empty() {
+            match tokio::time::timeout_at(deadline, self.running.join_next_with_id()).await {
+                Ok(Some(ended)) => self.see_off(ended)?,
+                Ok(None) => break,
+                Err(_) => {
+                    tracing::warn!(jobs = self.running.len(), "the deadline has come: giving jobs back");
+                    self.running.shutdown().await;
+                }
+            }
+        }
+        ctx.store.release_all(&ctx.owner, ctx.now_ms())?;
+        Ok(())
+    }
+}
+
+/// One attempt of one job, and what becomes of it.
+async fn work(ctx: &Context, slot: usize, job: &Claimed) -> Result<(), rusqlite::Error> {
+    let rule = &ctx.policies.queue;
+    let owner = &ctx.owner;
+    let failure = match flow::run(ctx, slot, job).await {
+        Ok(done) => {
+            ctx.metrics.job(done.name());
+            tracing::info!(deal = %job.deal_id, outcome = done.name(), "job done");
+            return ctx.store.complete(job, owner);
+        }
+        Err(failure) => failure,
+    };
+    let reason = failure.to_string();
+    tracing::warn!(deal = %job.deal_id, attempts = job.attempts, %reason, "job not done");
+    if rule.completion == Completion::WhenClaimed {
+        ctx.metrics.job("lost");
+        return Ok(());
+    }
+    match failure {
+        Failure::Store(error) => Err(error),
+        Failure::Held { until, .. } => {
+            ctx.metrics.job("held");
+            // Without a moment to wait for, the gate holds the whole queue, not this job.
+            let due = until.map_or(ctx.now_ms(), |until| ctx.as_ms(until));
+            ctx.store.give_back(job, owner, due, 0, Some(&reason))
+        }
+        Failure::Invalid { source, reason, payload } => {
+            ctx.metrics.job("quarantined");
+            if ctx.policies.validation.on_invalid == OnInvalid::Drop {
+                return ctx.store.complete(job, owner);
+            }
+            ctx.quarantine(&source, &job.deal_id, &reason, &payload)?;
+            ctx.store.park(job, owner, &reason)
+        }
+        Failure::Rejected { .. } => bury(ctx, job, &reason),
+        Failure::Unavailable { .. } | Failure::Indeterminate => {
+            let failed = job.attempts + 1;
+            if failed >= rule.attempts {
+                return bury(ctx, job, &reason);
+            }
+            ctx.metrics.job("retry");
+            let wait = rule.retry_delay(failed, ctx.entropy.unit());
+            let due = ctx.now_ms().saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX));
+            ctx.store.give_back(job, owner, due, 1, Some(&reason))
+        }
+    }
+}
+
+fn bury(ctx: &Context, job: &Claimed, reason: &str) -> Result<(), rusqlite::Error> {
+    ctx.metrics.job("dead_letter");
+    let payload = json!({"deal_id": job.deal_id, "overlay": job.overlay, "verify": job.verify, "created_ms": job.created_ms});
+    ctx.store.bury(job, &ctx.owner, reason, &payload, ctx.now_ms())?;
+    ctx.alerts.raise(AlertKind::DeadLetter, &job.deal_id, reason);
+    Ok(())
+}
