@@ -302,7 +302,7 @@ async fn work(ctx: &Context, slot: usize, job: &Claimed) -> Result<(), rusqlite:
                 return ctx.store.complete(job, owner);
             }
             ctx.quarantine(&source, &job.deal_id, &reason, &payload)?;
-            ctx.store.park(job, owner, &reason)
+            ctx.store.park(job, owner, &reason, ctx.now_ms())
         }
         Failure::Rejected { .. } => bury(ctx, job, &reason),
         Failure::Unavailable { .. } | Failure::Indeterminate => {

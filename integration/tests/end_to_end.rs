@@ -279,3 +279,32 @@ async fn defects_can_be_planted_by_policy() {
     pass(3000).await;
     assert_eq!(rig.world.lock().unwrap().live()[0]["status"], "draft");
 }
+
+/// Run by hand: `cargo test --release -p integration-core -- --ignored --nocapture how_fast`.
+#[tokio::test(start_paused = true)]
+#[ignore = "a measurement"]
+async fn how_fast() {
+    let mut rig = Rig::new().await;
+    rig.policies.drain.starts = None;
+    rig.policies.limiter.hubspot = None;
+    rig.policies.limiter.stripe = None;
+    let core = rig.start().await;
+    for id in 1..=1000 {
+        rig.world.lock().unwrap().deal(&id.to_string(), "12", "closedwon", "2026-03-01T09:00:10Z");
+    }
+    #[allow(clippy::disallowed_methods, reason = "a measurement of the machine")]
+    let start = std::time::Instant::now();
+    for id in 1..=1000 {
+        rig.deliver(&core.url, &changed(id, id), "hush").await;
+    }
+    pass(120).await;
+    #[allow(clippy::disallowed_methods, reason = "a measurement of the machine")]
+    let took = start.elapsed();
+    let world = rig.world.lock().unwrap();
+    let exchanges = world.log.len() + 1000;
+    println!(
+        "{} invoices, {exchanges} exchanges in {took:?}: {:.0}/s",
+        world.live().len(),
+        exchanges as f64 / took.as_secs_f64()
+    );
+}
