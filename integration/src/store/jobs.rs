@@ -236,9 +236,10 @@ impl Store {
         let conn = self.lock();
         let queued = match rule.order {
             QueueOrder::Due => {
-                "SELECT min(due_ms) FROM jobs AS job WHERE state = 'queued'
+                "SELECT due_ms FROM jobs AS job WHERE state = 'queued'
                    AND NOT EXISTS (SELECT 1 FROM jobs AS other
-                                   WHERE other.deal_id = job.deal_id AND other.state = 'leased')"
+                                   WHERE other.deal_id = job.deal_id AND other.state = 'leased')
+                 ORDER BY due_ms, id LIMIT 1"
             }
             QueueOrder::StrictlyOldest => {
                 "SELECT due_ms FROM jobs AS job WHERE state = 'queued'
@@ -247,8 +248,7 @@ impl Store {
                                    WHERE other.deal_id = job.deal_id AND other.state = 'leased')"
             }
         };
-        let queued: Option<i64> =
-            conn.prepare_cached(queued)?.query_row([], |row| row.get(0)).optional()?.flatten();
+        let queued: Option<i64> = conn.prepare_cached(queued)?.query_row([], |row| row.get(0)).optional()?;
         let leased: Option<i64> = conn
             .prepare_cached("SELECT min(lease_ms) FROM jobs WHERE state = 'leased'")?
             .query_row([], |row| row.get(0))?;
