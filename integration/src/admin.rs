@@ -81,7 +81,7 @@ async fn ready(State(ctx): State<Arc<Context>>) -> Result<Response, Failed> {
 
 async fn metrics(State(ctx): State<Arc<Context>>) -> Result<Response, Failed> {
     let now = ctx.now_ms();
-    let depth = ctx.store.depth(now)?;
+    let depth = ctx.store.depth()?;
     let (dead_letters, quarantined) = ctx.store.refused()?;
     let gauges = Gauges {
         queue: vec![("queued", depth.queued), ("leased", depth.leased), ("parked", depth.parked)],

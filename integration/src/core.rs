@@ -147,15 +147,22 @@ impl Bound {
                 biased;
                 ended = front.join_next() => match ended {
                     Some(Ok(outcome)) => outcome?,
-                    Some(Err(error)) => std::panic::resume_unwind(error.into_panic()),
+                    Some(Err(error)) => rethrow(error),
                     None => return Ok(()),
                 },
                 Some(ended) = background.join_next() => match ended {
                     Ok(outcome) => outcome?,
-                    Err(error) => std::panic::resume_unwind(error.into_panic()),
+                    Err(error) => rethrow(error),
                 },
             }
         }
+    }
+}
+
+/// A part that panicked takes the core with it: its supervisor starts it again from what was committed.
+fn rethrow(error: tokio::task::JoinError) {
+    if let Ok(panic) = error.try_into_panic() {
+        std::panic::resume_unwind(panic);
     }
 }
 

@@ -144,7 +144,9 @@ fn judge(ctx: &Context, deals: &[serde_json::Value]) -> Result<(Vec<Enqueue>, Op
             }
             None => deal.won,
         };
-        if wanted {
+        // What was put aside stays aside until something new is heard of it (or a reconciliation asks).
+        let aside = ctx.store.put_aside_ms(&deal.id)?.is_some_and(|since| deal.modified_ms <= since);
+        if wanted && !aside {
             jobs.push(Enqueue::deal(&deal.id, ctx.now_ms()));
         }
     }

@@ -40,14 +40,23 @@ struct Dispatcher {
     /// Theoretical start of the next job at the drain rate (GCRA).
     drain: Option<Instant>,
     looked: Instant,
+    /// When the age of the oldest job is worth another look: younger jobs cannot make it older.
+    aged: Option<Instant>,
 }
 
 /// Starts due jobs until `shutdown`, then sees off those that run.
 pub(crate) async fn dispatch(ctx: Arc<Context>, shutdown: CancellationToken) -> Result<(), CoreError> {
     let now = Instant::now();
     let slots = vec![None; ctx.config.workers.max(1)];
-    let mut dispatcher =
-        Dispatcher { ctx, running: JoinSet::new(), slots, renewed: now, drain: None, looked: now };
+    let mut dispatcher = Dispatcher {
+        ctx,
+        running: JoinSet::new(),
+        slots,
+        renewed: now,
+        drain: None,
+        looked: now,
+        aged: None,
+    };
     dispatcher.run(&shutdown).await?;
     dispatcher.stop().await
 }
@@ -211,7 +220,7 @@ impl Dispatcher {
     }
 
     /// Raises the alerts that only time brings; says when to look again.
-    fn watch(&self) -> Result<Option<Instant>, CoreError> {
+    fn watch(&mut self) -> Result<Option<Instant>, CoreError> {
         let ctx = &self.ctx;
         let now = Instant::now();
         let mut again: Option<Instant> = None;
@@ -231,18 +240,25 @@ impl Dispatcher {
                 }
             }
         }
-        if let Some(oldest) = ctx.store.oldest_job()? {
+        if let Some(aged) = self.aged.filter(|aged| *aged > now) {
+            at(aged);
+        } else if let Some(oldest) = ctx.store.oldest_job()? {
             let age = ctx.now_ms() - oldest;
+            let next;
             if age >= BACKLOG_ALERT_MS {
                 ctx.alerts.raise(
                     AlertKind::Backlog,
                     "queue",
                     &format!("the oldest job has waited for {} s", age / 1000),
                 );
-                at(now + Duration::from_secs(900));
+                next = now + Duration::from_secs(900);
             } else {
-                at(now + Duration::from_millis(u64::try_from(BACKLOG_ALERT_MS - age).unwrap_or(0)));
+                next = now + Duration::from_millis(u64::try_from(BACKLOG_ALERT_MS - age).unwrap_or(0));
             }
+            at(next);
+            self.aged = Some(next);
+        } else {
+            self.aged = None;
         }
         Ok(again)
     }
@@ -302,7 +318,7 @@ async fn work(ctx: &Context, slot: usize, job: &Claimed) -> Result<(), rusqlite:
                 return ctx.store.complete(job, owner);
             }
             ctx.quarantine(&source, &job.deal_id, &reason, &payload)?;
-            ctx.store.park(job, owner, &reason)
+            ctx.store.park(job, owner, &reason, ctx.now_ms())
         }
         Failure::Rejected { .. } => bury(ctx, job, &reason),
         Failure::Unavailable { .. } | Failure::Indeterminate => {

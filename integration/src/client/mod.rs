@@ -189,10 +189,14 @@ impl VendorClient {
                 self.attempt(call, attempt, &request_id, bearer.as_ref(), key.as_deref(), deadline).await;
             permit.settle(tried.outcome);
             let Some(facts) = self.learn(call, &tried) else { return Ok(tried.reply()) };
-            if tried.outcome == AttemptOutcome::Status(401)
+            if let AttemptOutcome::Status(status @ (401 | 403)) = tried.outcome
                 && let (Some(credentials), Some(bearer)) = (call.credentials, &bearer)
             {
                 let always = policies.refresh.on_unauthorized == OnUnauthorized::RefreshAlways;
+                // A rotated Stripe key is 401 or 403; for HubSpot a 403 is a missing scope, which no refresh cures.
+                if status == 403 && self.vendor == Vendor::HubSpot {
+                    return Err(self.turned_away(policies.refresh.unauthorized_rest));
+                }
                 if (authorised_again && !always) || attempt >= policies.patience.attempts {
                     return Err(self.turned_away(policies.refresh.unauthorized_rest));
                 }
@@ -295,7 +299,7 @@ impl VendorClient {
             return None;
         }
         let told = match tried.outcome {
-            AttemptOutcome::Status(429 | 503) => policies.retry_after.read(&tried.headers, now),
+            AttemptOutcome::Status(408 | 429 | 500..=599) => policies.retry_after.read(&tried.headers, now),
             _ => None,
         };
         let told = told.map(|told| policies.patience.retry_after_cap.map_or(told, |cap| told.min(cap)));
@@ -306,7 +310,7 @@ impl VendorClient {
     }
 
     fn turned_away(&self, rest: Duration) -> Failure {
-        let message = "credentials refused with 401, and neither a refresh nor a re-read cured it";
+        let message = "credentials refused, and neither a refresh nor a re-read cured it";
         self.tools.alerts.raise(AlertKind::Unauthorized, self.vendor.name(), message);
         let until = Instant::now() + rest;
         self.gate.close(Some(until), "unauthorized");

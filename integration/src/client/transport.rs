@@ -124,7 +124,7 @@ impl VendorClient {
         let left = deadline.map(|deadline| deadline.saturating_duration_since(begun));
         let limit = match (policies.timeouts.attempt, left) {
             (Some(one), Some(other)) => Some(one.min(other)),
-            (one, other) => one.or(other.filter(|_| policies.timeouts.head.is_some())),
+            (one, other) => one.or(other.filter(|_| policies.timeouts.body.is_some())),
         };
         let exchange = self.exchange(call, bearer, key);
         let tried = match limit {

@@ -64,7 +64,11 @@ pub(crate) async fn run(ctx: &Context, slot: usize, job: &Claimed) -> Result<Don
     };
     let stale = ledger.as_ref().is_some_and(|line| line.source_ms > deal.updated_ms);
     if stale && ctx.policies.freshness.order == Order::UpdatedAt {
-        return Ok(Done::Stale);
+        // Begun under a newer state than this one: wait for a read that shows it.
+        return match ledger.is_some_and(|line| !matches!(line.step, Step::Done | Step::Retracted)) {
+            true => Err(Failure::Unavailable { why: "the deal read is older than the one begun".into() }),
+            false => Ok(Done::Stale),
+        };
     }
     if !deal.won {
         return flow.leave_without_invoice(ledger, Some(deal.updated_ms)).await;

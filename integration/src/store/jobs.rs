@@ -201,13 +201,13 @@ impl Store {
     }
 
     /// Puts a job aside until something new is heard of its deal. What was queued meanwhile stays queued.
-    pub(crate) fn park(&self, job: &Claimed, owner: &str, reason: &str) -> Stored<()> {
+    pub(crate) fn park(&self, job: &Claimed, owner: &str, reason: &str, now: i64) -> Stored<()> {
         let conn = self.lock();
         conn.prepare_cached(
-            "UPDATE jobs SET state = 'parked', owner = NULL, lease_ms = NULL, reason = ?3
+            "UPDATE jobs SET state = 'parked', owner = NULL, lease_ms = NULL, reason = ?3, due_ms = ?4
              WHERE id = ?1 AND state = 'leased' AND owner = ?2",
         )?
-        .execute(params![job.id, owner, reason])?;
+        .execute(params![job.id, owner, reason, now])?;
         Ok(())
     }
 
@@ -236,9 +236,10 @@ impl Store {
         let conn = self.lock();
         let queued = match rule.order {
             QueueOrder::Due => {
-                "SELECT min(due_ms) FROM jobs AS job WHERE state = 'queued'
+                "SELECT due_ms FROM jobs AS job WHERE state = 'queued'
                    AND NOT EXISTS (SELECT 1 FROM jobs AS other
-                                   WHERE other.deal_id = job.deal_id AND other.state = 'leased')"
+                                   WHERE other.deal_id = job.deal_id AND other.state = 'leased')
+                 ORDER BY due_ms, id LIMIT 1"
             }
             QueueOrder::StrictlyOldest => {
                 "SELECT due_ms FROM jobs AS job WHERE state = 'queued'
@@ -247,8 +248,7 @@ impl Store {
                                    WHERE other.deal_id = job.deal_id AND other.state = 'leased')"
             }
         };
-        let queued: Option<i64> =
-            conn.prepare_cached(queued)?.query_row([], |row| row.get(0)).optional()?.flatten();
+        let queued: Option<i64> = conn.prepare_cached(queued)?.query_row([], |row| row.get(0)).optional()?;
         let leased: Option<i64> = conn
             .prepare_cached("SELECT min(lease_ms) FROM jobs WHERE state = 'leased'")?
             .query_row([], |row| row.get(0))?;
@@ -262,8 +262,19 @@ impl Store {
             .query_row([deal_id], |row| row.get(0))
     }
 
+    /// When a deal's work was last put aside: parked, or dead-lettered and not replayed.
+    pub(crate) fn put_aside_ms(&self, deal_id: &str) -> Stored<Option<i64>> {
+        let conn = self.lock();
+        conn.prepare_cached(
+            "SELECT max(at) FROM (
+               SELECT due_ms AS at FROM jobs WHERE deal_id = ?1 AND state = 'parked'
+               UNION ALL SELECT created_ms FROM dead_letters WHERE deal_id = ?1 AND replayed_ms IS NULL)",
+        )?
+        .query_row([deal_id], |row| row.get(0))
+    }
+
     /// How full the queue is. A job that is put off to the future counts from when it was made.
-    pub(crate) fn depth(&self, _now: i64) -> Stored<QueueDepth> {
+    pub(crate) fn depth(&self) -> Stored<QueueDepth> {
         let conn = self.lock();
         let mut depth = QueueDepth::default();
         let mut rows =
@@ -361,7 +372,7 @@ mod tests {
         let more = Enqueue { verify: true, ..Enqueue::deal("7", 5) };
         store.enqueue(&[more], 5).unwrap();
         store.give_back(&job, "a", 900, 1, Some("503")).unwrap();
-        assert_eq!(store.depth(5).unwrap().queued, 1);
+        assert_eq!(store.depth().unwrap().queued, 1);
         let job = store.claim("a", &rule, 900).unwrap().unwrap();
         assert_eq!((job.attempts, job.verify), (1, true));
     }
@@ -372,10 +383,10 @@ mod tests {
         let rule = QueueRule::default();
         store.enqueue(&[Enqueue::deal("7", 0)], 0).unwrap();
         let job = store.claim("a", &rule, 0).unwrap().unwrap();
-        store.park(&job, "a", "bad answer").unwrap();
+        store.park(&job, "a", "bad answer", 5).unwrap();
         assert_eq!(store.claim("a", &rule, 10).unwrap(), None);
         store.enqueue(&[Enqueue::deal("7", 10)], 10).unwrap();
         assert!(store.claim("a", &rule, 10).unwrap().is_some());
-        assert_eq!(store.depth(10).unwrap().parked, 0);
+        assert_eq!(store.depth().unwrap().parked, 0);
     }
 }

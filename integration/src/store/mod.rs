@@ -141,6 +141,6 @@ mod tests {
         drop(store);
         let store = Store::open(dir.path(), Synchronous::Normal).unwrap();
         assert_eq!(store.cursor("sync").unwrap(), Some(50));
-        assert_eq!(store.depth(10).unwrap().queued, 1);
+        assert_eq!(store.depth().unwrap().queued, 1);
     }
 }

@@ -65,6 +65,8 @@ CREATE TABLE dead_letters (
   replayed_ms INTEGER
 );
 
+CREATE INDEX dead_letters_deal ON dead_letters(deal_id) WHERE replayed_ms IS NULL;
+
 CREATE TABLE quarantine (
   id INTEGER PRIMARY KEY,
   source TEXT NOT NULL,
