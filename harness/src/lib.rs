@@ -7,13 +7,16 @@
 //! 4 `cli`, `report` · 3 `drill`, `load` · 2 `world`, `subject` · 1 `vendor`, `schedule`,
 //! `fixture`, `check` · 0 `scenario`, `fault`, `expr`, `wire`, `trace`, `finding`, `seed`, `time`.
 
+pub mod drill;
 pub mod expr;
 pub mod fault;
 pub mod finding;
 pub mod scenario;
+pub mod schedule;
 pub mod seed;
 pub mod subject;
 pub mod time;
 pub mod trace;
 pub mod vendor;
 pub mod wire;
+mod world;

@@ -3,6 +3,8 @@
 //! Knows: what a subject is handed and what it shows. Must not know: any one subject, vendors'
 //! insides, or faults.
 
+mod log;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::future::Future;
@@ -13,6 +15,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use tokio::sync::watch;
+
+pub use log::LogCapture;
 
 use crate::seed::Seed;
 

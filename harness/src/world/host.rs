@@ -1,0 +1,320 @@
+//! A vendor on a socket: its port, its connections, and the faults that hit before any request.
+//!
+//! Knows: how to listen, refuse, swallow and come back on the same port. Must not know: what a
+//! request means; `exchange` answers it.
+
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
+use std::io;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::rc::Rc;
+use std::task::{Context, Poll, Waker};
+
+use http_body_util::Full;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+use socket2::{Domain, SockRef, Socket, Type};
+use tokio::net::{TcpListener, TcpStream};
+
+use super::World;
+use super::connection::{Conn, Cut, Stream};
+use super::exchange;
+use crate::subject::AttemptOutcome;
+use crate::trace::{Alias, CallId, FaultRef, Outcome, What};
+use crate::vendor::{Profile, Vendor};
+
+/// Connections that may wait to be accepted.
+const BACKLOG: i32 = 1024;
+
+/// A vendor and its place on the network.
+pub(crate) struct Host {
+    /// Its alias in the scenario.
+    pub alias: Alias,
+    /// Facts about it.
+    pub profile: Profile,
+    /// The model. Never borrowed over an await.
+    pub vendor: RefCell<Box<dyn Vendor>>,
+    /// Where it really is: `http://127.0.0.1:PORT`.
+    pub base_url: String,
+    /// The host that the trace shows.
+    pub canonical_host: String,
+    /// Requests written to the trace.
+    pub requests: Cell<u64>,
+    /// Requests that ended in a way the subject may not have noted: swallowed by a black hole, or
+    /// on a connection that was cut while nothing was known to be open on it.
+    pub unseen: Cell<u64>,
+    address: SocketAddr,
+    listener: RefCell<Option<TcpListener>>,
+    acceptor: RefCell<Option<Waker>>,
+    conns: RefCell<BTreeMap<u32, Rc<Conn>>>,
+    accepted: Cell<u32>,
+    tapped: Cell<u64>,
+    /// Refused and unanswered connects of the subject that are accounted for.
+    settled: Cell<(u64, u64)>,
+    /// The door, the last time it was not open.
+    shut: RefCell<Option<Door>>,
+    /// Fills the backlog of a black hole.
+    fillers: RefCell<Vec<Socket>>,
+    /// Bound, never listening: keeps the port ours while nothing listens.
+    _reservation: Socket,
+}
+
+/// How a vendor can be met.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Door {
+    /// It listens.
+    Open,
+    /// It refuses.
+    Refusing(FaultRef),
+    /// It swallows.
+    Swallowing(FaultRef),
+}
+
+impl Host {
+    /// Puts a vendor on a loopback port of its own.
+    ///
+    /// # Errors
+    /// If no port can be had.
+    pub fn new(alias: &str, vendor: Box<dyn Vendor>) -> io::Result<Host> {
+        let reservation = bound(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+        let address = reservation
+            .local_addr()?
+            .as_socket()
+            .ok_or_else(|| io::Error::other("a loopback socket has no address"))?;
+        let profile = vendor.profile().clone();
+        let canonical_host =
+            profile.origin.split_once("://").map_or(profile.origin.as_str(), |(_, host)| host).to_owned();
+        Ok(Host {
+            alias: alias.into(),
+            profile,
+            vendor: RefCell::new(vendor),
+            base_url: format!("http://{address}"),
+            canonical_host,
+            requests: Cell::new(0),
+            unseen: Cell::new(0),
+            address,
+            listener: RefCell::new(Some(listening(address, BACKLOG)?)),
+            acceptor: RefCell::default(),
+            conns: RefCell::default(),
+            accepted: Cell::new(0),
+            tapped: Cell::new(0),
+            settled: Cell::default(),
+            shut: RefCell::default(),
+            fillers: RefCell::default(),
+            _reservation: reservation,
+        })
+    }
+
+    /// The calls that are open on its connections.
+    pub fn open_calls(&self) -> Vec<(CallId, Rc<Conn>)> {
+        self.conns.borrow().values().filter_map(|c| Some((c.open_call()?, c.clone()))).collect()
+    }
+
+    /// Whole requests that came over its connections, by the independent count.
+    pub fn tapped(&self) -> u64 {
+        self.tapped.get() + self.conns.borrow().values().map(|c| c.whole_requests()).sum::<u64>()
+    }
+
+    fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<TcpStream>> {
+        *self.acceptor.borrow_mut() = Some(cx.waker().clone());
+        match &*self.listener.borrow() {
+            Some(listener) if self.fillers.borrow().is_empty() => {
+                listener.poll_accept(cx).map_ok(|(socket, _)| socket)
+            }
+            _ => Poll::Pending,
+        }
+    }
+
+    /// Opens, closes or blocks the vendor's door.
+    ///
+    /// # Errors
+    /// If the port cannot be listened on again.
+    fn set_door(&self, door: &Door, world: &World) -> io::Result<()> {
+        self.fillers.borrow_mut().clear();
+        self.listener.borrow_mut().take();
+        match door {
+            Door::Open => {
+                *self.listener.borrow_mut() = Some(listening(self.address, BACKLOG)?);
+                self.each_conn(|c| c.silence(None));
+            }
+            Door::Refusing(fault) => self.each_conn(|conn| {
+                if conn.blame(fault) {
+                    world.recorder.fault(fault);
+                }
+                if conn.open_call().is_none() {
+                    self.unseen.set(self.unseen.get() + 1);
+                }
+                conn.end(Outcome::Reset);
+                conn.cut(Cut::Reset);
+            }),
+            Door::Swallowing(fault) => {
+                *self.listener.borrow_mut() = Some(listening(self.address, 0)?);
+                *self.fillers.borrow_mut() = filled(self.address)?;
+                self.each_conn(|c| c.silence(Some(fault.clone())));
+            }
+        }
+        if let Some(waker) = self.acceptor.borrow_mut().take() {
+            waker.wake();
+        }
+        Ok(())
+    }
+
+    fn each_conn(&self, f: impl Fn(&Conn)) {
+        let conns: Vec<Rc<Conn>> = self.conns.borrow().values().cloned().collect();
+        conns.iter().for_each(|c| f(c));
+    }
+
+    fn left(&self, number: u32, conn: &Conn) {
+        conn.end(Outcome::Abandoned);
+        self.tapped.set(self.tapped.get() + conn.whole_requests());
+        self.conns.borrow_mut().remove(&number);
+    }
+}
+
+/// Accepts connections for as long as the drill lasts.
+pub(crate) async fn serve(world: Rc<World>, host: Rc<Host>) {
+    loop {
+        // A failed accept concerns one connection that is gone already.
+        let Ok(socket) = std::future::poll_fn(|cx| host.poll_accept(cx)).await else { continue };
+        let _ = socket.set_nodelay(true);
+        let number = host.accepted.replace(host.accepted.get() + 1);
+        let conn = Rc::new(Conn::new(socket, world.recorder.clone()));
+        host.conns.borrow_mut().insert(number, conn.clone());
+        tokio::task::spawn_local(attend(world.clone(), host.clone(), number, conn));
+    }
+}
+
+/// Serves one connection until it ends.
+async fn attend(world: Rc<World>, host: Rc<Host>, number: u32, conn: Rc<Conn>) {
+    let service = service_fn(|request| {
+        let (world, host, conn) = (world.clone(), host.clone(), conn.clone());
+        async move { exchange::answer(&world, &host, number, &conn, request).await }
+    });
+    let served = hyper::server::conn::http1::Builder::new()
+        .auto_date_header(false)
+        .header_read_timeout(None)
+        .serve_connection::<_, _>(TokioIo::new(Stream(conn.clone())), service)
+        .await;
+    if served.is_err_and(|e| e.is_parse()) {
+        // The client did not speak HTTP; the independent count may have taken it for a request.
+        host.unseen.set(host.unseen.get() + 1);
+    }
+    if let Some(fault) = conn.swallowed() {
+        host.unseen.set(host.unseen.get() + 1);
+        let vendor = host.alias.clone();
+        world.recorder.note(What::Connection {
+            vendor,
+            outcome: Outcome::Abandoned,
+            count: 1,
+            fault: Some(fault),
+        });
+    }
+    conn.cut(Cut::Close);
+    host.left(number, &conn);
+}
+
+/// The body type of what hyper writes.
+pub(crate) type Body = Full<bytes::Bytes>;
+
+/// Opens and closes the vendor's door at the borders of its windows.
+pub(crate) async fn keep_door(world: Rc<World>, host: Rc<Host>) {
+    let outages: Vec<_> = world
+        .outages
+        .iter()
+        .filter(|o| o.on.vendor() == Some(&*host.alias) && matches!(o.on, crate::fault::Target::Calls { .. }))
+        .cloned()
+        .collect();
+    let mut borders: Vec<_> = outages.iter().flat_map(|o| [o.from, o.bite.until]).collect();
+    borders.sort();
+    borders.dedup();
+    let mut door = Door::Open;
+    for border in borders {
+        world.recorder.until(border).await;
+        let active = outages.iter().find(|o| o.from <= border && border < o.bite.until);
+        let next = match active.map(|o| (&o.bite.act, &o.bite.fault)) {
+            Some((crate::fault::Act::Refuse, fault)) => Door::Refusing(fault.clone()),
+            Some((_, fault)) => Door::Swallowing(fault.clone()),
+            None => Door::Open,
+        };
+        if next == door {
+            continue;
+        }
+        settle(&world, &host, &door);
+        if let Err(e) = host.set_door(&next, &world) {
+            world.recorder.harness_fault(format!("{}: its port could not be reopened: {e}", host.alias));
+        }
+        if next != Door::Open {
+            *host.shut.borrow_mut() = Some(next.clone());
+        }
+        door = next;
+    }
+}
+
+/// Writes what the subject's own count shows of a door that was closed.
+fn settle(world: &World, host: &Host, door: &Door) {
+    let seen = host.settled.get();
+    let counts = world.attempts.counts();
+    let count = |o| counts.get(&(host.alias.to_string(), o)).copied().unwrap_or(0);
+    let now = (count(AttemptOutcome::Refused), count(AttemptOutcome::ConnectTimeout));
+    let (met, outcome, fault) = match door {
+        Door::Refusing(f) => (now.0 - seen.0, Outcome::Refused, f),
+        Door::Swallowing(f) => (now.1 - seen.1, Outcome::ConnectTimeout, f),
+        Door::Open => {
+            // A connect that met a black hole may time out after it is over.
+            host.settled.set((now.0, seen.1));
+            return;
+        }
+    };
+    host.settled.set(now);
+    if met > 0 {
+        world.recorder.fault(fault);
+        world.recorder.note(What::Connection {
+            vendor: host.alias.clone(),
+            outcome,
+            count: u32::try_from(met).unwrap_or(u32::MAX),
+            fault: Some(fault.clone()),
+        });
+    }
+}
+
+/// Writes what is still to be said of closed doors, at the end.
+pub(crate) fn settle_all(world: &World) {
+    for host in world.hosts.values() {
+        let shut = host.shut.borrow().clone();
+        if let Some(door) = shut {
+            settle(world, host, &door);
+        }
+    }
+}
+
+/// A socket bound to `address` that shares it with others of ours.
+fn bound(address: SocketAddr) -> io::Result<Socket> {
+    let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+    socket.set_reuse_address(true)?;
+    socket.bind(&address.into())?;
+    Ok(socket)
+}
+
+fn listening(address: SocketAddr, backlog: i32) -> io::Result<TcpListener> {
+    let socket = bound(address)?;
+    socket.listen(backlog)?;
+    socket.set_nonblocking(true)?;
+    TcpListener::from_std(socket.into())
+}
+
+/// Connects until the backlog is full, so that the kernel drops the next SYN.
+fn filled(address: SocketAddr) -> io::Result<Vec<Socket>> {
+    let mut fillers = Vec::new();
+    for _ in 0..8 {
+        let socket = Socket::new(Domain::IPV4, Type::STREAM, None)?;
+        socket.set_nonblocking(true)?;
+        let _ = socket.connect(&address.into());
+        // On loopback a handshake ends inside `connect`: a socket without a peer met a full backlog.
+        let connected = SockRef::from(&socket).peer_addr().is_ok();
+        fillers.push(socket);
+        if !connected {
+            return Ok(fillers);
+        }
+    }
+    Err(io::Error::other("the backlog of the black hole did not fill"))
+}

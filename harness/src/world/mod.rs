@@ -1,0 +1,228 @@
+//! The world of a drill: vendors on loopback sockets, webhooks, workload and the subject's
+//! lives, all on one thread under one paused clock.
+//!
+//! Knows: sockets and the drill's clock. Must not know: what is expected of the subject, or any
+//! one vendor or subject.
+
+mod canon;
+mod client;
+mod connection;
+mod exchange;
+mod hooks;
+mod host;
+mod ledgers;
+mod receiver;
+mod recorder;
+mod supervisor;
+mod tap;
+mod workload;
+
+use std::cell::RefCell;
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use canon::Canon;
+use hooks::Hooks;
+pub(crate) use ledgers::Ledgers;
+
+pub(crate) use client::{call, plain};
+pub(crate) use host::{Host, keep_door, serve, settle_all};
+pub(crate) use receiver::{alerts, open as open_alerts};
+pub(crate) use recorder::Recorder;
+pub(crate) use supervisor::{Supervisor, afflict, drive};
+pub(crate) use workload::{last_step, run as run_workload};
+
+use crate::scenario::Scenario;
+use crate::schedule::{Outage, Schedule};
+use crate::subject::{AttemptLog, Endpoints};
+use crate::time::At;
+use crate::trace::{Cause, Outcome, What};
+use crate::vendor::Reaction;
+
+/// The public origin of the subject, under which vendors know it.
+pub(crate) const PUBLIC: &str = "https://hooks.subject.test";
+
+/// Everything that the parts of a drill share.
+pub(crate) struct World {
+    /// The trace.
+    pub recorder: Recorder,
+    /// The drill's specification.
+    pub scenario: Scenario,
+    /// The wall-clock time at which it pretends to start.
+    pub epoch: jiff::Timestamp,
+    /// True addresses and their names.
+    pub canon: Canon,
+    /// The fault rules.
+    pub schedule: RefCell<Schedule>,
+    /// Those that last for a window.
+    pub outages: Vec<Outage>,
+    /// The vendors, by alias.
+    pub hosts: BTreeMap<String, Rc<Host>>,
+    /// The subject.
+    pub subject: Supervisor,
+    /// Its own count of its attempts.
+    pub attempts: AttemptLog,
+    /// What the vendors hold.
+    pub ledgers: Ledgers,
+    /// Webhooks on their way.
+    pub hooks: Hooks,
+    /// Vendors whose webhooks the subject takes, as it ever said.
+    pub subscribed: RefCell<BTreeSet<String>>,
+    /// Where credentials lie as files.
+    pub secrets_dir: PathBuf,
+    dates: RefCell<(u64, String)>,
+}
+
+impl World {
+    /// A world in which nothing has happened yet.
+    #[allow(clippy::too_many_arguments)]
+    pub fn new(
+        recorder: Recorder,
+        scenario: Scenario,
+        epoch: jiff::Timestamp,
+        schedule: Schedule,
+        hosts: BTreeMap<String, Rc<Host>>,
+        subject: Supervisor,
+        ledgers: Ledgers,
+        secrets_dir: PathBuf,
+    ) -> World {
+        let canon = Canon::default();
+        for host in hosts.values() {
+            canon.add(&host.base_url, &host.profile.origin);
+            if let Some(authority) = client::authority(&host.base_url) {
+                canon.add(authority, &host.canonical_host);
+            }
+        }
+        World {
+            recorder,
+            scenario,
+            epoch,
+            canon,
+            outages: schedule.outages(),
+            schedule: RefCell::new(schedule),
+            hosts,
+            subject,
+            attempts: AttemptLog::default(),
+            ledgers,
+            hooks: Hooks::default(),
+            subscribed: RefCell::default(),
+            secrets_dir,
+            dates: RefCell::default(),
+        }
+    }
+
+    /// Takes in what a vendor did: ledgers, credentials, webhooks, in this order.
+    pub fn absorb(self: &Rc<World>, host: &Rc<Host>, reaction: Reaction, by: Cause) {
+        let changed = !reaction.changes.is_empty();
+        for change in reaction.changes {
+            self.ledgers.apply(&host.alias, &change);
+            self.recorder.note(What::Change {
+                vendor: host.alias.clone(),
+                collection: change.collection,
+                id: change.id,
+                change: change.change,
+                record: change.record,
+                by,
+            });
+        }
+        if changed {
+            self.ledgers.tell();
+        }
+        let mut hand_over = false;
+        for credential in reaction.credentials {
+            hand_over |= credential.handed_over;
+            self.recorder.note(What::Credential {
+                vendor: host.alias.clone(),
+                change: credential.change,
+                handed_over: credential.handed_over,
+            });
+        }
+        if hand_over {
+            self.hand_over(host);
+        }
+        hooks::emit(self, host, reaction.emissions);
+    }
+
+    /// Writes the vendor's credentials where the subject finds them.
+    pub fn hand_over(&self, host: &Host) {
+        for (name, value) in host.vendor.borrow().credentials() {
+            if let Err(e) = put(&self.secrets_dir, &format!("{}.{name}", host.alias), &value) {
+                self.recorder
+                    .harness_fault(format!("the secret {}.{name} could not be written: {e}", host.alias));
+            }
+        }
+    }
+
+    /// Ends every exchange that is still open, in the order in which they began.
+    pub fn end_open_calls(&self, outcome: Outcome) {
+        let mut open: Vec<_> = self.hosts.values().flat_map(|h| h.open_calls()).collect();
+        open.sort_by_key(|(call, _)| *call);
+        for (_, conn) in open {
+            conn.end(outcome);
+        }
+    }
+
+    /// Takes note of where the subject says it can be reached.
+    pub fn learn(&self, endpoints: &Endpoints) {
+        for (alias, url) in &endpoints.webhooks {
+            self.subscribed.borrow_mut().insert(alias.clone());
+            self.canon.add(url, &webhook_url(alias));
+        }
+        let all =
+            endpoints.webhooks.values().chain(endpoints.jobs.values()).chain(endpoints.exposed.values());
+        for url in all {
+            if let Some(authority) = client::authority(url) {
+                self.canon.add(authority, "subject.test");
+            }
+        }
+    }
+
+    /// `text` in the trace's terms, if it holds anything that varies by machine.
+    pub fn canon_if_needed(&self, text: &str) -> Option<String> {
+        text.contains("127.0.0.1:").then(|| self.canon.canonical(text).into_owned())
+    }
+
+    /// The value of a Date field (RFC 9110 §6.6.1) at `at`.
+    pub fn http_date(&self, at: At) -> String {
+        let second = at.on_wall(self.epoch).as_second();
+        let second = u64::try_from(second).unwrap_or(0);
+        let mut kept = self.dates.borrow_mut();
+        if kept.0 != second || kept.1.is_empty() {
+            let text = httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + Duration::from_secs(second));
+            *kept = (second, text);
+        }
+        kept.1.clone()
+    }
+}
+
+/// The public address of the webhooks of `alias`.
+pub(crate) fn webhook_url(alias: &str) -> String {
+    format!("{PUBLIC}/{alias}")
+}
+
+/// Writes a file so that a reader sees the old or the new content, never a part.
+fn put(dir: &Path, name: &str, value: &str) -> std::io::Result<()> {
+    let fresh = dir.join(format!(".{name}.new"));
+    std::fs::write(&fresh, value)?;
+    std::fs::rename(fresh, dir.join(name))
+}
+
+/// An answer of the subject as the trace shows it: without its `Date`, which is the machine's.
+pub(crate) fn shown(world: &World, mut response: crate::wire::Response) -> crate::wire::Response {
+    response.headers.remove("date");
+    for (_, value) in &mut response.headers.0 {
+        if let Some(text) = world.canon_if_needed(value) {
+            *value = text;
+        }
+    }
+    if let Some(text) = std::str::from_utf8(&response.body).ok().and_then(|t| world.canon_if_needed(t)) {
+        response.body = text.into();
+    }
+    response
+}
+
+/// Ids and aliases that are told apart by address nowhere: plain shared text.
+pub(crate) type Text = Arc<str>;
