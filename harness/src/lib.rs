@@ -7,12 +7,18 @@
 //! 4 `cli`, `report` · 3 `drill`, `load` · 2 `world`, `subject` · 1 `vendor`, `schedule`,
 //! `fixture`, `check` · 0 `scenario`, `fault`, `expr`, `wire`, `trace`, `finding`, `seed`, `time`.
 
+#[cfg(feature = "cli")]
+pub mod cli;
+pub mod drill;
 pub mod expr;
 pub mod fault;
 pub mod finding;
+pub mod plan;
+pub mod report;
 pub mod scenario;
 pub mod seed;
 pub mod subject;
+pub mod testing;
 pub mod time;
 pub mod trace;
 pub mod vendor;
