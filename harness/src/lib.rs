@@ -4,19 +4,29 @@
 //! it leaves a **trace**; **checks** read the trace and give a **verdict**.
 //!
 //! Floors, top to bottom; imports run downwards only:
-//! 4 `cli`, `report` · 3 `drill`, `load` · 2 `world`, `subject` · 1 `vendor`, `schedule`,
-//! `fixture`, `check` · 0 `scenario`, `fault`, `expr`, `wire`, `trace`, `finding`, `seed`, `time`.
+//! 4 `cli`, `report`, `testing` · 3 `drill`, `plan`, `prove` · 2 `world`, `subject`, `wiremock` ·
+//! 1 `vendor`, `schedule`, `fixture`, `check` · 0 `scenario`, `fault`, `expr`, `wire`, `trace`,
+//! `finding`, `seed`, `time`.
 
+pub mod check;
+#[cfg(feature = "cli")]
+pub mod cli;
 pub mod drill;
 pub mod expr;
 pub mod fault;
 pub mod finding;
+pub mod fixture;
+pub mod plan;
+pub mod report;
 pub mod scenario;
 pub mod schedule;
 pub mod seed;
 pub mod subject;
+pub mod testing;
 pub mod time;
 pub mod trace;
 pub mod vendor;
+#[cfg(feature = "wiremock")]
+pub mod wiremock;
 pub mod wire;
-mod world;
+pub mod world;

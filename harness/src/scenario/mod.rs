@@ -4,17 +4,26 @@
 //! any of it is carried out or judged.
 
 mod expect;
+mod located;
+mod nearest;
+mod review;
+pub mod schema;
 mod text;
 mod workload;
+mod yaml;
 
 use std::collections::BTreeMap;
 
 use schemars::JsonSchema;
+use serde::de::value::MapAccessDeserializer;
+use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use expect::*;
-pub use text::{Mistake, parse, parse_base};
+pub use nearest::nearest;
+pub use review::{Sources, VendorFacts, review};
+pub use text::{Document, Mistake, parse, parse_base};
 pub use workload::{Action, Given, Step};
 
 use crate::fault::Rule;
@@ -121,7 +130,7 @@ pub enum Family {
 }
 
 /// Which vendor stands behind an alias.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, PartialEq, Serialize, JsonSchema)]
 #[serde(untagged)]
 pub enum VendorUse {
     /// A folder of `contracts/`, as it is.
@@ -139,6 +148,26 @@ pub struct ChangedVendor {
     /// Merged into its `vendor.yaml` (RFC 7396 merge patch).
     #[serde(default)]
     pub with: Value,
+}
+
+/// By hand, and not untagged, so that a mistake inside the map keeps its place and its message.
+impl<'de> Deserialize<'de> for VendorUse {
+    fn deserialize<D: Deserializer<'de>>(d: D) -> Result<VendorUse, D::Error> {
+        struct NameOrMap;
+        impl<'de> Visitor<'de> for NameOrMap {
+            type Value = VendorUse;
+            fn expecting(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+                f.write_str("a vendor's name, or `{ vendor: NAME, with: … }`")
+            }
+            fn visit_str<E>(self, name: &str) -> Result<VendorUse, E> {
+                Ok(VendorUse::Named(name.to_owned()))
+            }
+            fn visit_map<A: MapAccess<'de>>(self, map: A) -> Result<VendorUse, A::Error> {
+                ChangedVendor::deserialize(MapAccessDeserializer::new(map)).map(VendorUse::Changed)
+            }
+        }
+        d.deserialize_any(NameOrMap)
+    }
 }
 
 impl VendorUse {

@@ -1,8 +1,10 @@
 //! Reading scenario files, and saying what is wrong with them.
 //!
-//! Knows: YAML, positions, and how to point at a mistake. Must not know: what a scenario means.
+//! Knows: documents, and how to point at a mistake. Must not know: what a scenario means; `review`
+//! does.
 
-use super::{Base, Scenario};
+use super::yaml::{self, Data, Key, Node, Place};
+use super::{Base, Scenario, located, review};
 
 /// A mistake in a file, with its place.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -22,12 +24,176 @@ pub struct Mistake {
     pub source_line: String,
 }
 
-/// Reads a drill file.
+impl Mistake {
+    pub(super) fn at(file: &str, text: &str, place: Place, message: impl Into<String>) -> Mistake {
+        Mistake {
+            file: file.to_owned(),
+            line: place.line,
+            column: place.column,
+            message: message.into(),
+            help: None,
+            source_line: text.lines().nth(place.line.saturating_sub(1)).unwrap_or_default().to_owned(),
+        }
+    }
+
+    pub(super) fn help(mut self, help: impl Into<String>) -> Mistake {
+        self.help = Some(help.into());
+        self
+    }
+
+    /// A mistake about a file as a whole, such as one that cannot be read.
+    pub fn whole(file: &str, message: impl Into<String>, help: Option<String>) -> Mistake {
+        Mistake { help, ..Mistake::at(file, "", Place::START, message) }
+    }
+
+    /// The columns (in characters, from 0, end exclusive) of the source line that are meant: the
+    /// key, or the value, that stands at [`Mistake::column`].
+    pub fn extent(&self) -> std::ops::Range<usize> {
+        let line: Vec<char> = self.source_line.chars().collect();
+        let from = self.column.saturating_sub(1).min(line.len());
+        let rest = &line[from..];
+        let length = match rest.first() {
+            None => 0,
+            Some(&quote @ ('"' | '\'')) => {
+                rest[1..].iter().position(|c| *c == quote).map_or(rest.len(), |n| n + 2)
+            }
+            Some(_) => {
+                let open = |c: char| line[..from].iter().filter(|x| **x == c).count();
+                let flow = open('{') > open('}') || open('[') > open(']');
+                let ends = |i: usize| match rest[i] {
+                    ':' => rest.get(i + 1).is_none_or(|c| c.is_whitespace()),
+                    '#' => i > 0 && rest[i - 1].is_whitespace(),
+                    ',' | '}' | ']' => flow,
+                    _ => false,
+                };
+                let end = (0..rest.len()).find(|i| ends(*i)).unwrap_or(rest.len());
+                rest[..end].iter().rposition(|c| !c.is_whitespace()).map_or(0, |n| n + 1)
+            }
+        };
+        from..from + length.max(1)
+    }
+}
+
+/// A file that was read as YAML, with the places of all it says.
+#[derive(Debug)]
+pub struct Document {
+    file: String,
+    text: String,
+    root: Node,
+}
+
+impl Document {
+    /// Reads `bytes` as the YAML file called `file` in messages.
+    ///
+    /// # Errors
+    /// If they are not UTF-8, or not one document of YAML.
+    pub fn read(file: &str, bytes: &[u8]) -> Result<Document, Mistake> {
+        let text = match std::str::from_utf8(bytes) {
+            Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text),
+            Err(e) => {
+                let before = String::from_utf8_lossy(&bytes[..e.valid_up_to()]);
+                let line = before.matches('\n').count() + 1;
+                let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
+                let text = String::from_utf8_lossy(bytes);
+                return Err(Mistake::at(file, &text, Place { line, column }, "this byte is not UTF-8")
+                    .help("save the file as UTF-8"));
+            }
+        };
+        let root = yaml::read(file, text)?;
+        Ok(Document { file: file.to_owned(), text: text.to_owned(), root })
+    }
+
+    /// The document as a drill; what it extends is not looked at.
+    ///
+    /// # Errors
+    /// The first key or value that a drill cannot have.
+    pub fn scenario(&self) -> Result<Scenario, Mistake> {
+        located::read(&self.file, &self.text, "the drill", &self.root)
+    }
+
+    /// The document as a file that drills extend.
+    ///
+    /// # Errors
+    /// The first key or value that such a file cannot have.
+    pub fn base(&self) -> Result<Base, Mistake> {
+        if let Some((key, _)) = self.root.get("extends") {
+            return Err(self
+                .mistake(key.place, "a file that drills extend cannot extend another one")
+                .help("put what the drills share into one base file"));
+        }
+        located::read(&self.file, &self.text, "the base file", &self.root).map_err(|mistake: Mistake| {
+            match self.root.get("drill") {
+                Some((key, _)) => self
+                    .mistake(key.place, "a drill cannot be extended; only a base file can")
+                    .help("a base file has the keys vendors, subject and expect, and no others"),
+                None => mistake,
+            }
+        })
+    }
+
+    /// Whether it has this key at its top.
+    pub fn has(&self, key: &str) -> bool {
+        self.root.get(key).is_some()
+    }
+
+    /// What is wrong with the value at `path` (keys, and indices of lists, from the top); points at
+    /// the nearest part of the path that exists.
+    pub fn mistake_at(&self, path: &[&str], message: impl Into<String>) -> Mistake {
+        self.mistake(self.place(path), message)
+    }
+
+    fn mistake(&self, place: Place, message: impl Into<String>) -> Mistake {
+        Mistake::at(&self.file, &self.text, place, message)
+    }
+
+    fn place(&self, path: &[&str]) -> Place {
+        let mut place = self.root.place;
+        for depth in (1..=path.len()).rev() {
+            if let Some((key, node)) = self.find(&path[..depth]) {
+                place = match (key, &node.data, depth == path.len()) {
+                    (_, Data::Text(_) | Data::Bool(_) | Data::Number(_), true) => node.place,
+                    (Some(key), _, _) => key.place,
+                    (None, _, _) => node.place,
+                };
+                break;
+            }
+        }
+        place
+    }
+
+    /// Whether the path exists.
+    pub(super) fn find(&self, path: &[&str]) -> Option<(Option<&Key>, &Node)> {
+        let mut at = (None, &self.root);
+        for step in path {
+            at = match &at.1.data {
+                Data::List(_) => (None, at.1.item(step.parse().ok()?)?),
+                _ => at.1.get(step).map(|(k, v)| (Some(k), v))?,
+            };
+        }
+        Some(at)
+    }
+
+    /// What is wrong with the key at the end of `path`, rather than its value.
+    pub(super) fn mistake_at_key(&self, path: &[&str], message: impl Into<String>) -> Mistake {
+        match self.find(path) {
+            Some((Some(key), _)) => self.mistake(key.place, message),
+            _ => self.mistake_at(path, message),
+        }
+    }
+}
+
+/// Reads a drill file, and reviews it as far as it can be without the file it may extend and
+/// without its vendors.
 ///
 /// # Errors
 /// The first [`Mistake`] in it.
 pub fn parse(file: &str, text: &str) -> Result<Scenario, Mistake> {
-    serde_saphyr::from_str(text).map_err(|e| mistake(file, text, &e))
+    let document = Document::read(file, text.as_bytes())?;
+    let scenario = document.scenario()?;
+    match review::review(&scenario, &review::Sources::alone(&document), None).into_iter().next() {
+        Some(mistake) if scenario.extends.is_none() => Err(mistake),
+        _ => Ok(scenario),
+    }
 }
 
 /// Reads a file that drills extend.
@@ -35,17 +201,5 @@ pub fn parse(file: &str, text: &str) -> Result<Scenario, Mistake> {
 /// # Errors
 /// The first [`Mistake`] in it.
 pub fn parse_base(file: &str, text: &str) -> Result<Base, Mistake> {
-    serde_saphyr::from_str(text).map_err(|e| mistake(file, text, &e))
-}
-
-fn mistake(file: &str, text: &str, error: &serde_saphyr::Error) -> Mistake {
-    let (line, column) = error.location().map_or((1, 1), |l| (l.line() as usize, l.column() as usize));
-    Mistake {
-        file: file.to_owned(),
-        line,
-        column,
-        message: error.without_snippet().to_string(),
-        help: None,
-        source_line: text.lines().nth(line.saturating_sub(1)).unwrap_or_default().to_owned(),
-    }
+    Document::read(file, text.as_bytes())?.base()
 }

@@ -1,0 +1,52 @@
+//! What the command line needs of the floors below it.
+//!
+//! Knows: the three things that are asked for. Must not know: worlds, vendors or subjects.
+
+use std::path::PathBuf;
+
+use crate::drill::{DrillError, Drilled};
+use crate::plan::Loaded;
+use crate::report::table::Row;
+use crate::scenario::{Mistake, VendorFacts, VendorUse};
+use crate::seed::Seed;
+
+/// What holds for the whole run.
+#[derive(Clone, Debug)]
+pub struct Setting {
+    /// The folder that describes the vendors.
+    pub contracts: PathBuf,
+}
+
+/// What a proof is asked to cover.
+#[derive(Clone, Debug)]
+pub struct ProofRequest {
+    /// The drills.
+    pub drills: Vec<Loaded>,
+    /// The seeds to run each under.
+    pub seeds: Vec<Seed>,
+    /// Only defects whose name, drill or rule contains this.
+    pub filter: Option<String>,
+    /// Drills at a time.
+    pub jobs: usize,
+}
+
+/// Carries out drills. Called from many threads at once.
+pub trait Backend: Sync {
+    /// What a vendor has that a drill can name; `None` if that cannot be known.
+    ///
+    /// # Errors
+    /// A mistake in the vendor's files; without a source line, that there is no such vendor.
+    fn facts(&self, setting: &Setting, vendor: &VendorUse) -> Result<Option<VendorFacts>, Mistake>;
+
+    /// Runs one drill under one seed against the bundled subject; blocks until it is done.
+    ///
+    /// # Errors
+    /// A fault of firedrill.
+    fn run(&self, setting: &Setting, drill: &Loaded, seed: Seed) -> Result<Drilled, DrillError>;
+
+    /// Plants each known defect and sees whether its drill catches it.
+    ///
+    /// # Errors
+    /// A fault of firedrill.
+    fn prove(&self, setting: &Setting, request: &ProofRequest) -> Result<Vec<Row>, DrillError>;
+}

@@ -1,0 +1,49 @@
+//! The exit codes of the command, which scripts rely on.
+//!
+//! Knows: numbers and what they promise. Must not know: how they come about.
+
+use std::process;
+
+use crate::finding::Verdict;
+
+/// How the command ended. 64 and 70 are `EX_USAGE` and `EX_SOFTWARE` of sysexits(3).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ExitCode {
+    /// All drills passed, or the command did what it was asked to.
+    Passed = 0,
+    /// A drill failed: the subject broke a promise.
+    Failed = 1,
+    /// No drill failed, and at least one could not be judged.
+    Unknown = 2,
+    /// The command was used wrongly, or a file is not as it should be. Nothing was run.
+    Usage = 64,
+    /// firedrill itself did something wrong; no verdict of this run can be trusted.
+    Internal = 70,
+}
+
+/// The exit codes, for `--help`.
+pub const HELP: &str = "\
+Exit codes:
+   0  all drills passed
+   1  a drill failed: the subject broke a promise
+   2  a drill could not be judged (a fault never fired, too little happened)
+  64  wrong usage, or a mistake in a file; nothing was run
+  70  a fault of firedrill itself; no verdict of this run can be trusted";
+
+impl ExitCode {
+    /// The code for the worst verdict of a run; `None` stands for a fault of firedrill.
+    pub fn of(worst: Option<Verdict>) -> ExitCode {
+        match worst {
+            Some(Verdict::Pass) => ExitCode::Passed,
+            Some(Verdict::Fail) => ExitCode::Failed,
+            Some(Verdict::Unknown) => ExitCode::Unknown,
+            None => ExitCode::Internal,
+        }
+    }
+}
+
+impl From<ExitCode> for process::ExitCode {
+    fn from(code: ExitCode) -> process::ExitCode {
+        process::ExitCode::from(code as u8)
+    }
+}

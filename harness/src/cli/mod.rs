@@ -1,0 +1,184 @@
+//! The command line.
+//!
+//! Knows: commands, files, exit codes, and where to print. Must not know: how a drill is carried
+//! out; its [`Backend`] does.
+
+mod args;
+mod backend;
+mod bundled;
+mod console;
+mod exit_code;
+mod run;
+mod starter;
+mod stopwatch;
+
+use std::ffi::OsString;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use clap::Parser;
+
+pub use args::{Args, Check, Command, Explain, Format, New, Prove, Run, Seeds};
+pub use backend::{Backend, ProofRequest, Setting};
+pub use bundled::Bundled;
+pub use console::Console;
+pub use exit_code::ExitCode;
+
+use crate::plan::{self, Loaded};
+use crate::report::table::Caught;
+use crate::report::{mistake, rules, table, wrap};
+use crate::scenario::{nearest, schema};
+
+/// Runs the command of this process, printing to its own streams.
+pub fn main(backend: &dyn Backend) -> ExitCode {
+    use std::io::IsTerminal as _;
+    let progress = io::stderr().is_terminal();
+    let mut out = anstream::stdout().lock();
+    let mut err = anstream::stderr();
+    let mut console = Console { out: &mut out, err: &mut err, progress, real_times: true };
+    command(std::env::args_os(), backend, &mut console)
+}
+
+/// Runs one command line.
+pub fn command(
+    words: impl IntoIterator<Item = OsString>,
+    backend: &dyn Backend,
+    console: &mut Console<'_>,
+) -> ExitCode {
+    let args = match Args::try_parse_from(words) {
+        Ok(args) => args,
+        Err(error) => {
+            let text = error.render().ansi().to_string();
+            // Help and version are answers; everything else is wrong usage, for which clap's own
+            // code would be 2, which here means something else.
+            return if error.use_stderr() {
+                console.say(&text);
+                ExitCode::Usage
+            } else {
+                console.print(&text).map_or(ExitCode::Internal, |()| ExitCode::Passed)
+            };
+        }
+    };
+    let setting = Setting { contracts: args.contracts.clone() };
+    let result = match &args.command {
+        Command::Run(args) => run::run(args, &setting, backend, console),
+        Command::Prove(args) => prove(args, &setting, backend, console),
+        Command::Check(args) => check(&args.files, &setting, backend, console),
+        Command::New(args) => starter::new(&args.path, console),
+        Command::Schema => console.print(&schema::pretty()).map(|()| ExitCode::Passed),
+        Command::Explain(args) => explain(args.rule.as_deref(), console),
+    };
+    result.unwrap_or_else(|error| {
+        console.say(&format!("error: cannot print: {error}\n"));
+        ExitCode::Internal
+    })
+}
+
+/// Reads drills; says what is wrong with them, if anything is.
+fn load(
+    paths: &[PathBuf],
+    setting: &Setting,
+    backend: &dyn Backend,
+    console: &mut Console<'_>,
+) -> Option<Vec<Loaded>> {
+    match plan::load(paths, &|vendor| backend.facts(setting, vendor)) {
+        Ok(drills) => Some(drills),
+        Err(mistakes) => {
+            for mistake in &mistakes {
+                console.say(&format!("{}\n", mistake::render(mistake)));
+            }
+            console.say(&format!("{}; nothing was run\n", crate::report::count(mistakes.len(), "mistake")));
+            None
+        }
+    }
+}
+
+fn check(
+    files: &[PathBuf],
+    setting: &Setting,
+    backend: &dyn Backend,
+    console: &mut Console<'_>,
+) -> io::Result<ExitCode> {
+    let Some(drills) = load(files, setting, backend, console) else { return Ok(ExitCode::Usage) };
+    for drill in &drills {
+        console.print(&format!("ok  {}  {}\n", drill.file, drill.scenario.drill))?;
+    }
+    if drills.is_empty() {
+        console.say("error: there is no drill\n");
+        return Ok(ExitCode::Usage);
+    }
+    Ok(ExitCode::Passed)
+}
+
+fn prove(
+    args: &Prove,
+    setting: &Setting,
+    backend: &dyn Backend,
+    console: &mut Console<'_>,
+) -> io::Result<ExitCode> {
+    let Some(drills) = load(&args.paths, setting, backend, console) else { return Ok(ExitCode::Usage) };
+    let jobs = args.jobs.map_or_else(cores, |n| n.get());
+    let request = ProofRequest { drills, seeds: args.seeds.all(), filter: args.filter.clone(), jobs };
+    let rows = match backend.prove(setting, &request) {
+        Ok(rows) => rows,
+        Err(error) => {
+            console.say(&format!("error: {error}\n"));
+            return Ok(ExitCode::Internal);
+        }
+    };
+    if rows.is_empty() {
+        console.say("error: no defect to plant: the filter leaves none\n");
+        return Ok(ExitCode::Usage);
+    }
+    console.print(&table::render(&rows))?;
+    let any = |caught| rows.iter().any(|r| r.caught == caught);
+    let alarms = rows.iter().any(|r| !r.false_alarms.is_empty());
+    Ok(if any(Caught::No) || alarms {
+        ExitCode::Failed
+    } else if any(Caught::Unknown) {
+        ExitCode::Unknown
+    } else {
+        ExitCode::Passed
+    })
+}
+
+fn explain(rule: Option<&str>, console: &mut Console<'_>) -> io::Result<ExitCode> {
+    let names = || rules::all().iter().map(|e| e.rule);
+    let Some(rule) = rule else {
+        console.print(&format!("{}\n", names().collect::<Vec<_>>().join("\n")))?;
+        return Ok(ExitCode::Passed);
+    };
+    if let Some(explanation) = rules::explain(rule) {
+        console.print(&format!("{rule}\n\n{}\n", wrap(explanation.text, 78).join("\n")))?;
+        return Ok(ExitCode::Passed);
+    }
+    let near = nearest(rule, names()).map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
+    console.say(&format!(
+        "error: there is no rule `{rule}`{near}\nrules: {}\n",
+        names().collect::<Vec<_>>().join(", ")
+    ));
+    Ok(ExitCode::Usage)
+}
+
+fn cores() -> usize {
+    std::thread::available_parallelism().map_or(1, |n| n.get())
+}
+
+/// Puts a finished temporary file in its place, readable as any file a program writes.
+fn persist(file: tempfile::NamedTempFile, path: &Path, replace: bool) -> io::Result<()> {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt as _;
+        // A temporary file is private; a file of the user's is as their umask says, which cannot
+        // be read without changing it: 0644 is what it nearly always comes to.
+        file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
+    }
+    if replace {
+        file.persist(path).map(drop).map_err(|e| e.error)
+    } else {
+        file.persist_noclobber(path).map(drop).map_err(|e| e.error)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,241 @@
+//! Drills on disk: finding them, and reading each with the file it extends.
+//!
+//! Knows: files, folders, and which file is a drill. Must not know: how a drill is run or shown.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use crate::scenario::{Document, Mistake, Scenario, Sources, VendorFacts, VendorUse, review};
+
+/// A drill that was read from disk, whole: with what it takes over from its base.
+#[derive(Clone, Debug)]
+pub struct Loaded {
+    /// The drill.
+    pub scenario: Scenario,
+    /// Its file, as the user would name it, with `/` on every system.
+    pub file: String,
+}
+
+impl Loaded {
+    /// `family/file_stem`: short, and stable when the folder moves.
+    pub fn name(&self) -> String {
+        let stem = Path::new(&self.file).file_stem().map(|s| s.to_string_lossy().into_owned());
+        format!("{}/{}", family_word(&self.scenario), stem.unwrap_or_default())
+    }
+
+    /// The family as the file writes it.
+    pub fn family(&self) -> String {
+        family_word(&self.scenario)
+    }
+}
+
+fn family_word(scenario: &Scenario) -> String {
+    match serde_json::to_value(scenario.family) {
+        Ok(serde_json::Value::String(word)) => word,
+        _ => String::new(),
+    }
+}
+
+/// What tells the review of a drill what its vendors have: collections, actions, operations,
+/// events; `None` where that is not known and not to be reviewed. An error is a mistake in the
+/// vendor's own files, or, without a source line, that there is no such vendor.
+pub type VendorLookup<'a> = &'a dyn Fn(&VendorUse) -> Result<Option<VendorFacts>, Mistake>;
+
+/// Reads the drills in `paths`: files as they are, folders with all they hold, in the order of
+/// their names. In folders, names that begin with `_` or `.` are passed over, and so are files that
+/// some drill extends.
+///
+/// # Errors
+/// All mistakes of all files.
+pub fn load(paths: &[PathBuf], vendors: VendorLookup<'_>) -> Result<Vec<Loaded>, Vec<Mistake>> {
+    let mut mistakes = Vec::new();
+    let mut found = Vec::new();
+    for path in paths {
+        if let Err(mistake) = find(path, &mut found) {
+            mistakes.push(mistake);
+        }
+    }
+    let mut seen = BTreeSet::new();
+    found.retain(|f: &Found| seen.insert(f.path.clone()));
+
+    let mut bases = BTreeSet::new();
+    let mut read = Vec::new();
+    for file in found {
+        let outcome = load_one(&file, vendors, &mut bases);
+        read.push((file, outcome));
+    }
+    let mut drills = Vec::new();
+    let mut names = BTreeMap::new();
+    for (file, outcome) in read {
+        match outcome {
+            Ok(drill) => match names.insert(drill.name(), drill.file.clone()) {
+                None => drills.push(drill),
+                Some(other) => mistakes.push(Mistake::whole(
+                    &drill.file,
+                    format!("this drill has the same name as {other}: `{}`", drill.name()),
+                    Some("a drill is called by its family and its file: rename one of the files".to_owned()),
+                )),
+            },
+            Err(_) if !file.named && canonical(&file.path).is_some_and(|p| bases.contains(&p)) => {}
+            Err(more) => mistakes.extend(more),
+        }
+    }
+    if mistakes.is_empty() { Ok(drills) } else { Err(mistakes) }
+}
+
+/// A file to be read.
+struct Found {
+    path: PathBuf,
+    /// The folder that it must not reach out of.
+    root: PathBuf,
+    /// Whether the user named it, rather than a folder above it.
+    named: bool,
+}
+
+fn shown(path: &Path) -> String {
+    let text = path.to_string_lossy().replace('\\', "/");
+    text.strip_prefix("./").map(str::to_owned).unwrap_or(text)
+}
+
+fn canonical(path: &Path) -> Option<PathBuf> {
+    path.canonicalize().ok()
+}
+
+fn find(path: &Path, found: &mut Vec<Found>) -> Result<(), Mistake> {
+    let cannot = |e: std::io::Error| Mistake::whole(&shown(path), format!("cannot be read: {e}"), None);
+    let meta = fs::metadata(path).map_err(cannot)?;
+    if meta.is_dir() {
+        return walk(path, path, found).map_err(cannot);
+    }
+    // A single file may take its base from anywhere below the folder we stand in, or from the
+    // folder beside its own.
+    let here = std::env::current_dir().ok().and_then(|d| canonical(&d));
+    let beneath = canonical(path).zip(here).filter(|(p, here)| p.starts_with(here)).map(|(_, here)| here);
+    let beside = || {
+        let whole = canonical(path).unwrap_or_else(|| path.to_owned());
+        whole.ancestors().nth(2).unwrap_or(Path::new("/")).to_owned()
+    };
+    found.push(Found { path: path.to_owned(), root: beneath.unwrap_or_else(beside), named: true });
+    Ok(())
+}
+
+fn walk(folder: &Path, root: &Path, found: &mut Vec<Found>) -> std::io::Result<()> {
+    let mut entries: Vec<PathBuf> =
+        fs::read_dir(folder)?.map(|e| e.map(|e| e.path())).collect::<Result<_, _>>()?;
+    entries.sort();
+    for path in entries {
+        let name = path.file_name().map(|n| n.to_string_lossy().into_owned()).unwrap_or_default();
+        if name.starts_with(['_', '.']) {
+            continue;
+        }
+        // A link to a folder is not followed: it may lead back here.
+        if fs::symlink_metadata(&path)?.is_dir() {
+            walk(&path, root, found)?;
+        } else if name.ends_with(".yaml") || name.ends_with(".yml") {
+            found.push(Found { path, root: root.to_owned(), named: false });
+        }
+    }
+    Ok(())
+}
+
+fn document(path: &Path, shown: &str) -> Result<Document, Mistake> {
+    let bytes = fs::read(path).map_err(|e| Mistake::whole(shown, format!("cannot be read: {e}"), None))?;
+    Document::read(shown, &bytes)
+}
+
+fn load_one(
+    found: &Found,
+    vendors: VendorLookup<'_>,
+    bases: &mut BTreeSet<PathBuf>,
+) -> Result<Loaded, Vec<Mistake>> {
+    let file = shown(&found.path);
+    let drill = document(&found.path, &file).map_err(|m| vec![m])?;
+    let mut scenario = drill.scenario().map_err(|m| vec![m])?;
+    let base = match &scenario.extends {
+        None => None,
+        Some(extends) => {
+            let (path, base) = base_of(found, &drill, extends).map_err(|m| vec![m])?;
+            bases.insert(path);
+            scenario.inherit(base.base().map_err(|m| vec![m])?);
+            Some(base)
+        }
+    };
+    let sources = Sources { drill: &drill, base: base.as_ref() };
+    let facts = facts_of(&scenario, &sources, vendors)?;
+    let mistakes = review(&scenario, &sources, Some(&facts));
+    if mistakes.is_empty() { Ok(Loaded { scenario, file }) } else { Err(mistakes) }
+}
+
+fn facts_of(
+    scenario: &Scenario,
+    sources: &Sources<'_>,
+    look_up: VendorLookup<'_>,
+) -> Result<BTreeMap<String, VendorFacts>, Vec<Mistake>> {
+    let mut facts = BTreeMap::new();
+    let mut mistakes = Vec::new();
+    for (alias, vendor) in &scenario.vendors {
+        match look_up(vendor) {
+            Ok(known) => {
+                facts.extend(known.map(|known| (alias.clone(), known)));
+            }
+            // The vendor's file does not exist: the mistake is the drill's.
+            Err(mistake) if mistake.source_line.is_empty() => {
+                let mut here = sources.mistake_at(&["vendors", alias], mistake.message);
+                here.help = mistake.help;
+                mistakes.push(here);
+            }
+            Err(mistake) => mistakes.push(mistake),
+        }
+    }
+    if mistakes.is_empty() { Ok(facts) } else { Err(mistakes) }
+}
+
+/// The file that a drill extends: read, but not yet understood.
+fn base_of(found: &Found, drill: &Document, extends: &str) -> Result<(PathBuf, Document), Mistake> {
+    let wrong = |message: String, help: &str| {
+        let mut mistake = drill.mistake_at(&["extends"], message);
+        mistake.help = Some(help.to_owned());
+        mistake
+    };
+    let folder = found.path.parent().unwrap_or(Path::new("."));
+    if Path::new(extends).is_absolute() {
+        return Err(wrong(
+            format!("`{extends}` is an absolute path"),
+            "write it relative to this file, such as `../_base.yaml`",
+        ));
+    }
+    let path = folder.join(extends);
+    let Some(whole) = canonical(&path) else {
+        return Err(wrong(
+            format!("there is no file `{extends}`"),
+            &format!("it is looked for at {}", shown(&path)),
+        ));
+    };
+    if canonical(&found.path).as_ref() == Some(&whole) {
+        return Err(wrong("a drill cannot extend itself".to_owned(), "name a base file"));
+    }
+    let root = canonical(&found.root).unwrap_or_else(|| found.root.clone());
+    if !whole.starts_with(&root) {
+        return Err(wrong(
+            format!("`{extends}` lies outside of the drills"),
+            "a drill takes over only from files of its own folder and those beside it",
+        ));
+    }
+    Ok((whole, document(&path, &tidy(&path))?))
+}
+
+/// The path without `x/..`, for messages.
+fn tidy(path: &Path) -> String {
+    let mut parts: Vec<std::path::Component<'_>> = Vec::new();
+    for part in path.components() {
+        match (part, parts.last()) {
+            (std::path::Component::ParentDir, Some(std::path::Component::Normal(_))) => {
+                parts.pop();
+            }
+            (std::path::Component::CurDir, _) => {}
+            _ => parts.push(part),
+        }
+    }
+    shown(&parts.iter().collect::<PathBuf>())
+}

@@ -1,0 +1,76 @@
+//! The report that a program reads: one JSON object a drill, one line each.
+//!
+//! Knows: which fields are promised. Must not know: terminals.
+
+use serde::Serialize;
+
+use super::{Ran, replay};
+use crate::finding::{Judgement, Verdict};
+use crate::plan::Loaded;
+use crate::seed::Seed;
+
+#[derive(Serialize)]
+struct Line<'a> {
+    name: String,
+    file: &'a str,
+    family: String,
+    drill: &'a str,
+    seed: Seed,
+    /// `pass`, `unknown` or `fail`; absent if firedrill itself broke.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    verdict: Option<Verdict>,
+    /// What broke in firedrill itself.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    fault: Option<&'a str>,
+    /// Drill time, in microseconds.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    spanned_us: Option<u64>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    exchanges: Option<usize>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    real_ms: Option<u128>,
+    replay: String,
+    /// What each check says, with its findings; evidence counts events of the trace from zero.
+    judgements: &'a [Judgement],
+}
+
+fn write(line: &Line<'_>) -> String {
+    // Serialising plain data to a string cannot fail.
+    serde_json::to_string(line).map(|s| s + "\n").unwrap_or_default()
+}
+
+/// The line of a drill.
+pub fn drill(ran: &Ran<'_>) -> String {
+    write(&Line {
+        name: ran.loaded.name(),
+        file: &ran.loaded.file,
+        family: ran.loaded.family(),
+        drill: &ran.loaded.scenario.drill,
+        seed: ran.seed,
+        verdict: Some(ran.drilled.verdict),
+        fault: None,
+        spanned_us: Some(ran.spanned().0),
+        exchanges: Some(ran.exchanges()),
+        real_ms: ran.real.map(|r| r.as_millis()),
+        replay: ran.replay(),
+        judgements: &ran.drilled.judgements,
+    })
+}
+
+/// The line of a drill that gave no verdict because firedrill itself broke.
+pub fn fault(loaded: &Loaded, seed: Seed, message: &str) -> String {
+    write(&Line {
+        name: loaded.name(),
+        file: &loaded.file,
+        family: loaded.family(),
+        drill: &loaded.scenario.drill,
+        seed,
+        verdict: None,
+        fault: Some(message),
+        spanned_us: None,
+        exchanges: None,
+        real_ms: None,
+        replay: replay(&loaded.file, seed),
+        judgements: &[],
+    })
+}

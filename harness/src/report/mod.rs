@@ -1,0 +1,123 @@
+//! Reports: what a person, or a program, reads after a drill.
+//!
+//! Knows: trace, findings, and how to set them in 80 columns. Must not know: the run; and it
+//! prints nothing itself, it gives text (with colours as ANSI codes) to whoever holds the terminal.
+
+pub mod jsonl;
+pub mod mistake;
+pub mod rules;
+pub mod table;
+pub mod terminal;
+pub mod timeline;
+
+use std::time::Duration;
+
+use anstyle::{AnsiColor, Style};
+
+use crate::drill::Drilled;
+use crate::finding::Verdict;
+use crate::plan::Loaded;
+use crate::seed::Seed;
+use crate::time::{At, Span};
+use crate::trace::What;
+
+/// The width that reports are set in, in columns.
+pub const WIDTH: usize = 80;
+
+/// One drill that was run.
+#[derive(Clone, Copy)]
+pub struct Ran<'a> {
+    /// The drill.
+    pub loaded: &'a Loaded,
+    /// Its seed.
+    pub seed: Seed,
+    /// What it left behind.
+    pub drilled: &'a Drilled,
+    /// How long it took in real time, if that is to be shown.
+    pub real: Option<Duration>,
+}
+
+impl Ran<'_> {
+    /// The drill time that it spans.
+    pub fn spanned(&self) -> Span {
+        self.drilled.trace.events.last().map_or(Span::ZERO, |last| last.at.since(At::START))
+    }
+
+    /// How many exchanges there were: calls to vendors and webhook deliveries.
+    pub fn exchanges(&self) -> usize {
+        let exchange = |w: &What| matches!(w, What::Request { .. } | What::Delivery { .. });
+        self.drilled.trace.events.iter().filter(|e| exchange(&e.what)).count()
+    }
+
+    /// The one command that runs it again.
+    pub fn replay(&self) -> String {
+        replay(&self.loaded.file, self.seed)
+    }
+}
+
+/// The one command that runs a drill again.
+pub fn replay(file: &str, seed: Seed) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:@%".contains(c);
+    if file.chars().all(plain) {
+        format!("firedrill run {file} --seed {seed}")
+    } else {
+        format!("firedrill run '{}' --seed {seed}", file.replace('\'', r"'\''"))
+    }
+}
+
+pub(crate) const DIM: Style = Style::new().dimmed();
+pub(crate) const BOLD: Style = Style::new().bold();
+pub(crate) const RED: Style = AnsiColor::Red.on_default().bold();
+pub(crate) const GREEN: Style = AnsiColor::Green.on_default().bold();
+pub(crate) const YELLOW: Style = AnsiColor::Yellow.on_default().bold();
+pub(crate) const CYAN: Style = AnsiColor::Cyan.on_default();
+
+pub(crate) fn style_of(verdict: Verdict) -> Style {
+    match verdict {
+        Verdict::Pass => GREEN,
+        Verdict::Unknown => YELLOW,
+        Verdict::Fail => RED,
+    }
+}
+
+pub(crate) fn paint(style: Style, text: &str) -> String {
+    if text.is_empty() { String::new() } else { format!("{style}{text}{style:#}") }
+}
+
+/// Breaks `text` into lines of at most `width` columns; a longer word stands alone.
+pub(crate) fn wrap(text: &str, width: usize) -> Vec<String> {
+    let mut lines = Vec::new();
+    let mut line = String::new();
+    for word in text.split_whitespace() {
+        let room = line.chars().count() + 1 + word.chars().count() <= width;
+        if !line.is_empty() && !room {
+            lines.push(std::mem::take(&mut line));
+        }
+        if !line.is_empty() {
+            line.push(' ');
+        }
+        line.push_str(word);
+    }
+    lines.push(line);
+    lines
+}
+
+/// `text`, or its start and an ellipsis, in at most `width` columns. Control characters, which
+/// could move the cursor of a terminal, are shown as `·`.
+pub(crate) fn clip(text: &str, width: usize) -> String {
+    let mut shown: Vec<char> =
+        text.chars().map(|c| if c.is_control() { '·' } else { c }).take(width + 1).collect();
+    if shown.len() > width {
+        shown.truncate(width.saturating_sub(1));
+        shown.push('…');
+    }
+    shown.into_iter().collect()
+}
+
+/// `1 drill`, `2 drills`.
+pub(crate) fn count(n: usize, noun: &str) -> String {
+    if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,254 @@
+//! The report that a person reads in a terminal.
+//!
+//! Knows: the order in which someone at 2 am needs things: what broke, what was expected, the
+//! proof, and how to see it again. Must not know: how drills are run.
+
+use std::time::Duration;
+
+use super::timeline::Timeline;
+use super::{BOLD, CYAN, DIM, RED, Ran, WIDTH, YELLOW, count, paint, replay, style_of, wrap};
+use crate::finding::{Finding, Verdict};
+use crate::plan::Loaded;
+use crate::seed::Seed;
+use crate::time::Span;
+use crate::trace::What;
+
+/// How many findings of one drill are shown, unless all are asked for.
+const FINDINGS: usize = 5;
+/// Where the promise of a drill begins, in columns.
+const PROMISE: usize = 25;
+
+/// The line of a drill, and under it, unless it passed, why; with `verbose` also the whole timeline.
+pub fn drill(ran: &Ran<'_>, verbose: bool) -> String {
+    let mut text = line(ran);
+    if ran.drilled.verdict != Verdict::Pass {
+        text.push('\n');
+        text.push_str(&why(ran, verbose));
+    }
+    if verbose {
+        text.push_str(&format!("\n    {}\n", paint(BOLD, "all that happened")));
+        text.push_str(&Timeline::new(&ran.drilled.trace).whole(2));
+        text.push('\n');
+    }
+    text
+}
+
+fn head(label: &str, style: anstyle::Style, family: &str, promise: &str, stats: &str) -> String {
+    let mut text = String::new();
+    let mut lines = wrap(promise, WIDTH - PROMISE);
+    let last = lines.last().map_or(0, |l| l.chars().count());
+    let joined = !stats.is_empty() && last + 2 + stats.chars().count() <= WIDTH - PROMISE;
+    for line in &mut lines {
+        *line = paint(BOLD, line);
+    }
+    if !stats.is_empty() {
+        match lines.last_mut() {
+            Some(last) if joined => *last = format!("{last}  {}", paint(DIM, stats)),
+            _ => lines.push(paint(DIM, stats)),
+        }
+    }
+    for (n, line) in lines.iter().enumerate() {
+        if n == 0 {
+            text.push_str(&format!("{} {family:<15} {line}\n", paint(style, &format!("{label:>8}"))));
+        } else {
+            text.push_str(&format!("{:PROMISE$}{line}\n", ""));
+        }
+    }
+    text
+}
+
+fn line(ran: &Ran<'_>) -> String {
+    let verdict = ran.drilled.verdict;
+    let real = ran.real.map(|r| format!(" · {} ms real", r.as_millis())).unwrap_or_default();
+    let stats = format!("{} · {}{real}", ran.spanned(), count(ran.exchanges(), "exchange"));
+    head(
+        &verdict.to_string().to_uppercase(),
+        style_of(verdict),
+        &ran.loaded.family(),
+        &ran.loaded.scenario.drill,
+        &stats,
+    )
+}
+
+/// The line of a drill that gave no verdict because firedrill itself broke.
+pub fn fault(loaded: &Loaded, seed: Seed, message: &str) -> String {
+    let mut text = head("FAULT", RED, &loaded.family(), &loaded.scenario.drill, "");
+    text.push('\n');
+    text.push_str(&labelled(
+        "firedrill",
+        &format!("{message} (this is a fault of firedrill, not of the subject)"),
+    ));
+    text.push_str(&labelled_raw("replay", &paint(CYAN, &replay(&loaded.file, seed))));
+    text.push('\n');
+    text
+}
+
+/// Why a drill did not pass: findings with their proof, the seed, and the command that replays it.
+pub fn why(ran: &Ran<'_>, all: bool) -> String {
+    let drilled = ran.drilled;
+    let timeline = Timeline::new(&drilled.trace);
+    let mut findings: Vec<&Finding> = drilled.judgements.iter().flat_map(|j| &j.findings).collect();
+    findings.retain(|f| f.verdict != Verdict::Pass);
+    findings.sort_by_key(|f| std::cmp::Reverse(f.verdict));
+    let shown = if all { findings.len() } else { findings.len().min(FINDINGS) };
+
+    let mut text = String::new();
+    for finding in &findings[..shown] {
+        text.push_str(&one(finding, &timeline));
+        text.push('\n');
+    }
+    if findings.len() > shown {
+        let left = count(findings.len() - shown, "more finding");
+        text.push_str(&format!("    {}\n\n", paint(DIM, &format!("… and {left}: --verbose shows all"))));
+    }
+    // A check that could not judge, and said no more about it, must not go unseen.
+    for judgement in drilled.judgements.iter().filter(|j| j.verdict != Verdict::Pass && j.findings.is_empty())
+    {
+        text.push_str(&format!(
+            "  {} {}\n    the check gave no reason\n\n",
+            paint(style_of(judgement.verdict), &judgement.verdict.to_string()),
+            judgement.check
+        ));
+    }
+    for event in &drilled.trace.events {
+        if let What::HarnessFault { message } = &event.what {
+            text.push_str(&labelled("firedrill", &format!("fault of its own at {}: {message}", event.at)));
+        }
+    }
+    text.push_str(&labelled("why", &ran.loaded.scenario.why));
+    text.push_str(&labelled("seed", &ran.seed.to_string()));
+    text.push_str(&labelled_raw("replay", &paint(CYAN, &ran.replay())));
+    text.push('\n');
+    text
+}
+
+fn one(finding: &Finding, timeline: &Timeline<'_>) -> String {
+    let style = style_of(finding.verdict);
+    let mark = if finding.verdict == Verdict::Fail { "✗" } else { "?" };
+    let mut text = format!("  {} {}\n", paint(style, mark), paint(style, &finding.rule));
+    for line in wrap(&finding.message, WIDTH - 4) {
+        text.push_str(&format!("    {}\n", paint(BOLD, &line)));
+    }
+    text.push_str(&labelled("expected", &finding.expected));
+    if let Some(hint) = &finding.hint {
+        text.push_str(&labelled("look at", hint));
+    }
+    if finding.more > 0 {
+        let more = count(finding.more as usize, "more case");
+        text.push_str(&labelled("and", &format!("{more} of the same kind")));
+    }
+    if !finding.evidence.is_empty() {
+        text.push('\n');
+        text.push_str(&timeline.of_finding(finding, 0));
+    }
+    text
+}
+
+fn labelled(label: &str, text: &str) -> String {
+    let mut out = String::new();
+    for (n, line) in wrap(text, WIDTH - 14).iter().enumerate() {
+        let label = if n == 0 { label } else { "" };
+        out.push_str(&format!("    {} {line}\n", paint(DIM, &format!("{label:<9}"))));
+    }
+    out
+}
+
+/// A labelled line that is not wrapped, so that it can be copied whole.
+fn labelled_raw(label: &str, text: &str) -> String {
+    format!("    {} {text}\n", paint(DIM, &format!("{label:<9}")))
+}
+
+/// What all drills together came to.
+#[derive(Clone, Debug, Default)]
+pub struct Summary {
+    passed: usize,
+    virtual_time: u128,
+    exchanges: usize,
+    /// Commands that replay what did not pass.
+    failed: Vec<String>,
+    unknown: Vec<String>,
+    faults: Vec<String>,
+}
+
+impl Summary {
+    /// Counts one drill.
+    pub fn add(&mut self, ran: &Ran<'_>) {
+        self.virtual_time += u128::from(ran.spanned().0);
+        self.exchanges += ran.exchanges();
+        match ran.drilled.verdict {
+            Verdict::Pass => self.passed += 1,
+            Verdict::Unknown => self.unknown.push(ran.replay()),
+            Verdict::Fail => self.failed.push(ran.replay()),
+        }
+    }
+
+    /// Counts one drill that gave no verdict.
+    pub fn add_fault(&mut self, loaded: &Loaded, seed: Seed) {
+        self.faults.push(replay(&loaded.file, seed));
+    }
+
+    /// The worst verdict; `None` if firedrill itself broke, since nothing can be trusted then.
+    pub fn worst(&self) -> Option<Verdict> {
+        if !self.faults.is_empty() {
+            None
+        } else if !self.failed.is_empty() {
+            Some(Verdict::Fail)
+        } else if !self.unknown.is_empty() {
+            Some(Verdict::Unknown)
+        } else {
+            Some(Verdict::Pass)
+        }
+    }
+
+    /// The last lines of the report; `left` drills were not run because of `--fail-fast`.
+    pub fn render(&self, left: usize, real: Option<Duration>) -> String {
+        let ran = self.passed + self.failed.len() + self.unknown.len() + self.faults.len();
+        let mut parts = vec![paint(style_of(Verdict::Pass), &format!("{} passed", self.passed))];
+        for (n, what, style) in [
+            (self.failed.len(), "failed", RED),
+            (self.unknown.len(), "unknown", YELLOW),
+            (self.faults.len(), "without a verdict", RED),
+        ] {
+            if n > 0 {
+                parts.push(paint(style, &format!("{n} {what}")));
+            }
+        }
+        if left > 0 {
+            parts.push(paint(YELLOW, &format!("{left} not run")));
+        }
+        let real = real.map(|r| format!(" in {:.1} s", r.as_secs_f64())).unwrap_or_default();
+        let mut text = format!("{}\n", paint(DIM, &"─".repeat(WIDTH)));
+        text.push_str(&format!(
+            "  {} {}: {}\n",
+            paint(BOLD, "drilled"),
+            count(ran, "drill"),
+            parts.join(", ")
+        ));
+        let spanned = Span(u64::try_from(self.virtual_time).unwrap_or(u64::MAX));
+        text.push_str(&format!(
+            "  {}\n",
+            paint(
+                DIM,
+                &format!(
+                    "{} of virtual time ({:.1} hours), {}{real}",
+                    spanned,
+                    spanned.as_secs_f64() / 3600.0,
+                    count(self.exchanges, "exchange")
+                ),
+            )
+        ));
+        for (title, commands, style) in [
+            ("no verdict", &self.faults, RED),
+            ("failed", &self.failed, RED),
+            ("unknown", &self.unknown, YELLOW),
+        ] {
+            if !commands.is_empty() {
+                text.push_str(&format!("\n  {}\n", paint(style, title)));
+                for command in commands {
+                    text.push_str(&format!("    {}\n", paint(CYAN, command)));
+                }
+            }
+        }
+        text
+    }
+}

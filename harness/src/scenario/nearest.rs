@@ -1,0 +1,42 @@
+//! The nearest known word to one that is not known.
+//!
+//! Knows: how people mistype. Must not know: what the words mean.
+
+/// The known word that `word` was most likely meant to be, if any is near.
+pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+    let wanted = normal(word);
+    known
+        .into_iter()
+        .map(|k| (strsim::normalized_damerau_levenshtein(&wanted, &normal(k)), k))
+        .filter(|(score, _)| *score >= 0.55)
+        .max_by(|a, b| a.0.total_cmp(&b.0).then_with(|| b.1.cmp(a.1)))
+        .map(|(_, k)| k)
+}
+
+/// Case and the choice between `-`, `_` and space are never what was meant.
+fn normal(word: &str) -> String {
+    word.to_lowercase().replace(['-', ' '], "_")
+}
+
+/// "did you mean", and the list of what there is.
+pub(super) fn advice<S: AsRef<str>>(word: &str, known: &[S], what: &str) -> String {
+    let all = known.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(", ");
+    let all = if all.is_empty() { format!("{what}: none") } else { format!("{what}: {all}") };
+    match nearest(word, known.iter().map(AsRef::<str>::as_ref)) {
+        Some(near) => format!("did you mean `{near}`? {all}"),
+        None => all,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_slip_of_the_finger_finds_its_word() {
+        let known = ["faults", "family", "heal_at", "retry_after"];
+        assert_eq!(nearest("fautls", known), Some("faults"));
+        assert_eq!(nearest("Retry-After", known), Some("retry_after"));
+        assert_eq!(nearest("zebra", known), None);
+    }
+}

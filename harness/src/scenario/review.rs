@@ -1,0 +1,572 @@
+//! What a drill file may say by its schema and still cannot mean.
+//!
+//! Knows: which parts of a scenario must fit each other, and the names that exist. Must not know:
+//! how anything is carried out; what a vendor has, it is told as [`VendorFacts`].
+
+use std::collections::BTreeMap;
+
+use super::nearest::advice;
+use super::text::{Document, Mistake};
+use super::{Action, Scenario};
+use crate::expr::Expr;
+use crate::fault::{Act, Rule, Target};
+use crate::time::{At, Span};
+
+/// The files that a scenario was put together from.
+#[derive(Clone, Copy, Debug)]
+pub struct Sources<'a> {
+    /// The drill file.
+    pub drill: &'a Document,
+    /// The file that it extends.
+    pub base: Option<&'a Document>,
+}
+
+impl<'a> Sources<'a> {
+    /// A drill that extends nothing.
+    pub fn alone(drill: &'a Document) -> Sources<'a> {
+        Sources { drill, base: None }
+    }
+
+    /// What is wrong with the value at `path`, in the file that says it.
+    pub fn mistake_at(&self, path: &[&str], message: impl Into<String>) -> Mistake {
+        self.of(path).mistake_at(path, message)
+    }
+
+    /// The file that says what stands at `path`: the drill, where it says it, else its base.
+    fn of(&self, path: &[&str]) -> &'a Document {
+        match self.base {
+            Some(base) if self.drill.find(path).is_none() && base.find(path).is_some() => base,
+            _ => self.drill,
+        }
+    }
+}
+
+/// What a vendor has that a scenario can name.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct VendorFacts {
+    /// Collections, each with the name of one record: `deals` → `deal`.
+    pub collections: BTreeMap<String, String>,
+    /// Collections and accounts (`oauth`, `keys`), each with its actions.
+    pub actions: BTreeMap<String, Vec<String>>,
+    /// Operations: `POST /v1/invoices`.
+    pub operations: Vec<String>,
+    /// Types of webhook events.
+    pub events: Vec<String>,
+}
+
+/// Everything that `scenario` says and cannot mean, in the order of the file. Names of collections,
+/// actions, operations and events are looked up in `facts`, by alias; a vendor that is not in there
+/// is not asked.
+pub fn review(
+    scenario: &Scenario,
+    sources: &Sources<'_>,
+    facts: Option<&BTreeMap<String, VendorFacts>>,
+) -> Vec<Mistake> {
+    let none = BTreeMap::new();
+    let mut reviewer =
+        Reviewer { scenario, sources: *sources, facts: facts.unwrap_or(&none), found: Vec::new() };
+    reviewer.story();
+    reviewer.vendors();
+    reviewer.given();
+    reviewer.workload();
+    for (index, rule) in scenario.faults.iter().enumerate() {
+        reviewer.fault(&index.to_string(), rule);
+    }
+    reviewer.expect();
+    let mut found = reviewer.found;
+    found.sort_by_key(|m| (m.line, m.column));
+    found
+}
+
+struct Reviewer<'a> {
+    scenario: &'a Scenario,
+    sources: Sources<'a>,
+    facts: &'a BTreeMap<String, VendorFacts>,
+    found: Vec<Mistake>,
+}
+
+impl<'a> Reviewer<'a> {
+    fn say(&mut self, path: &[&str], message: impl Into<String>, help: impl Into<String>) {
+        self.found.push(self.sources.mistake_at(path, message).help(help));
+    }
+
+    fn say_of_key(&mut self, path: &[&str], message: impl Into<String>, help: impl Into<String>) {
+        self.found.push(self.sources.of(path).mistake_at_key(path, message).help(help));
+    }
+
+    fn aliases(&self) -> Vec<&'a str> {
+        self.scenario.vendors.keys().map(String::as_str).collect()
+    }
+
+    /// Whether `alias` is a vendor of the drill; says so if not.
+    fn knows(&mut self, path: &[&str], of_key: bool, alias: &str) -> bool {
+        if self.scenario.vendors.contains_key(alias) {
+            return true;
+        }
+        let message = format!("no vendor of this drill is called `{alias}`");
+        let help = advice(alias, &self.aliases(), "vendors");
+        if of_key {
+            self.say_of_key(path, message, help)
+        } else {
+            self.say(path, message, help)
+        }
+        false
+    }
+
+    /// Whether `text` is `ALIAS.collection` of a vendor that has it.
+    fn collection(&mut self, path: &[&str], of_key: bool, text: &str) {
+        let Some((alias, name)) = text.split_once('.').filter(|(_, n)| !n.is_empty() && !n.contains('.'))
+        else {
+            let message = format!("`{text}` names no collection");
+            let help = "write `ALIAS.collection`, such as `crm.deals`";
+            return if of_key { self.say_of_key(path, message, help) } else { self.say(path, message, help) };
+        };
+        if !self.knows(path, of_key, alias) {
+            return;
+        }
+        let Some(facts) = self.facts.get(alias) else { return };
+        if !facts.collections.contains_key(name) {
+            let known: Vec<&str> = facts.collections.keys().map(String::as_str).collect();
+            let message = format!("`{alias}` has no collection `{name}`");
+            let help = advice(name, &known, "collections");
+            if of_key { self.say_of_key(path, message, help) } else { self.say(path, message, help) }
+        }
+    }
+
+    fn story(&mut self) {
+        let scenario = self.scenario;
+        for (key, text, what) in [
+            ("drill", &scenario.drill, "the promise that it tests, as a sentence"),
+            ("why", &scenario.why, "what goes wrong at 2 am when the promise is broken"),
+        ] {
+            if text.trim().is_empty() {
+                self.say(&[key], format!("`{key}` is empty"), format!("write {what}"));
+            }
+        }
+        if let (Some(heal), Some(end)) = (scenario.heal_at, scenario.ends_at)
+            && heal > end
+        {
+            self.say(
+                &["heal_at"],
+                format!("the drill ends ({end}) before it heals ({heal})"),
+                "make `ends_at` later than `heal_at`, and leave time to converge",
+            );
+        }
+    }
+
+    fn vendors(&mut self) {
+        if self.scenario.vendors.is_empty() {
+            self.say(
+                &["vendors"],
+                "the drill has no vendors",
+                "name at least one, such as `vendors: { crm: hubspot }`",
+            );
+        }
+        for alias in self.aliases() {
+            let path = ["vendors", alias];
+            if ["webhook", "subject", "job"].contains(&alias) {
+                self.say_of_key(
+                    &path,
+                    format!("`{alias}` cannot be an alias: it means something else in rules and steps"),
+                    "call the vendor by what it is to you, such as `crm` or `billing`",
+                );
+            } else if alias.is_empty() || alias.contains(|c: char| c == '.' || c == '/' || c.is_whitespace())
+            {
+                self.say_of_key(
+                    &path,
+                    format!("`{alias}` cannot be an alias"),
+                    "an alias is one word, without dots, slashes and spaces",
+                );
+            }
+        }
+    }
+
+    fn given(&mut self) {
+        for (key, given) in &self.scenario.given {
+            self.collection(&["given", key], true, key);
+            for (field, values) in &given.each {
+                if values.is_empty() {
+                    self.say_of_key(
+                        &["given", key, "each", field],
+                        format!("`{field}` differs over no values"),
+                        "list at least one value, or remove it",
+                    );
+                }
+            }
+        }
+    }
+
+    fn workload(&mut self) {
+        for (index, step) in self.scenario.workload.iter().enumerate() {
+            let index = index.to_string();
+            let path = ["workload", &index, "do"];
+            if let Action::Vendor { vendor, noun, verb } = &step.action
+                && self.knows(&path, false, vendor)
+                && let Some(facts) = self.facts.get(vendor)
+            {
+                match facts.actions.get(noun) {
+                    None => {
+                        let known: Vec<&str> = facts.actions.keys().map(String::as_str).collect();
+                        let help = advice(noun, &known, "it has");
+                        self.say(&path, format!("`{vendor}` has nothing called `{noun}`"), help);
+                    }
+                    Some(verbs) if !verbs.contains(verb) => {
+                        let help = advice(verb, verbs, "actions");
+                        self.say(&path, format!("`{vendor}.{noun}` has no action `{verb}`"), help);
+                    }
+                    Some(_) => {}
+                }
+            }
+            if let Some(end) = self.scenario.ends_at
+                && step.at >= end
+            {
+                self.say(
+                    &["workload", &index, "at"],
+                    format!("this step comes at {}, when the drill has ended ({end})", step.at),
+                    "let it come earlier, or move `ends_at`",
+                );
+            }
+            for (key, zero) in [
+                ("times", step.times == Some(0)),
+                ("each", step.each == Some(0)),
+                ("every", step.every == Some(Span::ZERO)),
+            ] {
+                if zero {
+                    self.say(
+                        &["workload", &index, key],
+                        format!("with `{key}` at zero this step never happens, or never ends"),
+                        "write at least 1 (for `every`: a span of time)",
+                    );
+                }
+            }
+            if let Some(when) = &step.when {
+                let aliases = self.aliases();
+                self.variables(&["workload", &index, "when"], when, &aliases);
+            }
+        }
+    }
+
+    fn fault(&mut self, index: &str, rule: &Rule) {
+        let on = ["faults", index, "on"];
+        let act = ["faults", index, "do"];
+        if let Some(alias) = rule.on.vendor() {
+            // The target is one text: point at it whole.
+            if self.knows(&on, false, alias) {
+                self.names_something(&on, &rule.on);
+            }
+        }
+        let kind = Kind::of(&rule.on);
+        let word = word(&rule.act);
+        if !fits(&rule.act).contains(&kind) {
+            let others: Vec<&str> = fits(&rule.act).iter().map(|k| k.called()).collect();
+            self.say(
+                &act,
+                format!("`{word}` acts on {}, and this rule is on {}", others.join(" or "), kind.called()),
+                format!("write `on: {}`", fits(&rule.act)[0].example(rule.on.vendor())),
+            );
+            return;
+        }
+        self.window(index, rule, kind, &word);
+        self.no_request_to_look_at(index, rule, kind, &word);
+        if let (Some(window), Some(heal)) = (rule.window, self.scenario.heal_at)
+            && window.from >= At(heal.0)
+        {
+            self.say(
+                &["faults", index, "window"],
+                format!(
+                    "this window opens at {}, when the drill has healed ({heal}): the fault can never bite",
+                    window.from
+                ),
+                "let it open earlier, or move `heal_at`",
+            );
+        }
+        match &rule.act {
+            Act::Reply(reply) => {
+                self.status(index, "reply", Some(reply.status));
+                if reply.json.is_some() && reply.text.is_some() {
+                    self.say_of_key(
+                        &["faults", index, "do", "reply", "text"],
+                        "a reply has one body: `json` or `text`",
+                        "remove one of the two",
+                    );
+                }
+            }
+            Act::Error(error) => self.status(index, "error", error.status),
+            Act::Duplicate(copies) if copies.times < 2 => self.say(
+                &["faults", index, "do", "duplicate", "times"],
+                format!("{} delivery in all is no duplicate", copies.times),
+                "`times` counts all deliveries of the event: write 2 or more",
+            ),
+            _ => {}
+        }
+        if let Some(when) = &rule.when {
+            let variable = if kind == Kind::Webhook { "event" } else { "request" };
+            self.variables(&["faults", index, "when"], when, &[variable]);
+        }
+    }
+
+    fn status(&mut self, index: &str, act: &str, status: Option<u16>) {
+        if let Some(status) = status.filter(|s| !(200..=599).contains(s)) {
+            self.say(
+                &["faults", index, "do", act, "status"],
+                format!("{status} is not the status of an answer"),
+                "a status code lies between 200 and 599",
+            );
+        }
+    }
+
+    /// Faults that last need to know from when to when.
+    fn window(&mut self, index: &str, rule: &Rule, kind: Kind, word: &str) {
+        let lasts = matches!(rule.act, Act::Refuse | Act::BlackHole | Act::Burst);
+        let starts = kind == Kind::Subject && matches!(rule.act, Act::Kill(_) | Act::Stop(_));
+        match rule.window {
+            None if lasts => self.say(
+                &["faults", index, "do"],
+                format!("`{word}` lasts for the window of its rule, and this rule has none"),
+                "add when it begins and ends, such as `window: 30s..5m`",
+            ),
+            None if starts => self.say(
+                &["faults", index, "do"],
+                format!("`{word}` on the subject happens when the window of its rule opens, and this rule has none"),
+                "add `window: 30s..`",
+            ),
+            Some(window) if lasts && window.to.is_none() && self.scenario.heal_at.is_none() => self.say(
+                &["faults", index, "window"],
+                format!("`{word}` would last for ever: neither this window nor the drill says when it ends"),
+                "end the window (`30s..5m`), or add `heal_at`",
+            ),
+            _ => {}
+        }
+    }
+
+    /// Conditions on a request make no sense where no request is there to be looked at.
+    fn no_request_to_look_at(&mut self, index: &str, rule: &Rule, kind: Kind, word: &str) {
+        let connection = matches!(rule.act, Act::Refuse | Act::BlackHole);
+        let why = match kind {
+            Kind::Subject => "a rule on the subject bites once, when its window opens".to_owned(),
+            _ if connection => format!("`{word}` acts on connections, before any request is read"),
+            _ => return,
+        };
+        for (key, set) in [
+            ("attempts", rule.attempts.is_some()),
+            ("calls", rule.calls.is_some() && kind == Kind::Subject),
+            ("when", rule.when.is_some()),
+        ] {
+            if set {
+                self.say_of_key(
+                    &["faults", index, key],
+                    format!("`{key}` means nothing here: {why}"),
+                    "remove it; `window` says when",
+                );
+            }
+        }
+        if let Target::Calls { vendor, method, path } = &rule.on
+            && (method.is_some() || path.is_some())
+        {
+            self.say(
+                &["faults", index, "on"],
+                format!("{why}, so it cannot choose an operation"),
+                format!("write `on: {vendor}`"),
+            );
+        }
+    }
+
+    /// Whether the operation or event type of a target exists.
+    fn names_something(&mut self, path: &[&str], target: &Target) {
+        let Some(facts) = target.vendor().and_then(|v| self.facts.get(v)) else { return };
+        match target {
+            Target::Calls { vendor, method, path: Some(called) } => {
+                let known = facts.operations.iter().any(|operation| {
+                    let (m, p) = operation.split_once(' ').unwrap_or(("", operation));
+                    method.as_deref().is_none_or(|wanted| wanted == m) && may_meet(called, p)
+                });
+                if !known {
+                    let asked = match method {
+                        Some(method) => format!("{method} {called}"),
+                        None => called.clone(),
+                    };
+                    let help = advice(&asked, &facts.operations, "operations");
+                    self.say(path, format!("`{vendor}` has no operation `{asked}`"), help);
+                }
+            }
+            Target::Webhook { vendor, event: Some(event) } if !facts.events.contains(event) => {
+                let help = advice(event, &facts.events, "events");
+                self.say(path, format!("`{vendor}` sends no event of type `{event}`"), help);
+            }
+            _ => {}
+        }
+    }
+
+    fn expect(&mut self) {
+        let expect = &self.scenario.expect;
+        if let Some(agree) = &expect.agree {
+            self.collection(&["expect", "agree", "from"], false, &agree.from);
+            self.collection(&["expect", "agree", "to"], false, &agree.to);
+            for field in agree.fields.keys() {
+                if let Err(error) = Expr::compile(field) {
+                    self.say_of_key(
+                        &["expect", "agree", "fields", field],
+                        error.to_string(),
+                        "both sides of `fields` are CEL: value in the target → value of the source",
+                    );
+                }
+            }
+        }
+        if let Some(vendor) = expect.load.as_ref().and_then(|load| load.vendor.as_ref()) {
+            self.knows(&["expect", "load", "vendor"], false, vendor);
+        }
+        if let Some(backoff) = &expect.backoff {
+            for (key, wrong, help) in [
+                ("cap", backoff.cap < backoff.base, "`cap` is the largest envelope, `base` the first"),
+                ("attempts", backoff.attempts == 0, "the first attempt counts: write 1 or more"),
+                ("factor", backoff.factor < 1.0, "the envelope cannot shrink: write 1 or more"),
+            ] {
+                if wrong {
+                    self.say(&["expect", "backoff", key], format!("no client can keep this `{key}`"), help);
+                }
+            }
+        }
+        if expect.breaker.is_some_and(|b| b.opens_after == 0) {
+            self.say(
+                &["expect", "breaker", "opens_after"],
+                "a breaker that opens after no failure is never closed",
+                "write 1 or more",
+            );
+        }
+        for (index, metric) in expect.metrics.iter().enumerate() {
+            let mut known = vec!["calls", "deliveries"];
+            known.extend(self.aliases());
+            self.variables(&["expect", "metrics", &index.to_string(), "equals"], &metric.equals, &known);
+        }
+        for (index, section) in expect.without.iter().enumerate() {
+            const SECTIONS: [&str; 12] = [
+                "agree",
+                "converges",
+                "backoff",
+                "retry_after",
+                "quota",
+                "breaker",
+                "auth",
+                "webhook",
+                "load",
+                "timeout",
+                "alerts",
+                "metrics",
+            ];
+            if !SECTIONS.contains(&section.as_str()) {
+                self.say(
+                    &["expect", "without", &index.to_string()],
+                    format!("`{section}` is not a section of `expect`"),
+                    advice(section, &SECTIONS, "sections"),
+                );
+            }
+        }
+    }
+
+    fn variables(&mut self, path: &[&str], expr: &Expr, known: &[&str]) {
+        let bound = bound_by_macros(expr.source());
+        for name in expr.variables() {
+            if !known.contains(&name.as_str()) && !bound.contains(&name.as_str()) {
+                let help = advice(&name, known, "variables");
+                self.say(path, format!("there is no variable `{name}` here"), help);
+            }
+        }
+    }
+}
+
+/// The variables that CEL's macros bind: `x` in `list.exists(x, x > 1)`.
+fn bound_by_macros(source: &str) -> Vec<&str> {
+    [".map(", ".filter(", ".all(", ".exists(", ".exists_one("]
+        .iter()
+        .flat_map(|name| source.match_indices(name).map(|(at, found)| &source[at + found.len()..]))
+        .filter_map(|rest| rest.split_once(',').map(|(variable, _)| variable.trim()))
+        .collect()
+}
+
+/// Whether some path fits both patterns.
+fn may_meet(a: &str, b: &str) -> bool {
+    let wild = |s: &str| s.starts_with('{') && s.ends_with('}');
+    let (mut a, mut b) = (a.split('/'), b.split('/'));
+    loop {
+        match (a.next(), b.next()) {
+            (None, None) | (Some("*"), _) | (_, Some("*")) => return true,
+            (Some(x), Some(y)) if x == y || wild(x) || wild(y) => {}
+            _ => return false,
+        }
+    }
+}
+
+/// The kinds of targets.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Calls,
+    Webhook,
+    Subject,
+}
+
+impl Kind {
+    fn of(target: &Target) -> Kind {
+        match target {
+            Target::Calls { .. } => Kind::Calls,
+            Target::Webhook { .. } => Kind::Webhook,
+            Target::Subject => Kind::Subject,
+        }
+    }
+
+    fn called(self) -> &'static str {
+        match self {
+            Kind::Calls => "calls to a vendor",
+            Kind::Webhook => "webhook deliveries",
+            Kind::Subject => "the subject",
+        }
+    }
+
+    fn example(self, vendor: Option<&str>) -> String {
+        let vendor = vendor.unwrap_or("ALIAS");
+        match self {
+            Kind::Calls => format!("{vendor}` or `on: {vendor} POST /path"),
+            Kind::Webhook => format!("webhook {vendor}"),
+            Kind::Subject => "subject".to_owned(),
+        }
+    }
+}
+
+/// What an act can be on; the first is the usual one.
+fn fits(act: &Act) -> &'static [Kind] {
+    match act {
+        Act::Refuse
+        | Act::BlackHole
+        | Act::Reset(_)
+        | Act::Close(_)
+        | Act::Hang(_)
+        | Act::Truncate(_)
+        | Act::Stall(_)
+        | Act::SlowBody(_)
+        | Act::Garbage
+        | Act::StaleKeepAlive
+        | Act::Error(_)
+        | Act::Reply(_)
+        | Act::Latency(_)
+        | Act::Headers(_) => &[Kind::Calls],
+        Act::Duplicate(_)
+        | Act::Reorder(_)
+        | Act::Delay(_)
+        | Act::Drop
+        | Act::Burst
+        | Act::Signature(_)
+        | Act::UnknownType
+        | Act::Poison
+        | Act::Unreachable => &[Kind::Webhook],
+        Act::Kill(_) | Act::Stop(_) => &[Kind::Subject, Kind::Calls, Kind::Webhook],
+        Act::ClockSkew(_) => &[Kind::Subject],
+    }
+}
+
+/// The act as the file names it.
+fn word(act: &Act) -> String {
+    match serde_json::to_value(act) {
+        Ok(serde_json::Value::String(word)) => word,
+        Ok(serde_json::Value::Object(map)) => map.keys().next().cloned().unwrap_or_default(),
+        _ => String::new(),
+    }
+}

@@ -1,0 +1,92 @@
+//! The published JSON Schema of drill files.
+//!
+//! Knows: its title, its dialect. Must not know: what is in it; the types say that.
+
+use schemars::generate::SchemaSettings;
+use serde_json::{Value, json};
+
+use super::Scenario;
+
+/// Where the schema says that it comes from.
+pub const ID: &str = "urn:firedrill:scenario";
+
+/// The JSON Schema (draft 2020-12) of a drill file.
+pub fn schema() -> Value {
+    let schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<Scenario>();
+    let mut value = schema.to_value();
+    if let Value::Object(map) = &mut value {
+        map.insert("title".to_owned(), json!("firedrill drill"));
+        map.shift_insert(1.min(map.len()), "$id".to_owned(), json!(ID));
+    }
+    value
+}
+
+/// The schema as it is published: indented, with a final newline.
+pub fn pretty() -> String {
+    format!("{:#}\n", schema())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn yaml(text: &str) -> Value {
+        serde_saphyr::from_str(text).unwrap()
+    }
+
+    const GOOD: &str = "
+drill: A lost answer makes one invoice
+why: Two invoices are two angry calls
+family: idempotency
+vendors: { crm: hubspot, billing: { vendor: stripe, with: { limits: null } } }
+given: { crm.deals: { count: 3 } }
+workload: [{ at: 1s, do: crm.deals.close, every: 500ms }]
+faults:
+  - { on: billing POST /v1/invoices, attempts: 1..2, do: { reset: after_applied } }
+  - { on: billing, window: 30s..5m, do: refuse }
+  - { on: webhook crm, share: 30%, do: { duplicate: { times: 2, within: 10s } } }
+expect: { converges: { within: 10m } }
+";
+
+    #[test]
+    fn the_schema_accepts_a_good_drill_and_refuses_a_typo() {
+        let validator = jsonschema::validator_for(&schema()).unwrap();
+        let good = yaml(GOOD);
+        super::super::parse("good.yaml", GOOD).unwrap();
+        assert!(validator.is_valid(&good), "{:?}", validator.iter_errors(&good).next());
+        for (from, to) in [
+            ("faults:", "fautls:"),
+            ("family: idempotency", "family: idempotancy"),
+            ("after_applied", "afterwards"),
+            ("within: 10m", "within: 10"),
+            ("do: refuse", "do: refuse_all"),
+            ("vendor: stripe", "vendr: stripe"),
+            ("30s..5m", "30s"),
+            ("why:", "because:"),
+        ] {
+            let bad = GOOD.replace(from, to);
+            assert_ne!(bad, GOOD);
+            assert!(!validator.is_valid(&yaml(&bad)), "{to}");
+            assert!(super::super::parse("bad.yaml", &bad).is_err(), "{to}");
+        }
+    }
+
+    #[test]
+    fn every_key_of_the_schema_says_what_it_is() {
+        let schema = schema();
+        for (key, property) in schema["properties"].as_object().unwrap() {
+            assert!(property.get("description").is_some(), "{key}");
+        }
+    }
+
+    #[test]
+    fn the_committed_schema_is_in_step() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../scenarios/scenario.schema.json");
+        let committed = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(
+            committed == super::pretty(),
+            "scenarios/scenario.schema.json is out of step; refresh it with\n\n    \
+             cargo run -- schema > scenarios/scenario.schema.json\n"
+        );
+    }
+}

@@ -1,0 +1,193 @@
+//! Drills as tests of the user's own crate, run by `cargo test` and by nextest.
+//!
+//! Knows: how a folder of drills becomes a test binary. Must not know: how a drill is judged.
+//!
+//! In `Cargo.toml`:
+//!
+//! ```toml
+//! [dev-dependencies]
+//! firedrill = { version = "0.1", default-features = false }
+//!
+//! [[test]]
+//! name = "drills"
+//! harness = false
+//! ```
+//!
+//! In `tests/drills.rs`:
+//!
+//! ```no_run
+//! # struct MySubject;
+//! # impl firedrill::subject::Subject for MySubject {
+//! #     fn run(&self, _: firedrill::subject::Start)
+//! #         -> std::pin::Pin<Box<dyn Future<Output = Result<(), String>>>> { unimplemented!() }
+//! #     fn name(&self) -> &str { "mine" }
+//! # }
+//! fn main() -> std::process::ExitCode {
+//!     firedrill::testing::drills("scenarios")
+//!         .subject(|| Box::new(MySubject))
+//!         .contracts("contracts")
+//!         .seeds(3)
+//!         .run()
+//! }
+//! ```
+//!
+//! Each drill is one test, called `family/file_stem`: `cargo test --test drills idempotency` runs
+//! a family, `cargo nextest run -E 'test(=idempotency/lost_answer)'` a single one. A drill that
+//! could not be judged fails its test, too: a fire alarm that was never heard is not a pass.
+
+use std::any::Any;
+use std::collections::BTreeMap;
+use std::fmt::Write as _;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::sync::Arc;
+
+use libtest_mimic::{Arguments, Failed, Trial};
+
+use crate::drill::{DrillError, Drilled};
+use crate::finding::Verdict;
+use crate::plan::{self, Loaded};
+use crate::report::{Ran, mistake, replay, terminal};
+use crate::scenario::{Mistake, VendorFacts, VendorUse};
+use crate::seed::Seed;
+use crate::subject::Subject;
+
+/// Makes a subject; called once a drill, on the thread that the drill runs on.
+pub type NewSubject = dyn Fn() -> Box<dyn Subject> + Send + Sync;
+
+/// What carries a drill out.
+type Runner = dyn Fn(&Loaded, Seed) -> Result<Drilled, DrillError> + Send + Sync;
+
+/// Drills of a folder, as tests.
+pub struct Drills {
+    folder: PathBuf,
+    contracts: PathBuf,
+    seed: u64,
+    seeds: u32,
+    subject: Option<Arc<NewSubject>>,
+    runner: Option<Arc<Runner>>,
+}
+
+/// The drills in `folder`, to be made into tests. See the [module](self) for how to set it up.
+pub fn drills(folder: impl AsRef<Path>) -> Drills {
+    Drills {
+        folder: folder.as_ref().to_owned(),
+        contracts: PathBuf::from("contracts"),
+        seed: 1,
+        seeds: 1,
+        subject: None,
+        runner: None,
+    }
+}
+
+impl Drills {
+    /// The subject: called afresh for each drill, so that drills share nothing.
+    pub fn subject(mut self, new: impl Fn() -> Box<dyn Subject> + Send + Sync + 'static) -> Drills {
+        self.subject = Some(Arc::new(new));
+        self
+    }
+
+    /// How many seeds each drill is run under (default 1).
+    pub fn seeds(mut self, seeds: u32) -> Drills {
+        self.seeds = seeds.max(1);
+        self
+    }
+
+    /// The first seed (default 1).
+    pub fn seed(mut self, seed: u64) -> Drills {
+        self.seed = seed;
+        self
+    }
+
+    /// The folder that describes the vendors (default `contracts`).
+    pub fn contracts(mut self, folder: impl AsRef<Path>) -> Drills {
+        self.contracts = folder.as_ref().to_owned();
+        self
+    }
+
+    /// Runs the drills as the command line of this test binary asks, as libtest would.
+    pub fn run(self) -> ExitCode {
+        let arguments = Arguments::from_args();
+        match self.trials() {
+            Ok(trials) => libtest_mimic::run(&arguments, trials).exit_code(),
+            Err(mistakes) => {
+                for mistake in &mistakes {
+                    anstream::eprintln!("{}", mistake::render(mistake));
+                }
+                ExitCode::from(64)
+            }
+        }
+    }
+
+    /// The drills as tests.
+    ///
+    /// # Errors
+    /// Mistakes in the drill files; or that there is no drill, since no test must not look like
+    /// all tests passed.
+    pub fn trials(self) -> Result<Vec<Trial>, Vec<Mistake>> {
+        let folder = self.folder.clone();
+        let contracts = self.contracts.clone();
+        let loaded = plan::load(&[folder], &|vendor| facts(vendor, &contracts))?;
+        if loaded.is_empty() {
+            let file = self.folder.display().to_string();
+            return Err(vec![Mistake::whole(&file, "there is no drill in this folder", None)]);
+        }
+        let seeds: Vec<Seed> =
+            (0..u64::from(self.seeds)).map_while(|n| self.seed.checked_add(n)).map(Seed).collect();
+        let runner = self.runner();
+        Ok(loaded
+            .into_iter()
+            .map(|drill| {
+                let (runner, seeds) = (Arc::clone(&runner), seeds.clone());
+                Trial::test(drill.name(), move || trial(&drill, &seeds, &*runner))
+            })
+            .collect())
+    }
+
+    fn runner(self) -> Arc<Runner> {
+        if let Some(runner) = self.runner {
+            return runner;
+        }
+        let (subject, contracts) = (self.subject, self.contracts);
+        Arc::new(move |loaded, seed| match &subject {
+            Some(new) => carry_out(loaded, seed, &contracts, &*new()),
+            None => Err(DrillError::Harness("no subject was named: call `.subject(…)`".to_owned())),
+        })
+    }
+}
+
+/// What a vendor has that drills can name.
+fn facts(_: &VendorUse, _: &Path) -> Result<Option<VendorFacts>, Mistake> {
+    Ok(None)
+}
+
+/// Runs one drill.
+fn carry_out(_: &Loaded, _: Seed, _: &Path, _: &dyn Subject) -> Result<Drilled, DrillError> {
+    Err(DrillError::Harness("this build holds no world to run drills in".to_owned()))
+}
+
+/// Runs a drill under each seed; the message of the failure is the terminal report, uncoloured.
+fn trial(drill: &Loaded, seeds: &[Seed], runner: &Runner) -> Result<(), Failed> {
+    let mut text = String::new();
+    for &seed in seeds {
+        // A panic would lose the reports of the seeds before it.
+        let report = match catch_unwind(AssertUnwindSafe(|| runner(drill, seed))) {
+            Ok(Ok(drilled)) if drilled.verdict == Verdict::Pass => continue,
+            Ok(Ok(drilled)) => {
+                terminal::drill(&Ran { loaded: drill, seed, drilled: &drilled, real: None }, false)
+            }
+            Ok(Err(error)) => terminal::fault(drill, seed, &error.to_string()),
+            Err(panic) => terminal::fault(drill, seed, &format!("it panicked: {}", panic_message(&*panic))),
+        };
+        // Writing to a string cannot fail.
+        let _ = write!(text, "\n{}", anstream::adapter::strip_str(&report));
+    }
+    if text.is_empty() { Ok(()) } else { Err(Failed::from(text)) }
+}
+
+/// What a panic said.
+pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> String {
+    let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a word".to_owned())
+}
