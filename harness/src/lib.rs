@@ -10,6 +10,7 @@
 pub mod expr;
 pub mod fault;
 pub mod finding;
+pub mod fixture;
 pub mod scenario;
 pub mod seed;
 pub mod subject;
@@ -17,3 +18,5 @@ pub mod time;
 pub mod trace;
 pub mod vendor;
 pub mod wire;
+#[cfg(feature = "wiremock")]
+pub mod wiremock;
