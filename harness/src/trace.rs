@@ -317,6 +317,9 @@ pub struct Told {
     /// The credential used was one the vendor had already refused, revoked or let expire.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub stale_credential: bool,
+    /// firedrill's own word on this answer, which no client sees: why no recording answered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub note: Option<String>,
 }
 
 /// A quota as told in header fields.

@@ -148,6 +148,33 @@ pub struct ChangedVendor {
     /// Merged into its `vendor.yaml` (RFC 7396 merge patch).
     #[serde(default)]
     pub with: Value,
+    /// Recorded exchanges that answer in place of the vendor's model.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fixtures: Option<FixtureUse>,
+}
+
+/// A run of recorded exchanges, and how a vendor answers from it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct FixtureUse {
+    /// The file, relative to the scenario's.
+    pub run: String,
+    /// In which order its exchanges answer.
+    #[serde(default)]
+    pub mode: ReplayMode,
+}
+
+/// In which order recorded exchanges answer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ReplayMode {
+    /// The same request gets the same answer, as often as it comes and in any order. Where a run
+    /// has several answers to one request, the first.
+    #[default]
+    Exact,
+    /// Each exchange answers in its turn. A request that repeats the one before it (a retry) gets
+    /// the same answer again, unless the run has its own repeat there.
+    Sequence,
 }
 
 /// By hand, and not untagged, so that a mistake inside the map keeps its place and its message.

@@ -1,0 +1,289 @@
+//! A firedrill vendor inside a `wiremock::MockServer` that a test already has.
+//!
+//! Knows: wiremock's `Match` and `Respond`, and which faults a whole response can carry. Must not
+//! know: sockets, or any one vendor.
+//!
+//! wiremock answers from a thread of its own, in real time, and only with whole responses: what
+//! breaks a connection, webhooks and the subject's life need a drill of firedrill's own, and are
+//! refused when they are asked for.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use serde_json::Value;
+use tokio::time::Instant;
+use wiremock::{Match, Mock, MockServer, Request as Asked, Respond, ResponseTemplate};
+
+use crate::fault::{Act, Reply, Rule, Target};
+use crate::time::{At, Span};
+use crate::vendor::{Reaction, Vendor};
+use crate::wire::{Headers, Request, Response};
+
+/// Why a rule cannot be carried out inside wiremock.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum MountError {
+    /// The rule does what no whole response can do.
+    #[error("rule {rule}: wiremock cannot carry out `{act}`; {instead}")]
+    Unsupported {
+        /// Which rule, from 1.
+        rule: usize,
+        /// What it does, as it is written.
+        act: &'static str,
+        /// What to use instead.
+        instead: &'static str,
+    },
+    /// The rule is on another vendor than the one mounted.
+    #[error("rule {rule}: it is on `{on}`, and the vendor mounted here is `{vendor}`")]
+    OtherVendor {
+        /// Which rule, from 1.
+        rule: usize,
+        /// What it is on.
+        on: String,
+        /// The vendor's name, which is its alias here.
+        vendor: String,
+    },
+}
+
+/// A vendor at work in a mock server: what became of it, for the test's own assertions.
+#[derive(Clone)]
+pub struct Mounted(Arc<Mutex<State>>);
+
+struct State {
+    vendor: Box<dyn Vendor + Send>,
+    rules: Rules,
+    started: Instant,
+    /// The server's address, which stands in for the vendor's origin in what it answers.
+    here: String,
+}
+
+/// Mounts `vendor` on `server`. It answers every request of an operation that it knows; the rest
+/// is left to the test's other mocks. `rules` name it by the vendor's own name (`github`), and
+/// their windows count from now.
+///
+/// # Errors
+/// [`MountError`] if a rule cannot be carried out here; nothing is mounted then.
+pub async fn mount(
+    server: &MockServer,
+    vendor: Box<dyn Vendor + Send>,
+    rules: Vec<Rule>,
+) -> Result<Mounted, MountError> {
+    let name = vendor.profile().name.clone();
+    for (rule, of) in (1..).zip(&rules) {
+        supported(rule, of, &name)?;
+    }
+    let state = State { vendor, rules: Rules::new(name, rules), started: Instant::now(), here: server.uri() };
+    let mounted = Mounted(Arc::new(Mutex::new(state)));
+    Mock::given(mounted.clone()).respond_with(mounted.clone()).mount(server).await;
+    Ok(mounted)
+}
+
+impl Mounted {
+    /// How often each rule bit, in their order. A rule that never did tested nothing.
+    pub fn fired(&self) -> Vec<u32> {
+        self.state().rules.fired.clone()
+    }
+
+    /// The vendor's live records of a collection, oldest first; `None` if it has no such.
+    pub fn records(&self, collection: &str) -> Option<Vec<Arc<Value>>> {
+        self.state().vendor.records(collection)
+    }
+
+    /// What an operator hands to an integration: `api_key`, `refresh_token`, ….
+    pub fn credentials(&self) -> BTreeMap<String, String> {
+        self.state().vendor.credentials()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        // A panic elsewhere is the test's own failure; the vendor's state is still whole.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Match for Mounted {
+    fn matches(&self, asked: &Asked) -> bool {
+        self.state().vendor.operation(&request(asked)).is_some()
+    }
+}
+
+impl Respond for Mounted {
+    fn respond(&self, asked: &Asked) -> ResponseTemplate {
+        self.state().respond(&request(asked))
+    }
+}
+
+impl State {
+    fn respond(&mut self, request: &Request) -> ResponseTemplate {
+        let now = At::START + Span::from(self.started.elapsed());
+        let mut delay = Span::ZERO;
+        let act = self.rules.bite(now, request).cloned();
+        let reaction = match &act {
+            Some(Act::Error(error)) => self.vendor.fail(now, request, error),
+            Some(Act::Reply(reply)) => {
+                if reply.applied {
+                    self.vendor.step(now, request, Span::ZERO);
+                }
+                Reaction { response: Some(literal(reply)), ..Reaction::default() }
+            }
+            Some(Act::Latency(span)) => {
+                delay = *span;
+                self.vendor.step(now, request, *span)
+            }
+            _ => self.vendor.step(now, request, Span::ZERO),
+        };
+        let origin = self.vendor.profile().origin.clone();
+        let mut response = reaction.response.unwrap_or_else(|| Response {
+            status: 500,
+            headers: Headers::of([("content-type", "text/plain")]),
+            body: "firedrill: the vendor gave no response".into(),
+        });
+        if let Some(Act::Headers(fields)) = &act {
+            for (name, value) in fields {
+                match value {
+                    Some(value) => response.headers.set(name, value.clone()),
+                    None => drop(response.headers.remove(name)),
+                }
+            }
+        }
+        template(response, &origin, &self.here).set_delay(delay.duration())
+    }
+}
+
+/// Whether a rule can be carried out by a whole response of `vendor`.
+fn supported(rule: usize, of: &Rule, vendor: &str) -> Result<(), MountError> {
+    const DRILL: &str = "it breaks the connection: run it as a drill of firedrill's own, on real sockets";
+    const WEBHOOK: &str = "wiremock sends no webhooks: run it as a drill of firedrill's own";
+    const LIFE: &str = "wiremock does not run the subject: run it as a drill of firedrill's own";
+    const HANG: &str = "a whole response cannot hang: use `latency` longer than the client's patience";
+    let refused = |act, instead| Err(MountError::Unsupported { rule, act, instead });
+    match &of.act {
+        Act::Error(_) | Act::Reply(_) | Act::Latency(_) | Act::Headers(_) => {}
+        Act::Hang(_) => return refused("hang", HANG),
+        Act::Refuse => return refused("refuse", DRILL),
+        Act::BlackHole => return refused("black_hole", DRILL),
+        Act::Reset(_) => return refused("reset", DRILL),
+        Act::Close(_) => return refused("close", DRILL),
+        Act::Truncate(_) => return refused("truncate", DRILL),
+        Act::Stall(_) => return refused("stall", DRILL),
+        Act::SlowBody(_) => return refused("slow_body", DRILL),
+        Act::Garbage => return refused("garbage", DRILL),
+        Act::StaleKeepAlive => return refused("stale_keep_alive", DRILL),
+        Act::Duplicate(_) => return refused("duplicate", WEBHOOK),
+        Act::Reorder(_) => return refused("reorder", WEBHOOK),
+        Act::Delay(_) => return refused("delay", WEBHOOK),
+        Act::Drop => return refused("drop", WEBHOOK),
+        Act::Burst => return refused("burst", WEBHOOK),
+        Act::Signature(_) => return refused("signature", WEBHOOK),
+        Act::UnknownType => return refused("unknown_type", WEBHOOK),
+        Act::Poison => return refused("poison", WEBHOOK),
+        Act::Unreachable => return refused("unreachable", WEBHOOK),
+        Act::Kill(_) => return refused("kill", LIFE),
+        Act::Stop(_) => return refused("stop", LIFE),
+        Act::ClockSkew(_) => return refused("clock_skew", LIFE),
+    }
+    match &of.on {
+        Target::Calls { vendor: on, .. } if on == vendor => {}
+        Target::Calls { vendor: on, .. } => {
+            return Err(MountError::OtherVendor { rule, on: on.clone(), vendor: vendor.to_owned() });
+        }
+        Target::Webhook { .. } => return refused("webhook", WEBHOOK),
+        Target::Subject => return refused("subject", LIFE),
+    }
+    if of.share.is_some() {
+        return refused("share", "chance needs a drill's seed: name the `calls` or `attempts` instead");
+    }
+    if of.when.is_some() {
+        return refused("when", "name the path in `on`, and the `calls` or `attempts`, instead");
+    }
+    Ok(())
+}
+
+/// Fault rules with their counts: the part of the schedule that a whole response needs.
+struct Rules {
+    vendor: String,
+    rules: Vec<Rule>,
+    matched: Vec<u32>,
+    fired: Vec<u32>,
+    /// Attempts so far of each operation: one method, target and body.
+    attempts: BTreeMap<(String, String, Vec<u8>), u32>,
+}
+
+impl Rules {
+    fn new(vendor: String, rules: Vec<Rule>) -> Rules {
+        let none = vec![0; rules.len()];
+        Rules { vendor, matched: none.clone(), fired: none, rules, attempts: BTreeMap::new() }
+    }
+
+    /// The act of the first rule that bites.
+    fn bite(&mut self, now: At, request: &Request) -> Option<&Act> {
+        let key = (request.method.clone(), request.target.clone(), request.body.to_vec());
+        let attempt = self.attempts.entry(key).or_default();
+        *attempt += 1;
+        for (n, rule) in self.rules.iter().enumerate() {
+            let meant = rule.on.matches_call(&self.vendor, &request.method, request.path())
+                && rule.window.is_none_or(|w| w.contains(now))
+                && rule.attempts.is_none_or(|a| a.contains(*attempt));
+            if !meant {
+                continue;
+            }
+            self.matched[n] += 1;
+            if rule.calls.is_none_or(|c| c.contains(self.matched[n])) {
+                self.fired[n] += 1;
+                return Some(&self.rules[n].act);
+            }
+        }
+        None
+    }
+}
+
+fn request(asked: &Asked) -> Request {
+    let target = match asked.url.query() {
+        Some(query) => format!("{}?{query}", asked.url.path()),
+        None => asked.url.path().to_owned(),
+    };
+    let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
+    let headers = asked.headers.iter().map(|(name, value)| (name.as_str(), text(value)));
+    Request {
+        method: asked.method.to_string(),
+        target,
+        headers: Headers::of(headers),
+        body: asked.body.clone().into(),
+    }
+}
+
+fn literal(reply: &Reply) -> Response {
+    let (kind, body) = match (&reply.json, &reply.text) {
+        (Some(json), _) => ("application/json", json.to_string()),
+        (None, Some(text)) => ("text/html", text.clone()),
+        (None, None) => ("", String::new()),
+    };
+    let mut headers = Headers::default();
+    if !kind.is_empty() {
+        headers.set("content-type", kind);
+    }
+    for (name, value) in &reply.headers {
+        headers.set(name, value.clone());
+    }
+    Response { status: reply.status, headers, body: body.into() }
+}
+
+/// The response in wiremock's words, with the server's address in place of the vendor's origin,
+/// so that links lead back here.
+fn template(response: Response, origin: &str, here: &str) -> ResponseTemplate {
+    let mut template = ResponseTemplate::new(response.status);
+    for (name, value) in &response.headers.0 {
+        // The framing is the server's; a field that HTTP does not allow never leaves a vendor.
+        let name = http::HeaderName::from_bytes(name.as_bytes());
+        let value = http::HeaderValue::from_str(&value.replace(origin, here));
+        if let (Ok(name), Ok(value)) = (name, value)
+            && name != http::header::CONTENT_LENGTH
+        {
+            template = template.append_header(name, value);
+        }
+    }
+    // An empty type: the vendor's own field says it, as it is.
+    match std::str::from_utf8(&response.body) {
+        _ if response.body.is_empty() => template,
+        Ok(text) => template.set_body_raw(text.replace(origin, here), ""),
+        Err(_) => template.set_body_raw(response.body.to_vec(), ""),
+    }
+}
