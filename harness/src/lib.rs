@@ -7,6 +7,7 @@
 //! 4 `cli`, `report` · 3 `drill`, `load` · 2 `world`, `subject` · 1 `vendor`, `schedule`,
 //! `fixture`, `check` · 0 `scenario`, `fault`, `expr`, `wire`, `trace`, `finding`, `seed`, `time`.
 
+pub mod check;
 pub mod expr;
 pub mod fault;
 pub mod finding;
