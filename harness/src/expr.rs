@@ -72,6 +72,7 @@ impl Expr {
     pub fn evaluate(&self, variables: &[(&str, &Value)]) -> Result<Value, ExprError> {
         let failed = |why: String| ExprError::Evaluation { source_text: self.source.to_string(), why };
         let mut context = cel::Context::default();
+        functions(&mut context).map_err(|e| failed(e.to_string()))?;
         for (name, value) in variables {
             let value = cel::to_value(value).map_err(|e| failed(e.to_string()))?;
             context.add_variable_from_value(*name, value);
@@ -93,6 +94,60 @@ impl Expr {
             }),
         }
     }
+}
+
+/// What expressions may call beside CEL's own: `minor_units(amount, currency)`,
+/// `epoch_seconds(iso)` and `lower(text)`.
+fn functions(context: &mut cel::Context<'_, '_>) -> Result<(), String> {
+    context
+        .add_function("minor_units", |amount: cel::Value, currency: Arc<String>| {
+            minor_units(&amount, &currency)
+                .ok_or_else(|| refused("minor_units", format!("{amount:?} is no amount of {currency}")))
+        })
+        .map_err(|e| format!("{e:?}"))?;
+    context
+        .add_function("epoch_seconds", |moment: Arc<String>| {
+            epoch_seconds(&moment)
+                .ok_or_else(|| refused("epoch_seconds", format!("`{moment}` is no moment in ISO 8601")))
+        })
+        .map_err(|e| format!("{e:?}"))?;
+    context
+        .add_function("lower", |text: Arc<String>| Arc::new(text.to_lowercase()))
+        .map_err(|e| format!("{e:?}"))
+}
+
+fn refused(function: &str, why: String) -> cel::ExecutionError {
+    cel::ExecutionError::function_error(function, why)
+}
+
+/// `amount` in the smallest unit of `currency`, exactly; ISO 4217 gives the decimals.
+fn minor_units(amount: &cel::Value, currency: &str) -> Option<i64> {
+    use rust_decimal::Decimal;
+    use rust_decimal::prelude::ToPrimitive;
+    let amount: Decimal = match amount {
+        cel::Value::Int(i) => Decimal::from(*i),
+        cel::Value::UInt(u) => Decimal::from(*u),
+        cel::Value::Float(f) => f.to_string().parse().ok()?,
+        cel::Value::String(s) => s.trim().parse().ok()?,
+        _ => return None,
+    };
+    let decimals = match currency.to_ascii_uppercase().as_str() {
+        "BIF" | "CLP" | "DJF" | "GNF" | "ISK" | "JPY" | "KMF" | "KRW" | "PYG" | "RWF" | "UGX" | "UYI"
+        | "VND" | "VUV" | "XAF" | "XOF" | "XPF" => 0,
+        "BHD" | "IQD" | "JOD" | "KWD" | "LYD" | "OMR" | "TND" => 3,
+        _ => 2,
+    };
+    let minor = amount.checked_mul(Decimal::from(10i64.pow(decimals)))?;
+    if minor.fract().is_zero() { minor.to_i64() } else { None }
+}
+
+/// The moment `iso` (RFC 3339, or a date, which means its midnight UTC) in seconds of Unix time.
+fn epoch_seconds(iso: &str) -> Option<i64> {
+    if let Ok(moment) = iso.parse::<jiff::Timestamp>() {
+        return Some(moment.as_second());
+    }
+    let date: jiff::civil::Date = iso.parse().ok()?;
+    date.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|z| z.timestamp().as_second())
 }
 
 impl fmt::Debug for Expr {
@@ -139,6 +194,18 @@ mod tests {
         let e = Expr::compile("deal.stage == 'closedwon' && deal.amount.cents > 1000").unwrap();
         assert!(e.holds(&[("deal", &deal)]).unwrap());
         assert_eq!(e.variables(), ["deal"]);
+    }
+
+    #[test]
+    fn amounts_and_moments_convert_exactly() {
+        let deal = json!({ "amount": "12.30", "yen": "1230", "half": "1.005", "at": "2026-01-01T00:00:10Z" });
+        let eval = |text: &str| Expr::compile(text).unwrap().evaluate(&[("deal", &deal)]);
+        assert_eq!(eval("minor_units(deal.amount, 'usd')").unwrap(), json!(1230));
+        assert_eq!(eval("minor_units(deal.yen, 'JPY')").unwrap(), json!(1230));
+        assert!(eval("minor_units(deal.half, 'EUR')").is_err());
+        assert_eq!(eval("epoch_seconds(deal.at)").unwrap(), json!(1_767_225_610));
+        assert_eq!(eval("epoch_seconds('2026-01-01')").unwrap(), json!(1_767_225_600));
+        assert_eq!(eval("lower('ABC')").unwrap(), json!("abc"));
     }
 
     #[test]

@@ -143,6 +143,9 @@ pub struct Backoff {
     /// The longest from the first to the last attempt of one operation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Span>,
+    /// What a queue or a scheduler may add to a wait (default 250ms).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slack: Option<Span>,
 }
 
 fn two() -> f64 {

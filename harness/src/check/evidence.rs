@@ -1,0 +1,353 @@
+//! The evidence: one pass over a trace, indexed for every check.
+//!
+//! Knows: how events of a trace belong together. Must not know: what any of them proves, or any
+//! vendor or subject by name.
+
+use std::cell::OnceCell;
+use std::collections::{BTreeMap, BTreeSet};
+
+use sha2::{Digest, Sha256};
+
+use super::agreement::Agreement;
+use super::call::{Call, ending};
+use super::chain::{Chain, chains};
+use super::exposed::Exposed;
+use super::lives::Lives;
+use crate::scenario::{Family, Scenario};
+use crate::time::{At, Span};
+use crate::trace::{
+    CallId, Cause, ChangeKind, DeliveryId, EventId, FaultRef, Outcome, SubjectEvent, Trace, WebhookEvent,
+    What,
+};
+use crate::vendor::Profile;
+use crate::wire::{Request, Response};
+
+/// A pause that ends a chain of attempts where the scenario does not say.
+const REST: Span = Span::secs(60);
+
+/// One webhook delivery attempt.
+#[derive(Clone, Debug)]
+pub(super) struct Delivery<'t> {
+    pub vendor: &'t str,
+    pub attempt: u32,
+    pub events: &'t [std::sync::Arc<str>],
+    pub request: &'t Request,
+    pub fault: Option<&'t FaultRef>,
+    pub must_be_refused: bool,
+    pub sent: At,
+    pub asked: EventId,
+    pub ended: At,
+    pub answered: Option<EventId>,
+    pub outcome: Outcome,
+    pub response: Option<&'t Response>,
+}
+
+impl Delivery<'_> {
+    /// The status that the vendor saw.
+    pub fn status(&self) -> Option<u16> {
+        if self.outcome == Outcome::Answered { self.response.map(|r| r.status) } else { None }
+    }
+
+    /// Whether the subject took responsibility for it.
+    pub fn acknowledged(&self) -> bool {
+        self.status().is_some_and(|s| (200..300).contains(&s))
+    }
+
+    /// Its events.
+    pub fn cite(&self) -> Vec<EventId> {
+        std::iter::once(self.asked).chain(self.answered).collect()
+    }
+}
+
+/// One change in a ledger.
+#[derive(Clone, Debug)]
+pub(super) struct Changed<'t> {
+    pub at: At,
+    pub event: EventId,
+    pub id: &'t str,
+    pub change: ChangeKind,
+    pub record: &'t serde_json::Value,
+    pub by: Cause,
+}
+
+/// A change of a vendor's credentials.
+#[derive(Clone, Debug)]
+pub(super) struct Credential<'t> {
+    pub at: At,
+    pub event: EventId,
+    pub vendor: &'t str,
+    pub change: &'t str,
+    pub handed_over: bool,
+}
+
+/// Everything a check reads.
+pub(super) struct Evidence<'t> {
+    pub scenario: &'t Scenario,
+    pub profiles: &'t BTreeMap<String, Profile>,
+    pub trace: &'t Trace,
+    pub heals_at: At,
+    pub ends_at: At,
+    /// Exchanges in order of arrival.
+    pub calls: Vec<Call<'t>>,
+    /// Exchanges of each vendor, in order of arrival.
+    pub by_vendor: BTreeMap<&'t str, Vec<usize>>,
+    /// Attempts that belong together.
+    pub chains: Vec<Chain>,
+    pub deliveries: Vec<Delivery<'t>>,
+    /// Events by id, with when they were emitted.
+    pub events: BTreeMap<&'t str, (At, &'t WebhookEvent)>,
+    /// Changes by vendor and collection, in order.
+    pub ledgers: BTreeMap<&'t str, BTreeMap<&'t str, Vec<Changed<'t>>>>,
+    pub lives: Lives,
+    pub credentials: Vec<Credential<'t>>,
+    pub alerts: Vec<(At, EventId, &'t serde_json::Value)>,
+    pub logs: Vec<(EventId, &'t str)>,
+    pub exposed: Exposed<'t>,
+    /// The moments at which jobs were triggered.
+    pub jobs: Vec<At>,
+    /// Moments at which a delivery spoke of a record.
+    pub spoken_of: BTreeMap<&'t str, Vec<At>>,
+    /// Rules that bit, with the first event of each.
+    pub bitten: BTreeMap<u32, EventId>,
+    /// A pause that starts a new operation.
+    pub rest: Span,
+    by_id: BTreeMap<CallId, usize>,
+    agreement: OnceCell<Option<Agreement>>,
+}
+
+/// The index of a call by its id.
+type Ids = BTreeMap<CallId, usize>;
+
+impl<'t> Evidence<'t> {
+    /// Reads a trace once.
+    pub fn of(scenario: &'t Scenario, profiles: &'t BTreeMap<String, Profile>, trace: &'t Trace) -> Self {
+        let ends_at = trace.events.last().map_or(trace.head.ends_at, |e| e.at);
+        let mut e = Evidence {
+            scenario,
+            profiles,
+            trace,
+            heals_at: trace.head.heals_at,
+            ends_at,
+            calls: Vec::new(),
+            by_vendor: BTreeMap::new(),
+            chains: Vec::new(),
+            deliveries: Vec::new(),
+            events: BTreeMap::new(),
+            ledgers: BTreeMap::new(),
+            lives: Lives::default(),
+            credentials: Vec::new(),
+            alerts: Vec::new(),
+            logs: Vec::new(),
+            exposed: Exposed::default(),
+            jobs: Vec::new(),
+            spoken_of: BTreeMap::new(),
+            bitten: BTreeMap::new(),
+            rest: scenario.expect.backoff.map_or(REST, |b| b.rest),
+            by_id: BTreeMap::new(),
+            agreement: OnceCell::new(),
+        };
+        let mut calls = Ids::new();
+        let mut deliveries: BTreeMap<DeliveryId, usize> = BTreeMap::new();
+        for (id, event) in trace.iter() {
+            e.read(id, event.at, &event.what, &mut calls, &mut deliveries);
+        }
+        e.by_id = calls;
+        e.lives.end(ends_at);
+        e.hear();
+        e.chains = chains(&e.calls, e.rest);
+        e
+    }
+
+    fn read(
+        &mut self,
+        id: EventId,
+        at: At,
+        what: &'t What,
+        calls: &mut Ids,
+        deliveries: &mut BTreeMap<DeliveryId, usize>,
+    ) {
+        match what {
+            What::Request { call, vendor, connection: _, request, operation } => {
+                let header = self.profiles.get(&**vendor).and_then(|p| p.idempotency_header.as_deref());
+                calls.insert(*call, self.calls.len());
+                self.by_vendor.entry(vendor).or_default().push(self.calls.len());
+                self.calls.push(Call {
+                    id: *call,
+                    vendor,
+                    request,
+                    operation: operation.as_ref(),
+                    arrived: at,
+                    asked: id,
+                    ended: self.ends_at,
+                    answered: None,
+                    outcome: Outcome::Open,
+                    response: None,
+                    applied: false,
+                    replayed: false,
+                    told: None,
+                    fault: None,
+                    key: header.and_then(|h| request.headers.get(h)),
+                    digest: digest(&request.body),
+                    ending: super::call::Ending::Open,
+                });
+            }
+            What::Answer { call, outcome, response, applied, replayed, told, fault } => {
+                if let Some(call) = calls.get(call).and_then(|i| self.calls.get_mut(*i)) {
+                    call.ended = at;
+                    call.answered = Some(id);
+                    call.outcome = *outcome;
+                    call.response = response.as_ref();
+                    call.applied = *applied;
+                    call.replayed = *replayed;
+                    call.told = Some(told);
+                    call.fault = fault.as_ref();
+                    call.ending = ending(*outcome, response.as_ref(), Some(told));
+                }
+                self.bite(id, fault.as_ref());
+            }
+            What::Change { vendor, collection, id: record_id, change, record, by } => {
+                self.ledgers.entry(vendor).or_default().entry(collection).or_default().push(Changed {
+                    at,
+                    event: id,
+                    id: record_id,
+                    change: *change,
+                    record,
+                    by: *by,
+                });
+            }
+            What::Connection { fault, .. } => self.bite(id, fault.as_ref()),
+            What::Emission { event, fault, .. } => {
+                self.events.entry(&event.id).or_insert((at, event));
+                self.bite(id, fault.as_ref());
+            }
+            What::Delivery { delivery, vendor, attempt, events, request, fault, must_be_refused } => {
+                deliveries.insert(*delivery, self.deliveries.len());
+                self.deliveries.push(Delivery {
+                    vendor,
+                    attempt: *attempt,
+                    events,
+                    request,
+                    fault: fault.as_ref(),
+                    must_be_refused: *must_be_refused,
+                    sent: at,
+                    asked: id,
+                    ended: self.ends_at,
+                    answered: None,
+                    outcome: Outcome::Open,
+                    response: None,
+                });
+                self.bite(id, fault.as_ref());
+            }
+            What::Delivered { delivery, outcome, response, .. } => {
+                if let Some(d) = deliveries.get(delivery).and_then(|i| self.deliveries.get_mut(*i)) {
+                    d.ended = at;
+                    d.answered = Some(id);
+                    d.outcome = *outcome;
+                    d.response = response.as_ref();
+                }
+            }
+            What::Fault(fault) => self.bite(id, Some(fault)),
+            What::Subject(event) => {
+                if let SubjectEvent::Triggered { .. } = event {
+                    self.jobs.push(at);
+                }
+                self.lives.note(at, id, event);
+            }
+            What::Credential { vendor, change, handed_over } => {
+                self.credentials.push(Credential { at, event: id, vendor, change, handed_over: *handed_over })
+            }
+            What::Alert { body } => self.alerts.push((at, id, body)),
+            What::Log { line, .. } => self.logs.push((id, line)),
+            What::Exposed { what, response } => self.exposed.note(id, what, response.as_ref()),
+            What::Healed => self.heals_at = at,
+            What::GivenUp { .. }
+            | What::Step { .. }
+            | What::Attempts { .. }
+            | What::Ended
+            | What::HarnessFault { .. } => {}
+        }
+    }
+
+    fn bite(&mut self, id: EventId, fault: Option<&FaultRef>) {
+        if let Some(fault) = fault {
+            self.bitten.entry(fault.rule).or_insert(id);
+        }
+    }
+
+    /// Notes when deliveries spoke of which records.
+    fn hear(&mut self) {
+        for delivery in &self.deliveries {
+            for event in delivery.events {
+                let record = self.events.get(&**event).and_then(|(_, e)| e.record.as_deref());
+                if let Some(record) = record {
+                    self.spoken_of.entry(record).or_default().push(delivery.sent);
+                }
+            }
+        }
+    }
+
+    /// How often something outside asked for work on what `call` names, between two moments:
+    /// deliveries that spoke of it, and jobs.
+    pub fn asked_for(&self, call: &Call<'_>, from: At, to: At) -> u64 {
+        let within = |moments: &[At]| {
+            (moments.partition_point(|t| *t <= to) - moments.partition_point(|t| *t < from)) as u64
+        };
+        let body = String::from_utf8_lossy(&call.request.body);
+        let named: BTreeSet<&str> = words(&call.request.target).chain(words(&body)).collect();
+        let spoken = named.iter().filter_map(|w| self.spoken_of.get(w)).map(|m| within(m)).max();
+        spoken.unwrap_or(0) + within(&self.jobs)
+    }
+
+    /// Whether the drill is about one of these families: a promise that it shares with others
+    /// through a base file may then not go unjudged.
+    pub fn about(&self, families: &[Family]) -> bool {
+        self.scenario.family == Family::Other || families.contains(&self.scenario.family)
+    }
+
+    /// The replay of `expect.agree`, if it is promised.
+    pub fn agreement(&self) -> Option<&Agreement> {
+        self.agreement.get_or_init(|| Agreement::replay(self)).as_ref()
+    }
+
+    /// The call with this id.
+    pub fn call(&self, id: CallId) -> Option<&Call<'t>> {
+        self.by_id.get(&id).map(|i| &self.calls[*i])
+    }
+
+    /// The changes of one collection, in order.
+    pub fn ledger(&self, vendor: &str, collection: &str) -> &[Changed<'t>] {
+        self.ledgers.get(vendor).and_then(|v| v.get(collection)).map_or(&[], Vec::as_slice)
+    }
+
+    /// Calls of a vendor, in order of arrival.
+    pub fn calls_of(&self, vendor: &str) -> impl DoubleEndedIterator<Item = &Call<'t>> + Clone {
+        self.by_vendor.get(vendor).map_or(&[][..], Vec::as_slice).iter().map(|i| &self.calls[*i])
+    }
+
+    /// The attempts of a chain.
+    pub fn attempts<'e>(&'e self, chain: &'e Chain) -> impl DoubleEndedIterator<Item = &'e Call<'t>> + Clone {
+        chain.calls.iter().map(|i| &self.calls[*i])
+    }
+
+    /// Whether a rule of the scenario makes calls to `vendor` vanish without a trace somewhere
+    /// between two moments (refused connects are not seen by a vendor).
+    pub fn unseen_calls(&self, vendor: &str, from: At, to: At) -> bool {
+        use crate::fault::Act;
+        self.scenario.faults.iter().any(|rule| {
+            matches!(rule.act, Act::Refuse | Act::BlackHole)
+                && rule.on.vendor() == Some(vendor)
+                && rule.window.is_none_or(|w| w.from <= to && w.to.is_none_or(|end| from < end))
+                && from < self.heals_at
+        })
+    }
+}
+
+/// Words that may be ids: runs of letters, digits, `_` and `-`.
+pub(super) fn words(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '_' || c == '-')).filter(|w| !w.is_empty())
+}
+
+fn digest(body: &[u8]) -> u128 {
+    let hash = Sha256::digest(body);
+    hash.iter().take(16).fold(0u128, |n, b| (n << 8) | u128::from(*b))
+}

@@ -1,0 +1,130 @@
+//! The lives of the subject: when it ran, and when it took webhooks and triggers.
+//!
+//! Knows: starts, readiness, ends, clock skew. Must not know: what the subject does.
+
+use crate::time::At;
+use crate::trace::{EventId, SubjectEvent};
+
+/// A stretch of time, its end exclusive.
+pub(super) type Stretch = (At, At);
+
+/// How a life ended other than by the drill's own hand.
+#[derive(Clone, Debug)]
+pub(super) enum Mishap {
+    /// By itself, with this error.
+    Exited(Option<String>),
+    /// It was asked to stop and had to be killed.
+    Overstayed,
+}
+
+/// All lives of the subject.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Lives {
+    /// When it ran.
+    pub up: Vec<Stretch>,
+    /// When it was ready.
+    pub ready: Vec<Stretch>,
+    /// Each start.
+    pub starts: Vec<(At, EventId)>,
+    /// Each kill.
+    pub kills: Vec<At>,
+    /// Lives that never became ready: their start.
+    pub never_ready: Vec<EventId>,
+    pub mishaps: Vec<(At, EventId, Mishap)>,
+    /// Moments at which its clock was moved, with the whole skew.
+    pub skews: Vec<(At, i64)>,
+    open_up: Option<At>,
+    open_ready: Option<At>,
+    awaiting: Option<EventId>,
+}
+
+impl Lives {
+    /// Takes in one event.
+    pub fn note(&mut self, at: At, id: EventId, event: &SubjectEvent) {
+        match event {
+            SubjectEvent::Started { .. } => {
+                self.close(at);
+                self.open_up = Some(at);
+                self.awaiting = Some(id);
+                self.starts.push((at, id));
+            }
+            SubjectEvent::Ready => {
+                self.awaiting = None;
+                self.open_ready.get_or_insert(at);
+            }
+            SubjectEvent::Stopping => {
+                self.awaiting = None;
+                self.close_ready(at);
+            }
+            SubjectEvent::Killed => {
+                self.awaiting = None;
+                self.kills.push(at);
+                self.close(at);
+            }
+            SubjectEvent::Stopped => self.close(at),
+            SubjectEvent::Overstayed => {
+                self.kills.push(at);
+                self.mishaps.push((at, id, Mishap::Overstayed));
+                self.close(at);
+            }
+            SubjectEvent::Exited { error } => {
+                self.mishaps.push((at, id, Mishap::Exited(error.clone())));
+                self.close(at);
+            }
+            SubjectEvent::ClockSkewed { micros } => self.skews.push((at, *micros)),
+            SubjectEvent::Triggered { .. } => {}
+        }
+    }
+
+    /// Ends what is still open.
+    pub fn end(&mut self, at: At) {
+        self.close(At(at.0.saturating_add(1)));
+    }
+
+    fn close(&mut self, at: At) {
+        self.never_ready.extend(self.awaiting.take());
+        self.close_ready(at);
+        if let Some(from) = self.open_up.take() {
+            self.up.push((from, at));
+        }
+    }
+
+    fn close_ready(&mut self, at: At) {
+        if let Some(from) = self.open_ready.take() {
+            self.ready.push((from, at));
+        }
+    }
+
+    /// Whether it ran from `from` to `to` without a break.
+    pub fn up_throughout(&self, from: At, to: At) -> bool {
+        throughout(&self.up, from, to)
+    }
+
+    /// Whether it was ready from `from` to `to` without a break.
+    pub fn ready_throughout(&self, from: At, to: At) -> bool {
+        throughout(&self.ready, from, to)
+    }
+
+    /// Whether it was started in `(from, to]`.
+    pub fn started_between(&self, from: At, to: At) -> bool {
+        let at = self.starts.partition_point(|(t, _)| *t <= from);
+        self.starts.get(at).is_some_and(|(t, _)| *t <= to)
+    }
+
+    /// Whether its clock was wrong at `at`.
+    pub fn skewed_at(&self, at: At) -> bool {
+        let n = self.skews.partition_point(|(t, _)| *t <= at);
+        n > 0 && self.skews[n - 1].1 != 0
+    }
+
+    /// Whether it was killed in `[from, to]`.
+    pub fn killed_between(&self, from: At, to: At) -> bool {
+        let at = self.kills.partition_point(|t| *t < from);
+        self.kills.get(at).is_some_and(|t| *t <= to)
+    }
+}
+
+fn throughout(stretches: &[Stretch], from: At, to: At) -> bool {
+    let at = stretches.partition_point(|(start, _)| *start <= from);
+    at > 0 && to < stretches[at - 1].1
+}

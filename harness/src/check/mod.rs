@@ -1,0 +1,88 @@
+//! The checks: pure functions of scenario and trace that give verdicts.
+//!
+//! Knows: which checks there are and their order. Must not know: how a drill is run, or any
+//! vendor or subject by name. A check judges by the wire, the vendors' ledgers and what the
+//! subject shows, and remembers what a vendor told the client to judge the next call.
+//!
+//! A check gives `None` where nothing was promised or nothing of the kind happened. What a drill
+//! is *about* (its family) may not go unjudged: too few samples are then `unknown`, never a pass.
+
+mod agreement;
+mod call;
+mod chain;
+mod evidence;
+mod exposed;
+mod lives;
+mod say;
+mod stats;
+#[cfg(test)]
+mod testing;
+
+mod backoff;
+mod idempotency;
+mod retries;
+
+use std::collections::BTreeMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use evidence::Evidence;
+
+use crate::finding::{Finding, Judgement, Verdict};
+use crate::scenario::Scenario;
+use crate::trace::Trace;
+use crate::vendor::Profile;
+
+/// A check: what it is called, and how it judges.
+type Check = (&'static str, fn(&Evidence<'_>) -> Option<Judgement>);
+
+/// All checks, in the order of the report.
+const CHECKS: [Check; 3] =
+    [("idempotency", idempotency::check), ("retries", retries::check), ("backoff", backoff::check)];
+
+/// Judges a trace: one judgement for each check that has something to judge, always in the same
+/// order. `profiles` holds the facts about each vendor, by the scenario's alias.
+///
+/// A check that crashes is `unknown`, never a pass.
+pub fn judge(scenario: &Scenario, profiles: &BTreeMap<String, Profile>, trace: &Trace) -> Vec<Judgement> {
+    let evidence = match guarded(|| Evidence::of(scenario, profiles, trace)) {
+        Ok(evidence) => evidence,
+        Err(why) => return vec![crashed("evidence", &why)],
+    };
+    let judge = |(name, check): &Check| match guarded(|| check(&evidence)) {
+        Ok(judgement) => judgement,
+        Err(why) => Some(crashed(name, &why)),
+    };
+    CHECKS.iter().filter_map(judge).collect()
+}
+
+fn guarded<T>(run: impl FnOnce() -> T) -> Result<T, String> {
+    catch_unwind(AssertUnwindSafe(run)).map_err(|panic| {
+        let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
+        text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "a panic".into())
+    })
+}
+
+fn crashed(check: &str, why: &str) -> Judgement {
+    let finding = Finding {
+        rule: format!("{check}/crashed").into(),
+        verdict: Verdict::Unknown,
+        message: format!("the check `{check}` itself failed: {why}"),
+        expected: "a verdict".into(),
+        hint: Some("this is a fault of firedrill; the drill proves nothing about this property".into()),
+        evidence: Vec::new(),
+        more: 0,
+    };
+    Judgement::of(check, 0, vec![finding])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_check_that_panics_is_unknown() {
+        let why = guarded(|| -> () { panic!("index {} out of range", 7) }).unwrap_err();
+        assert_eq!(why, "index 7 out of range");
+        assert_eq!(crashed("backoff", &why).verdict, Verdict::Unknown);
+    }
+}
