@@ -14,6 +14,8 @@ use std::time::Duration;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
+use crate::check;
+use crate::fixture;
 use crate::finding::{Finding, Judgement, Verdict};
 use crate::scenario::Scenario;
 use crate::schedule::{Schedule, heals_at, objection};
@@ -82,8 +84,11 @@ const EXPOSED_WITHIN: Duration = Duration::from_secs(30);
 /// # Errors
 /// See [`DrillError`]. A verdict, good or bad, is not an error.
 pub fn run(plan: &Plan, seed: Seed, subject: &dyn Subject) -> Result<Drilled, DrillError> {
-    // WIRE: `crate::check::judge` belongs here as soon as the checks are merged.
-    run_with(plan, seed, subject, &|_, _, _| Vec::new())
+    run_with(plan, seed, subject, &|scenario, profiles, trace| {
+        let mut judgements = check::judge(scenario, profiles, trace);
+        judgements.extend(Some(fixture::judge(scenario, trace)).filter(|j| j.judged > 0));
+        judgements
+    })
 }
 
 /// Runs a drill and judges it with `judge`.

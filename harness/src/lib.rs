@@ -4,10 +4,11 @@
 //! it leaves a **trace**; **checks** read the trace and give a **verdict**.
 //!
 //! Floors, top to bottom; imports run downwards only:
-//! 4 `cli`, `report`, `testing` · 3 `drill`, `plan`, `prove` · 2 `world`, `subject`, `wiremock` ·
+//! 4 `cli`, `report`, `testing` · 3 `drill`, `casting`, `plan`, `prove` · 2 `world`, `subject`, `wiremock` ·
 //! 1 `vendor`, `schedule`, `fixture`, `check` · 0 `scenario`, `fault`, `expr`, `wire`, `trace`,
 //! `finding`, `seed`, `time`.
 
+pub mod casting;
 pub mod check;
 #[cfg(feature = "cli")]
 pub mod cli;
@@ -17,6 +18,8 @@ pub mod fault;
 pub mod finding;
 pub mod fixture;
 pub mod plan;
+#[cfg(feature = "cli")]
+pub mod prove;
 pub mod report;
 pub mod scenario;
 pub mod schedule;

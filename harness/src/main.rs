@@ -5,5 +5,5 @@
 use std::process::ExitCode;
 
 fn main() -> ExitCode {
-    firedrill::cli::main(&firedrill::cli::Bundled).into()
+    firedrill::cli::main(&firedrill::cli::Bundled::default()).into()
 }

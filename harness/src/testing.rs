@@ -45,11 +45,12 @@ use std::sync::Arc;
 
 use libtest_mimic::{Arguments, Failed, Trial};
 
-use crate::drill::{DrillError, Drilled};
+use crate::casting;
+use crate::drill::{self, DrillError, Drilled};
 use crate::finding::Verdict;
 use crate::plan::{self, Loaded};
 use crate::report::{Ran, mistake, replay, terminal};
-use crate::scenario::{Mistake, VendorFacts, VendorUse};
+use crate::scenario::Mistake;
 use crate::seed::Seed;
 use crate::subject::Subject;
 
@@ -128,7 +129,7 @@ impl Drills {
     pub fn trials(self) -> Result<Vec<Trial>, Vec<Mistake>> {
         let folder = self.folder.clone();
         let contracts = self.contracts.clone();
-        let loaded = plan::load(&[folder], &|vendor| facts(vendor, &contracts))?;
+        let loaded = plan::load(&[folder], &|vendor| casting::facts(vendor, &contracts).map(Some))?;
         if loaded.is_empty() {
             let file = self.folder.display().to_string();
             return Err(vec![Mistake::whole(&file, "there is no drill in this folder", None)]);
@@ -157,14 +158,15 @@ impl Drills {
     }
 }
 
-/// What a vendor has that drills can name.
-fn facts(_: &VendorUse, _: &Path) -> Result<Option<VendorFacts>, Mistake> {
-    Ok(None)
-}
-
 /// Runs one drill.
-fn carry_out(_: &Loaded, _: Seed, _: &Path, _: &dyn Subject) -> Result<Drilled, DrillError> {
-    Err(DrillError::Harness("this build holds no world to run drills in".to_owned()))
+fn carry_out(
+    drill: &Loaded,
+    seed: Seed,
+    contracts: &Path,
+    subject: &dyn Subject,
+) -> Result<Drilled, DrillError> {
+    let plan = casting::plan(drill, contracts).map_err(|mistake| DrillError::Scenario(mistake.to_string()))?;
+    drill::run(&plan, seed, subject)
 }
 
 /// Runs a drill under each seed; the message of the failure is the terminal report, uncoloured.

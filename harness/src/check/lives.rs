@@ -62,6 +62,7 @@ impl Lives {
                 self.close(at);
             }
             SubjectEvent::Stopped => self.close(at),
+            SubjectEvent::Straggler { .. } => {}
             SubjectEvent::Overstayed => {
                 self.kills.push(at);
                 self.mishaps.push((at, id, Mishap::Overstayed));

@@ -2,29 +2,114 @@
 //!
 //! Knows: which subject is drilled. Must not know: how the command line asks for it.
 
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
 use super::backend::{Backend, ProofRequest, Setting};
-use crate::drill::{DrillError, Drilled};
+use crate::casting;
+use crate::drill::{self, DrillError, Drilled, Plan};
+use crate::finding::Verdict;
 use crate::plan::Loaded;
-use crate::report::table::Row;
+use crate::prove::{self, Defect, Proof};
+use crate::report::table::{Caught, Row};
 use crate::scenario::{Mistake, VendorFacts, VendorUse};
 use crate::seed::Seed;
+use crate::subject::bundled;
 
 /// The integration core of this workspace.
-#[derive(Clone, Copy, Debug)]
-pub struct Bundled;
+#[derive(Default)]
+pub struct Bundled {
+    plans: Mutex<BTreeMap<String, Arc<Plan>>>,
+}
 
-const NOT_LINKED: &str = "this build holds no world to run drills in";
+impl Bundled {
+    /// The drill, made ready once however often it is run.
+    fn plan(&self, setting: &Setting, drill: &Loaded) -> Result<Arc<Plan>, DrillError> {
+        let mut plans = self.plans.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(plan) = plans.get(&drill.file) {
+            return Ok(Arc::clone(plan));
+        }
+        let plan = casting::plan(drill, &setting.contracts)
+            .map(Arc::new)
+            .map_err(|mistake| DrillError::Scenario(mistake.to_string()))?;
+        plans.insert(drill.file.clone(), Arc::clone(&plan));
+        Ok(plan)
+    }
+}
 
 impl Backend for Bundled {
-    fn facts(&self, _: &Setting, _: &VendorUse) -> Result<Option<VendorFacts>, Mistake> {
-        Ok(None)
+    fn facts(&self, setting: &Setting, vendor: &VendorUse) -> Result<Option<VendorFacts>, Mistake> {
+        casting::facts(vendor, &setting.contracts).map(Some)
     }
 
-    fn run(&self, _: &Setting, _: &Loaded, _: Seed) -> Result<Drilled, DrillError> {
-        Err(DrillError::Harness(NOT_LINKED.to_owned()))
+    fn run(&self, setting: &Setting, drill: &Loaded, seed: Seed) -> Result<Drilled, DrillError> {
+        drill::run(&*self.plan(setting, drill)?, seed, &bundled::Bundled::sound())
     }
 
-    fn prove(&self, _: &Setting, _: &ProofRequest) -> Result<Vec<Row>, DrillError> {
-        Err(DrillError::Harness(NOT_LINKED.to_owned()))
+    fn prove(&self, setting: &Setting, request: &ProofRequest) -> Result<Vec<Row>, DrillError> {
+        let mut plans = BTreeMap::new();
+        for drill in &request.drills {
+            plans.insert(drill.name(), self.plan(setting, drill)?);
+        }
+        let wanted: Vec<Defect> = prove::defects()
+            .into_iter()
+            .filter(|d| {
+                request.filter.as_deref().is_none_or(|word| {
+                    [d.name, d.drill, d.check].iter().any(|text| text.contains(word))
+                })
+            })
+            .collect();
+        // A drill that fails the sound core too proves nothing by failing the broken one.
+        let mut sound: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+        for (name, plan) in &plans {
+            if wanted.iter().any(|d| d.drill == name) {
+                sound.insert(name, false_alarms(plan, &request.seeds)?);
+            }
+        }
+        let next = AtomicUsize::new(0);
+        let rows: Mutex<BTreeMap<usize, Result<Row, DrillError>>> = Mutex::default();
+        std::thread::scope(|scope| {
+            for _ in 0..request.jobs.max(1) {
+                scope.spawn(|| {
+                    loop {
+                        let n = next.fetch_add(1, Ordering::Relaxed);
+                        let Some(&defect) = wanted.get(n) else { return };
+                        let row = prove::prove(defect, &plans, &request.seeds).map(|proof| {
+                            row(&proof, sound.get(defect.drill).cloned().unwrap_or_default())
+                        });
+                        rows.lock().unwrap_or_else(PoisonError::into_inner).insert(n, row);
+                    }
+                });
+            }
+        });
+        rows.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect()
+    }
+}
+
+fn false_alarms(plan: &Plan, seeds: &[Seed]) -> Result<Vec<String>, DrillError> {
+    let mut alarms = Vec::new();
+    for &seed in seeds {
+        let drilled = drill::run(plan, seed, &bundled::Bundled::sound())?;
+        for judged in drilled.judgements.iter().filter(|j| j.verdict != Verdict::Pass) {
+            alarms.push(format!("the sound core: {} {} under seed {seed}", judged.check, judged.verdict));
+        }
+    }
+    Ok(alarms)
+}
+
+fn row(proof: &Proof, false_alarms: Vec<String>) -> Row {
+    let unknown = proof.missed.iter().any(|(_, said)| said.starts_with("unknown"));
+    Row {
+        defect: proof.defect.name.to_owned(),
+        failure: proof.defect.bug.to_owned(),
+        claimed_by: proof.defect.drill.to_owned(),
+        caught: match (proof.holds(), unknown) {
+            (true, _) => Caught::Yes,
+            (false, true) => Caught::Unknown,
+            (false, false) => Caught::No,
+        },
+        by_rules: proof.rules.iter().map(|r| r.to_string()).collect(),
+        false_alarms,
     }
 }

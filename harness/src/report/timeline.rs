@@ -349,6 +349,7 @@ fn subject_in_words(event: &SubjectEvent) -> String {
             let by = Span(micros.unsigned_abs());
             format!("clock {by} {}", if *micros < 0 { "behind" } else { "ahead" })
         }
+        SubjectEvent::Straggler { call } => format!("call #{} came although it was gone", call.0),
         SubjectEvent::Triggered { job, accepted: true } => format!("job {job} triggered"),
         SubjectEvent::Triggered { job, accepted: false } => format!("job {job} triggered, but there is none"),
     }

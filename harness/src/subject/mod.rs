@@ -3,6 +3,8 @@
 //! Knows: what a subject is handed and what it shows. Must not know: any one subject, vendors'
 //! insides, or faults.
 
+#[cfg(feature = "cli")]
+pub mod bundled;
 mod log;
 
 use std::cell::RefCell;
@@ -11,7 +13,7 @@ use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::rc::Rc;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::sync::atomic::{AtomicI64, Ordering};
 
 use tokio::sync::watch;
@@ -155,7 +157,7 @@ impl WallClock {
 
 /// The subject's own count of attempts, by vendor alias and outcome.
 #[derive(Clone, Debug, Default)]
-pub struct AttemptLog(Rc<RefCell<BTreeMap<(String, AttemptOutcome), u64>>>);
+pub struct AttemptLog(Arc<Mutex<BTreeMap<(String, AttemptOutcome), u64>>>);
 
 /// How an attempt looked to the client.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -173,11 +175,12 @@ pub enum AttemptOutcome {
 impl AttemptLog {
     /// Notes one attempt.
     pub fn note(&self, vendor: &str, outcome: AttemptOutcome) {
-        *self.0.borrow_mut().entry((vendor.to_owned(), outcome)).or_default() += 1;
+        let mut counts = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *counts.entry((vendor.to_owned(), outcome)).or_default() += 1;
     }
 
     /// The counts so far; empty if the subject does not keep them.
     pub fn counts(&self) -> BTreeMap<(String, AttemptOutcome), u64> {
-        self.0.borrow().clone()
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
