@@ -218,7 +218,7 @@ impl OAuth {
                 self.tools.alerts.raise(AlertKind::Unauthorized, HUBSPOT, &message);
                 let until = Instant::now() + rule.unauthorized_rest;
                 self.client.gate.close(Some(until), "unauthorized");
-                return Err(Failure::Held { until: Some(until), why: "unauthorized" });
+                return Err(Failure::Held { until: None, why: "unauthorized" });
             }
             Err(failure) => return Err(failure),
         };

@@ -133,29 +133,31 @@ impl Bound {
         background.spawn(forget_old_events(ctx.clone()));
         background.spawn(webhook::store_late(ctx.clone(), late));
 
-        let mut front = JoinSet::new();
-        let grace = ctx.config.shutdown_deadline;
-        let router = admin::router(ctx.clone());
-        let token = shutdown.clone();
-        front.spawn(async move {
-            server::serve(listener, router, token, grace).await;
-            Ok(())
-        });
-        front.spawn(worker::dispatch(ctx.clone(), shutdown.clone()));
-        loop {
+        // Not spawned, so that dropping this future frees the port at once.
+        let serving = server::serve(
+            listener,
+            admin::router(ctx.clone()),
+            shutdown.clone(),
+            ctx.config.shutdown_deadline,
+        );
+        let dispatching = worker::dispatch(ctx.clone(), shutdown);
+        tokio::pin!(serving, dispatching);
+        let (mut served, mut dispatched) = (false, false);
+        while !(served && dispatched) {
             tokio::select! {
                 biased;
-                ended = front.join_next() => match ended {
-                    Some(Ok(outcome)) => outcome?,
-                    Some(Err(error)) => rethrow(error),
-                    None => return Ok(()),
-                },
+                () = &mut serving, if !served => served = true,
+                outcome = &mut dispatching, if !dispatched => {
+                    outcome?;
+                    dispatched = true;
+                }
                 Some(ended) = background.join_next() => match ended {
                     Ok(outcome) => outcome?,
                     Err(error) => rethrow(error),
                 },
             }
         }
+        Ok(())
     }
 }
 

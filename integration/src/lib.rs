@@ -18,6 +18,7 @@ mod core;
 mod entropy;
 mod error;
 mod flow;
+mod job;
 mod mapping;
 mod metrics;
 mod observer;

@@ -92,6 +92,7 @@ fn main() -> ExitCode {
 }
 
 async fn serve(config: Config) -> Result<(), CoreError> {
+    let signalled = signalled();
     let entropy = rand::rngs::StdRng::try_from_rng(&mut rand::rngs::SysRng)
         .map_err(|error| CoreError::Credential { name: "entropy", source: std::io::Error::other(error) })?;
     let core = Core::open(config, Arc::new(SystemClock), Box::new(entropy), Policies::default())?;
@@ -103,21 +104,22 @@ async fn serve(config: Config) -> Result<(), CoreError> {
     tokio::select! {
         biased;
         outcome = &mut running => return outcome,
-        () = signalled() => tracing::info!("stopping"),
+        () = signalled => tracing::info!("stopping"),
     }
     shutdown.cancel();
     running.await
 }
 
-async fn signalled() {
+/// Hears of SIGTERM and SIGINT from now on; resolves at the first.
+fn signalled() -> impl Future<Output = ()> {
     use tokio::signal::unix::{SignalKind, signal};
-    let (Ok(mut term), Ok(mut int)) = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()))
-    else {
-        return std::future::pending().await;
-    };
-    tokio::select! {
-        biased;
-        _ = term.recv() => {}
-        _ = int.recv() => {}
+    let signals = (signal(SignalKind::terminate()), signal(SignalKind::interrupt()));
+    async move {
+        let (Ok(mut term), Ok(mut int)) = signals else { return std::future::pending().await };
+        tokio::select! {
+            biased;
+            _ = term.recv() => {}
+            _ = int.recv() => {}
+        }
     }
 }

@@ -3,7 +3,6 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use serde_json::json;
 use tokio::task::{Id, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
@@ -12,10 +11,9 @@ use crate::alert::AlertKind;
 use crate::client::{Failure, Readiness};
 use crate::context::Context;
 use crate::error::CoreError;
-use crate::flow;
+use crate::job;
 use crate::observer::Vendor;
-use crate::policy::{Completion, OnInvalid, OnShutdown};
-use crate::store::Claimed;
+use crate::policy::OnShutdown;
 
 /// The longest sleep, so that a wall clock that was set is noticed.
 const LONGEST_SLEEP: Duration = Duration::from_secs(600);
@@ -130,7 +128,7 @@ impl Dispatcher {
 
     fn start_one(&mut self) -> Result<bool, CoreError> {
         let ctx = self.ctx.clone();
-        let Some(job) = ctx.store.claim(&ctx.owner, &ctx.policies.queue, ctx.now_ms())? else {
+        let Some(claimed) = ctx.store.claim(&ctx.owner, &ctx.policies.queue, ctx.now_ms())? else {
             return Ok(false);
         };
         let now = Instant::now();
@@ -142,7 +140,7 @@ impl Dispatcher {
                 Some(self.drain.unwrap_or(now).max(now) + Duration::from_secs_f64(1.0 / rate.per_second));
         }
         let slot = self.slots.iter().position(Option::is_none).unwrap_or(0);
-        let task = self.running.spawn(async move { work(&ctx, slot, &job).await });
+        let task = self.running.spawn(async move { job::work(&ctx, slot, &claimed).await });
         self.slots[slot] = Some(task.id());
         Ok(true)
     }
@@ -244,17 +242,16 @@ impl Dispatcher {
             at(aged);
         } else if let Some(oldest) = ctx.store.oldest_job()? {
             let age = ctx.now_ms() - oldest;
-            let next;
-            if age >= BACKLOG_ALERT_MS {
+            let next = if age >= BACKLOG_ALERT_MS {
                 ctx.alerts.raise(
                     AlertKind::Backlog,
                     "queue",
                     &format!("the oldest job has waited for {} s", age / 1000),
                 );
-                next = now + Duration::from_secs(900);
+                now + Duration::from_secs(900)
             } else {
-                next = now + Duration::from_millis(u64::try_from(BACKLOG_ALERT_MS - age).unwrap_or(0));
-            }
+                now + Duration::from_millis(u64::try_from(BACKLOG_ALERT_MS - age).unwrap_or(0))
+            };
             at(next);
             self.aged = Some(next);
         } else {
@@ -284,60 +281,4 @@ impl Dispatcher {
         ctx.store.release_all(&ctx.owner, ctx.now_ms())?;
         Ok(())
     }
-}
-
-/// One attempt of one job, and what becomes of it.
-async fn work(ctx: &Context, slot: usize, job: &Claimed) -> Result<(), rusqlite::Error> {
-    let rule = &ctx.policies.queue;
-    let owner = &ctx.owner;
-    let failure = match flow::run(ctx, slot, job).await {
-        Ok(done) => {
-            ctx.metrics.job(done.name());
-            tracing::info!(deal = %job.deal_id, outcome = done.name(), "job done");
-            return ctx.store.complete(job, owner);
-        }
-        Err(failure) => failure,
-    };
-    let reason = failure.to_string();
-    tracing::warn!(deal = %job.deal_id, attempts = job.attempts, %reason, "job not done");
-    if rule.completion == Completion::WhenClaimed {
-        ctx.metrics.job("lost");
-        return Ok(());
-    }
-    match failure {
-        Failure::Store(error) => Err(error),
-        Failure::Held { until, .. } => {
-            ctx.metrics.job("held");
-            // Without a moment to wait for, the gate holds the whole queue, not this job.
-            let due = until.map_or(ctx.now_ms(), |until| ctx.as_ms(until));
-            ctx.store.give_back(job, owner, due, 0, Some(&reason))
-        }
-        Failure::Invalid { source, reason, payload } => {
-            ctx.metrics.job("quarantined");
-            if ctx.policies.validation.on_invalid == OnInvalid::Drop {
-                return ctx.store.complete(job, owner);
-            }
-            ctx.quarantine(&source, &job.deal_id, &reason, &payload)?;
-            ctx.store.park(job, owner, &reason, ctx.now_ms())
-        }
-        Failure::Rejected { .. } => bury(ctx, job, &reason),
-        Failure::Unavailable { .. } | Failure::Indeterminate => {
-            let failed = job.attempts + 1;
-            if failed >= rule.attempts {
-                return bury(ctx, job, &reason);
-            }
-            ctx.metrics.job("retry");
-            let wait = rule.retry_delay(failed, ctx.entropy.unit());
-            let due = ctx.now_ms().saturating_add(i64::try_from(wait.as_millis()).unwrap_or(i64::MAX));
-            ctx.store.give_back(job, owner, due, 1, Some(&reason))
-        }
-    }
-}
-
-fn bury(ctx: &Context, job: &Claimed, reason: &str) -> Result<(), rusqlite::Error> {
-    ctx.metrics.job("dead_letter");
-    let payload = json!({"deal_id": job.deal_id, "overlay": job.overlay, "verify": job.verify, "created_ms": job.created_ms});
-    ctx.store.bury(job, &ctx.owner, reason, &payload, ctx.now_ms())?;
-    ctx.alerts.raise(AlertKind::DeadLetter, &job.deal_id, reason);
-    Ok(())
 }

@@ -308,3 +308,51 @@ async fn how_fast() {
         exchanges as f64 / took.as_secs_f64()
     );
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_refused_write_is_a_dead_letter_and_its_replay_keeps_the_key() {
+    let rig = Rig::new().await;
+    let core = rig.start().await;
+    pass(1).await;
+    rig.world.lock().unwrap().deal("7", "12", "closedwon", "2026-03-01T09:00:10Z");
+    let refused =
+        json!({"error": {"type": "invalid_request_error", "code": "parameter_invalid", "message": "no"}});
+    let refused = Fault::Answer(400, refused.to_string(), vec![]);
+    rig.world.lock().unwrap().faults.push((Method::POST, "/v1/invoices", refused));
+    rig.deliver(&core.url, &changed(1, 7), "hush").await;
+    pass(10).await;
+    let letters = get_text(&format!("{}/admin/dead-letters", core.url)).await;
+    assert!(letters.contains("parameter_invalid"), "{letters}");
+    assert_eq!(rig.world.lock().unwrap().alerts[0]["kind"], "dead_letter");
+    let replay = rig.http.post(format!("{}/admin/dead-letters/replay", core.url)).send().await.unwrap();
+    assert_eq!(replay.text().await.unwrap(), "{\"replayed\":1}");
+    pass(10).await;
+    let world = rig.world.lock().unwrap();
+    let creates: Vec<_> = world.log.iter().filter(|(m, p, _)| m == "POST" && p == "/v1/invoices").collect();
+    assert_eq!((creates.len(), world.live().len()), (2, 1));
+    assert_eq!(creates[0].2, creates[1].2);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_rotated_api_key_is_picked_up_without_a_restart() {
+    let rig = Rig::new().await;
+    let file = rig.dir.path().join("stripe-key");
+    std::fs::write(&file, "sk_old").unwrap();
+    let mut config = rig.config();
+    config.stripe.api_key = integration_core::CredentialSource::File(file.clone());
+    let core = rig.start_with(config).await;
+    pass(1).await;
+    rig.world.lock().unwrap().deal("7", "12", "closedwon", "2026-03-01T09:00:10Z");
+    for _ in 0..2 {
+        let refused = Fault::Answer(401, "{\"error\":{\"type\":\"invalid_request_error\"}}".into(), vec![]);
+        rig.world.lock().unwrap().faults.push((Method::GET, "/v1/customers", refused));
+    }
+    rig.deliver(&core.url, &changed(1, 7), "hush").await;
+    pass(60).await;
+    assert_eq!(rig.world.lock().unwrap().count("GET", "/v1/customers"), 1, "one refusal is enough");
+    assert_eq!(rig.world.lock().unwrap().alerts[0]["kind"], "unauthorized");
+    rig.world.lock().unwrap().faults.clear();
+    std::fs::write(&file, "sk_new").unwrap();
+    pass(40).await;
+    assert_eq!(rig.world.lock().unwrap().live().len(), 1);
+}

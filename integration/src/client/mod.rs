@@ -314,7 +314,8 @@ impl VendorClient {
         self.tools.alerts.raise(AlertKind::Unauthorized, self.vendor.name(), message);
         let until = Instant::now() + rest;
         self.gate.close(Some(until), "unauthorized");
-        Failure::Held { until: Some(until), why: "unauthorized" }
+        // The gate holds the whole queue, and opens early when the credentials change: the job itself is due at once.
+        Failure::Held { until: None, why: "unauthorized" }
     }
 }
 

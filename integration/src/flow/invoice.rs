@@ -52,6 +52,8 @@ impl Flow<'_> {
                         self.save(&line)?;
                     }
                     Err(Failure::Indeterminate) => seen = false,
+                    // Somebody took the draft away.
+                    Err(failure) if failure.is_missing() => seen = false,
                     Err(failure) => return Err(failure),
                 },
                 Step::Itemised => match self.finalise(&line).await {
@@ -60,6 +62,7 @@ impl Flow<'_> {
                         self.save(&line)?;
                     }
                     Err(Failure::Indeterminate) => seen = false,
+                    Err(failure) if failure.is_missing() => seen = false,
                     Err(failure) => return Err(failure),
                 },
                 Step::Done => return Ok(()),

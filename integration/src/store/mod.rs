@@ -17,6 +17,7 @@ mod inbox;
 mod jobs;
 mod ledger;
 mod tokens;
+mod view;
 
 pub(crate) use dead::Quarantined;
 pub(crate) use inbox::NewEvent;

@@ -8,14 +8,8 @@ use crate::shape::{self, Shape};
 use crate::store::{Enqueue, NewEvent, Quarantined};
 
 /// The subscription types that concern a deal's invoice.
-const KINDS: &[&str] = &[
-    "deal.creation",
-    "deal.propertyChange",
-    "deal.deletion",
-    "deal.privacyDeletion",
-    "deal.restore",
-    "deal.merge",
-];
+const KINDS: &[&str] =
+    &["deal.creation", "deal.propertyChange", "deal.deletion", "deal.privacyDeletion", "deal.restore"];
 
 /// What an event turned out to be.
 #[derive(Debug)]
