@@ -1,5 +1,8 @@
 //! Conditions and values written in CEL, the Common Expression Language (cel.dev).
 //!
+//! Beside the standard functions there are `minor_units(amount, currency)` (decimal text to whole
+//! minor units, as Stripe counts them), `epoch_seconds(text)` (RFC 3339) and `lower(text)`.
+//!
 //! Knows: how to compile an expression once and evaluate it over JSON. Must not know: which
 //! variables a place offers; its caller binds them.
 
@@ -7,6 +10,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
+use rust_decimal::Decimal;
+use rust_decimal::prelude::ToPrimitive;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
@@ -16,6 +21,7 @@ use serde_json::Value;
 pub struct Expr {
     source: Arc<str>,
     program: Arc<cel::Program>,
+    names: Arc<[String]>,
 }
 
 /// Why an expression could not be compiled or evaluated.
@@ -49,7 +55,10 @@ impl Expr {
             source_text: source.to_owned(),
             why: e.to_string().lines().next().unwrap_or_default().to_owned(),
         })?;
-        Ok(Expr { source: source.into(), program: Arc::new(program) })
+        let mut names: Vec<String> =
+            program.references().variables().iter().map(|v| (*v).to_owned()).collect();
+        names.sort();
+        Ok(Expr { source: source.into(), program: Arc::new(program), names: names.into() })
     }
 
     /// The text it was compiled from.
@@ -59,10 +68,7 @@ impl Expr {
 
     /// Names of the variables that the expression reads.
     pub fn variables(&self) -> Vec<String> {
-        let mut names: Vec<String> =
-            self.program.references().variables().iter().map(|v| (*v).to_owned()).collect();
-        names.sort();
-        names
+        self.names.to_vec()
     }
 
     /// Evaluates over `variables` and gives the value as JSON.
@@ -71,13 +77,15 @@ impl Expr {
     /// [`ExprError::Evaluation`] if a variable or key is missing, or types do not fit.
     pub fn evaluate(&self, variables: &[(&str, &Value)]) -> Result<Value, ExprError> {
         let failed = |why: String| ExprError::Evaluation { source_text: self.source.to_string(), why };
-        let mut context = cel::Context::default();
-        for (name, value) in variables {
-            let value = cel::to_value(value).map_err(|e| failed(e.to_string()))?;
-            context.add_variable_from_value(*name, value);
-        }
-        let value = self.program.execute(&context).map_err(|e| failed(e.to_string()))?;
-        value.json().map_err(|e| failed(e.to_string()))
+        ROOT.with(|root| {
+            let mut context = root.new_inner_scope();
+            for (name, value) in variables.iter().filter(|(name, _)| self.names.iter().any(|n| n == name)) {
+                let value = cel::to_value(Signed(value)).map_err(|e| failed(e.to_string()))?;
+                context.add_variable_from_value(*name, value);
+            }
+            let value = self.program.execute(&context).map_err(|e| failed(e.to_string()))?;
+            value.json().map_err(|e| failed(e.to_string()))
+        })
     }
 
     /// Evaluates to a truth value.
@@ -93,6 +101,78 @@ impl Expr {
             }),
         }
     }
+}
+
+/// JSON for CEL: whole numbers are signed wherever they fit, so that they add up with literals.
+struct Signed<'v>(&'v Value);
+
+impl Serialize for Signed<'_> {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Value::Number(n) => match n.as_i64() {
+                Some(n) => s.serialize_i64(n),
+                None => n.serialize(s),
+            },
+            Value::Array(list) => s.collect_seq(list.iter().map(Signed)),
+            Value::Object(map) => s.collect_map(map.iter().map(|(k, v)| (k, Signed(v)))),
+            other => other.serialize(s),
+        }
+    }
+}
+
+thread_local! {
+    /// The standard functions and ours, built once a thread: building them costs far more than
+    /// evaluating most expressions.
+    static ROOT: cel::Context<'static, 'static> = {
+        let mut root = cel::Context::default();
+        let declared = [
+            root.add_function("lower", |text: Arc<String>| -> String { text.to_lowercase() }),
+            root.add_function("minor_units", |amount: Arc<String>, currency: Arc<String>| {
+                minor_units(&amount, &currency)
+                    .map_err(|why| cel::ExecutionError::function_error("minor_units", why))
+            }),
+            root.add_function("epoch_seconds", |text: Arc<String>| {
+                text.parse::<jiff::Timestamp>()
+                    .map(|t| t.as_second())
+                    .map_err(|why| cel::ExecutionError::function_error("epoch_seconds", why))
+            }),
+        ];
+        debug_assert!(declared.iter().all(Result::is_ok), "a standard function has the same name");
+        root
+    };
+}
+
+/// How many decimals Stripe counts a currency in (docs.stripe.com/currencies: zero-decimal and
+/// three-decimal currencies); `code` in any case.
+pub fn currency_decimals(code: &str) -> u32 {
+    const NONE: [&str; 15] = [
+        "BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "VND", "VUV", "XAF", "XOF",
+        "XPF",
+    ];
+    const THREE: [&str; 5] = ["BHD", "JOD", "KWD", "OMR", "TND"];
+    let is = |list: &[&str]| list.iter().any(|c| c.eq_ignore_ascii_case(code));
+    if is(&NONE) {
+        0
+    } else if is(&THREE) {
+        3
+    } else {
+        2
+    }
+}
+
+/// Decimal text as whole minor units: `"12.30"`, `"usd"` is 1230. Exact or not at all.
+///
+/// # Errors
+/// If the text is no decimal number, or has more decimals than the currency.
+pub fn minor_units(amount: &str, currency: &str) -> Result<i64, String> {
+    let bad = |why: &str| format!("the amount `{amount}` {why}");
+    let number = Decimal::from_str_exact(amount.trim()).map_err(|_| bad("is not a decimal number"))?;
+    let scale = Decimal::from(10u32.pow(currency_decimals(currency)));
+    let minor = number.checked_mul(scale).ok_or_else(|| bad("is too large"))?;
+    if !minor.fract().is_zero() {
+        return Err(bad(&format!("has more decimals than {currency}")));
+    }
+    minor.to_i64().ok_or_else(|| bad("is too large"))
 }
 
 impl fmt::Debug for Expr {
@@ -145,5 +225,36 @@ mod tests {
     fn a_missing_key_is_an_error_not_false() {
         let e = Expr::compile("deal.stage == 'x'").unwrap();
         assert!(e.holds(&[("deal", &json!({}))]).is_err());
+    }
+
+    #[test]
+    fn money_is_counted_exactly_in_the_currencys_own_units() {
+        for (amount, currency, minor) in [
+            ("1.15", "USD", 115_i64),
+            ("8.20", "eur", 820),
+            ("1.005", "KWD", 1005),
+            ("500", "JPY", 500),
+            ("1234567.89", "USD", 123_456_789),
+            ("90071992547409.93", "USD", 9_007_199_254_740_993),
+        ] {
+            let deal = json!({ "a": amount, "c": currency });
+            let e = Expr::compile("minor_units(deal.a, deal.c)").unwrap();
+            assert_eq!(e.evaluate(&[("deal", &deal)]).unwrap(), json!(minor), "{amount} {currency}");
+        }
+        assert!(minor_units("1.005", "USD").is_err());
+        assert!(minor_units("twelve", "USD").is_err());
+    }
+
+    #[test]
+    fn numbers_of_json_add_up_with_literals() {
+        let e = Expr::compile("r.days * 86400 + 1").unwrap();
+        assert_eq!(e.evaluate(&[("r", &json!({ "days": 2 }))]).unwrap(), json!(172_801));
+    }
+
+    #[test]
+    fn times_and_case_can_be_compared() {
+        let e = Expr::compile("epoch_seconds(t) == 1767323045 && lower('EUR') == 'eur'").unwrap();
+        assert!(e.holds(&[("t", &json!("2026-01-02T03:04:05Z"))]).unwrap());
+        assert!(e.holds(&[("t", &json!("yesterday"))]).is_err());
     }
 }
