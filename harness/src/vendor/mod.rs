@@ -4,6 +4,24 @@
 //! Knows: what every vendor can be asked. Must not know: sockets, clocks, faults' timing, or any
 //! one vendor by name.
 
+mod actions;
+pub mod auth;
+pub mod encoding;
+pub mod errors;
+mod file;
+pub mod filter;
+mod hooks;
+pub mod idempotency;
+mod model;
+mod operate;
+pub mod paging;
+pub mod rate_limit;
+pub mod spec;
+pub mod store;
+pub mod template;
+pub mod value;
+pub mod webhook;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -14,6 +32,8 @@ use crate::scenario::Given;
 use crate::time::{At, Span};
 use crate::trace::{ChangeKind, Operation, Told, WebhookEvent};
 use crate::wire::{Request, Response};
+
+pub use file::{VendorFile, bundled, bundled_names, open};
 
 /// A third-party API, as firedrill plays it.
 ///
@@ -154,3 +174,6 @@ pub struct Change {
     /// The record from now on; for a deleted one, as it last was.
     pub record: Arc<Value>,
 }
+
+#[cfg(test)]
+mod tests;

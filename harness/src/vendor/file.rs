@@ -1,0 +1,319 @@
+//! Vendor files: reading, patching and compiling them, once for all drills.
+//!
+//! Knows: where bundled vendors are kept, and how a file becomes something that can be opened.
+//! Must not know: the state of any drill.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path as FsPath;
+use std::sync::Arc;
+
+use serde_json::Value;
+
+use crate::scenario::Mistake;
+use crate::seed::Seed;
+use crate::trace::{Operation, OperationKind};
+use crate::wire::Request;
+
+use super::auth::account_actions;
+use super::model::Model;
+use super::paging::PagingSpec;
+use super::spec::{Does, OperationSpec, Spec};
+use super::value::{Path, merge_patch, nearest};
+use super::{Profile, Vendor, WebhookProfile};
+
+/// The vendors that come with firedrill.
+const BUNDLED: [(&str, &str); 3] = [
+    ("hubspot", include_str!("../../../contracts/hubspot/vendor.yaml")),
+    ("stripe", include_str!("../../../contracts/stripe/vendor.yaml")),
+    ("github", include_str!("../../../contracts/github/vendor.yaml")),
+];
+
+/// The text of a bundled vendor's file.
+pub fn bundled(name: &str) -> Option<&'static str> {
+    BUNDLED.iter().find(|(n, _)| *n == name).map(|(_, text)| *text)
+}
+
+/// Names of the bundled vendors.
+pub fn bundled_names() -> impl Iterator<Item = &'static str> {
+    BUNDLED.iter().map(|(name, _)| *name)
+}
+
+/// A vendor file, read and compiled: shared by all drills that use it.
+#[derive(Debug)]
+pub struct VendorFile {
+    pub(super) spec: Spec,
+    pub(super) profile: Profile,
+    pub(super) routes: Vec<Route>,
+    pub(super) collections: BTreeMap<Arc<str>, Compiled>,
+}
+
+/// An operation, ready to be matched.
+#[derive(Debug)]
+pub(super) struct Route {
+    pub operation: Operation,
+    pub spec: OperationSpec,
+    pub paging: PagingSpec,
+    method: String,
+    path: Vec<Segment>,
+}
+
+#[derive(Debug)]
+enum Segment {
+    Exactly(String),
+    Variable(String),
+}
+
+/// What is known of a collection before the drill begins.
+#[derive(Debug)]
+pub(super) struct Compiled {
+    pub name: Arc<str>,
+    pub indexed: Vec<Path>,
+    /// Collections whose records hold sums over this one's: name, and the place in its `sums`.
+    pub summed_by: Vec<(Arc<str>, usize)>,
+}
+
+/// Makes a fresh vendor from a file; cheap.
+pub fn open(file: &Arc<VendorFile>, epoch: jiff::Timestamp, seed: Seed) -> Box<dyn Vendor> {
+    Box::new(Model::new(file.clone(), epoch, seed))
+}
+
+impl VendorFile {
+    /// Reads the file of the vendor `name`, from `contracts_dir` if it has one there, else the
+    /// bundled one, and applies `patch` (RFC 7396; null for none).
+    ///
+    /// # Errors
+    /// What is wrong with the file or the patch, and where.
+    pub fn load(name: &str, contracts_dir: Option<&FsPath>, patch: &Value) -> Result<VendorFile, Mistake> {
+        let path = contracts_dir.map(|dir| dir.join(name).join("vendor.yaml"));
+        if let Some(path) = path.filter(|p| p.is_file()) {
+            let shown = path.display().to_string();
+            let text = std::fs::read_to_string(&path)
+                .map_err(|e| mistake(&shown, "", (1, 1), format!("cannot be read: {e}")))?;
+            return VendorFile::read(&shown, &text, patch);
+        }
+        match bundled(name) {
+            Some(text) => VendorFile::read(&format!("contracts/{name}/vendor.yaml"), text, patch),
+            None => {
+                let near = nearest(name, bundled_names());
+                let why = format!("there is no vendor `{name}`{near}");
+                let mut mistake = mistake(&format!("contracts/{name}/vendor.yaml"), "", (1, 1), why);
+                mistake.help = Some("write its description into that file".to_owned());
+                Err(mistake)
+            }
+        }
+    }
+
+    /// Reads a vendor file from its text; `file` is what it is called in mistakes.
+    ///
+    /// # Errors
+    /// What is wrong with the file or the patch, and where.
+    pub fn read(file: &str, text: &str, patch: &Value) -> Result<VendorFile, Mistake> {
+        let located = |e: &serde_saphyr::Error| {
+            let place = e.location().map_or((1, 1), |l| (l.line() as usize, l.column() as usize));
+            mistake(file, text, place, e.without_snippet().to_string())
+        };
+        let mut spec: Spec = serde_saphyr::from_str(text).map_err(|e| located(&e))?;
+        let patched = !patch.is_null() && patch.as_object().is_none_or(|p| !p.is_empty());
+        if patched {
+            let mut value: Value = serde_saphyr::from_str(text).map_err(|e| located(&e))?;
+            merge_patch(&mut value, patch);
+            spec = serde_json::from_value(value)
+                .map_err(|e| mistake(file, text, (1, 1), format!("with the changes of `with:`: {e}")))?;
+        }
+        VendorFile::compile(spec).map_err(|why| mistake(file, text, (1, 1), why))
+    }
+
+    fn compile(spec: Spec) -> Result<VendorFile, String> {
+        let known = |name: &str, place: &str| {
+            if spec.collections.contains_key(name) {
+                return Ok(());
+            }
+            let near = nearest(name, spec.collections.keys().map(String::as_str));
+            Err(format!("{place} speaks of a collection `{name}` that is not there{near}"))
+        };
+        let names: BTreeMap<&str, Arc<str>> =
+            spec.collections.keys().map(|n| (n.as_str(), Arc::from(n.as_str()))).collect();
+        let mut indexed: BTreeMap<&str, BTreeSet<Path>> = BTreeMap::new();
+        let mut summed_by: BTreeMap<&str, Vec<(Arc<str>, usize)>> = BTreeMap::new();
+        for (name, collection) in &spec.collections {
+            for (i, sum) in collection.sums.iter().enumerate() {
+                known(&sum.of, &format!("`collections.{name}.sums`"))?;
+                indexed.entry(&sum.of).or_default().insert(sum.by.clone());
+                summed_by.entry(&sum.of).or_default().push((names[name.as_str()].clone(), i));
+            }
+            for (other, by) in &collection.cascade {
+                known(other, &format!("`collections.{name}.cascade`"))?;
+                indexed.entry(other).or_default().insert(by.clone());
+            }
+        }
+        let mut routes = Vec::new();
+        for (on, operation) in &spec.operations {
+            let place = format!("operation `{on}`");
+            let of = operation.of.as_deref();
+            of.map_or(Ok(()), |of| known(of, &place))?;
+            if of.is_none() && operation.does != Does::Token {
+                return Err(format!("{place} needs `of`, the collection it is about"));
+            }
+            let others = operation.params.values().filter_map(|p| p.of.as_deref());
+            let others = others.chain(operation.path.values().filter_map(|p| p.of.as_deref()));
+            for other in others.chain(operation.adopt.as_ref().map(|a| a.of.as_str())) {
+                known(other, &place)?;
+            }
+            if let Some(of) = of {
+                indexed.entry(of).or_default().extend(operation.filters.values().cloned());
+                indexed.entry(of).or_default().extend(operation.find_by.clone());
+            }
+            if let Some(adopt) = &operation.adopt {
+                indexed.entry(&adopt.of).or_default().extend(adopt.matching.keys().cloned());
+            }
+            routes.push(route(on, operation, &spec.paging, of.map(|of| names[of].clone()))?);
+        }
+        for noun in spec.actions.keys() {
+            known(noun, "`actions`")?;
+        }
+        for event in spec.webhooks.iter().flat_map(|w| &w.events) {
+            known(&event.of, &format!("webhook event `{}`", event.kind))?;
+        }
+        // Literal segments are tried before variables: `/invoices/search` is no invoice's id.
+        routes.sort_by_key(|r| r.path.iter().map(|s| matches!(s, Segment::Variable(_))).collect::<Vec<_>>());
+        let collections = names
+            .iter()
+            .map(|(key, name)| {
+                let compiled = Compiled {
+                    name: name.clone(),
+                    indexed: indexed.remove(key).unwrap_or_default().into_iter().collect(),
+                    summed_by: summed_by.remove(key).unwrap_or_default(),
+                };
+                (name.clone(), compiled)
+            })
+            .collect();
+        let profile = Profile {
+            name: spec.vendor.clone(),
+            origin: spec.origin.clone(),
+            idempotency_header: spec.idempotency.header().map(str::to_owned),
+            idempotency_kept: spec.idempotency.header().map(|_| spec.idempotency.kept()),
+            collections: spec.collections.iter().map(|(n, c)| (n.clone(), c.one.clone())).collect(),
+            webhooks: spec.webhooks.as_ref().map(|w| WebhookProfile {
+                timeout: w.timeout,
+                batch: w.batch.max(1),
+                gather: w.gather,
+                id_pointer: w.id_pointer.clone(),
+            }),
+        };
+        Ok(VendorFile { profile, routes, collections, spec })
+    }
+
+    /// Facts about the API that do not change in a drill.
+    pub fn profile(&self) -> &Profile {
+        &self.profile
+    }
+
+    /// The collections, with the name of one record.
+    pub fn collections(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.spec.collections.iter().map(|(name, c)| (name.as_str(), c.one.as_str()))
+    }
+
+    /// What workload actions can be about: collections with actions, and accounts (`oauth`, …).
+    pub fn nouns(&self) -> Vec<&str> {
+        let mut nouns: Vec<&str> = self.spec.actions.keys().map(String::as_str).collect();
+        nouns.extend(account_actions(&self.spec.auth).keys().copied());
+        nouns.extend(self.spec.webhooks.iter().map(|_| "webhooks"));
+        nouns
+    }
+
+    /// The actions of a noun; empty if there is no such noun.
+    pub fn actions(&self, noun: &str) -> Vec<&str> {
+        if let Some(verbs) = self.spec.actions.get(noun) {
+            return verbs.keys().map(String::as_str).collect();
+        }
+        if let Some(verbs) = account_actions(&self.spec.auth).get(noun) {
+            return verbs.to_vec();
+        }
+        if noun == "webhooks" && self.spec.webhooks.is_some() { vec!["roll_secret"] } else { vec![] }
+    }
+
+    /// The operations: method and path template.
+    pub fn operations(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.spec.operations.keys().filter_map(|on| on.split_once(' '))
+    }
+
+    /// The types of webhook events.
+    pub fn webhook_events(&self) -> Vec<&str> {
+        self.spec.webhooks.iter().flat_map(|w| w.events.iter().map(|e| e.kind.as_str())).collect()
+    }
+
+    /// The operation that a request asks for, with the variables of its path.
+    pub(super) fn route(&self, request: &Request) -> Option<(&Route, Vec<(&str, String)>)> {
+        let path = request.path();
+        self.routes.iter().find_map(|route| Some((route, route.matches(&request.method, path)?)))
+    }
+}
+
+impl Route {
+    fn matches(&self, method: &str, path: &str) -> Option<Vec<(&str, String)>> {
+        if method != self.method {
+            return None;
+        }
+        let mut segments = path.strip_prefix('/')?.split('/');
+        let mut variables = Vec::new();
+        for segment in &self.path {
+            let got = segments.next()?;
+            match segment {
+                Segment::Exactly(text) if text == got => {}
+                Segment::Exactly(_) => return None,
+                Segment::Variable(_) if got.is_empty() => return None,
+                Segment::Variable(name) => {
+                    let value = percent_encoding::percent_decode_str(got).decode_utf8_lossy();
+                    variables.push((name.as_str(), value.into_owned()));
+                }
+            }
+        }
+        segments.next().is_none().then_some(variables)
+    }
+}
+
+fn route(
+    on: &str,
+    spec: &OperationSpec,
+    paging: &PagingSpec,
+    collection: Option<Arc<str>>,
+) -> Result<Route, String> {
+    let (method, path) = on
+        .split_once(' ')
+        .filter(|(m, p)| m.bytes().all(|b| b.is_ascii_uppercase()) && p.starts_with('/'))
+        .ok_or_else(|| format!("`{on}` is no operation; write a method and a path: `GET /things/{{id}}`"))?;
+    let segments = path[1..]
+        .split('/')
+        .map(|s| match s.strip_prefix('{').and_then(|s| s.strip_suffix('}')) {
+            Some(name) => Segment::Variable(name.to_owned()),
+            None => Segment::Exactly(s.to_owned()),
+        })
+        .collect();
+    let kind = match spec.does {
+        Does::Read => OperationKind::Read,
+        Does::List | Does::Search | Does::BatchRead => OperationKind::List,
+        Does::Create => OperationKind::Create,
+        Does::Update => OperationKind::Update,
+        Does::Transition => OperationKind::Transition,
+        Does::Delete => OperationKind::Delete,
+        Does::Token => OperationKind::Token,
+    };
+    Ok(Route {
+        operation: Operation { name: on.into(), kind, collection },
+        spec: spec.clone(),
+        paging: paging.changed(spec.paging.as_ref()),
+        method: method.to_owned(),
+        path: segments,
+    })
+}
+
+fn mistake(file: &str, text: &str, (line, column): (usize, usize), message: String) -> Mistake {
+    Mistake {
+        file: file.to_owned(),
+        line,
+        column,
+        message,
+        help: None,
+        source_line: text.lines().nth(line.saturating_sub(1)).unwrap_or_default().to_owned(),
+    }
+}
