@@ -202,3 +202,18 @@ fn a_kill_on_a_webhook_comes_right_after_its_acknowledgement() {
     );
     assert_eq!(received.len(), 4);
 }
+
+#[test]
+fn a_drill_with_webhooks_kills_and_black_holes_leaves_the_same_bytes_every_time() {
+    let faults = "{ on: webhook toy, share: 30%, do: { duplicate: { times: 2, within: 10s } } }, \
+         { on: webhook toy, share: 30%, do: { reorder: { within: 5s } } }, \
+         { on: webhook toy, share: 20%, do: { kill: { restart_after: 1500ms } } }, \
+         { on: subject, window: 2500ms..3s, do: { stop: { restart_after: 2s } } }, \
+         { on: toy, window: 3s..9s, do: black_hole }";
+    let plan = || with(faults);
+    let answer: Answer = |n, _| if n % 3 == 0 { StatusCode::BAD_GATEWAY } else { StatusCode::OK };
+    let first = jsonl(&receive(&plan(), answer).0.trace);
+    for n in 0..100 {
+        assert!(jsonl(&receive(&plan(), answer).0.trace) == first, "run {n} differs");
+    }
+}
