@@ -25,6 +25,9 @@ async fn exchange(url: &str, request: &Request) -> Result<Response, Outcome> {
     let authority = authority(url).ok_or(Outcome::Refused)?;
     let socket = TcpStream::connect(authority).await.map_err(|_| Outcome::Refused)?;
     let _ = socket.set_nodelay(true);
+    // Once the answer is there nobody reads on this connection: closed by RST, it leaves no port
+    // in TIME_WAIT behind.
+    let _ = socket2::SockRef::from(&socket).set_linger(Some(Duration::ZERO));
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(socket)).await.map_err(|_| Outcome::Closed)?;
     let mut wire = http::Request::new(Full::new(request.body.clone()));

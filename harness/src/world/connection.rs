@@ -30,6 +30,7 @@ pub(crate) struct Conn {
     tap: RefCell<Tap>,
     open: RefCell<Option<Exchange>>,
     served: Cell<u32>,
+    left: Cell<bool>,
 }
 
 /// An exchange whose end is not written yet.
@@ -72,6 +73,7 @@ impl Conn {
             tap: RefCell::default(),
             open: RefCell::default(),
             served: Cell::new(0),
+            left: Cell::new(false),
         }
     }
 
@@ -83,6 +85,17 @@ impl Conn {
     /// Whole requests that came over it and were not swallowed, by the independent count.
     pub fn whole_requests(&self) -> u64 {
         if self.swallowed.borrow().is_some() { u64::from(self.served.get()) } else { self.tap.borrow().whole }
+    }
+
+    /// Requests that a client may count and the vendor never had whole: swallowed, broken off in
+    /// the middle, or never begun on a connection that was opened for them.
+    pub fn unread_requests(&self) -> u64 {
+        let tap = self.tap.borrow();
+        match tap.heads {
+            _ if self.swallowed.borrow().is_some() => 1,
+            0 => 1,
+            heads => heads - tap.whole,
+        }
     }
 
     /// Begins an exchange; its `Answer` will be written when it ends, one way or another.
@@ -138,6 +151,13 @@ impl Conn {
         };
         drop(socket);
         self.wake();
+    }
+
+    /// Lets go of a connection that is over. Where the client left first, nobody reads any more: an
+    /// RST then spares the machine a port in TIME_WAIT, of which thousands of drills would make
+    /// too many.
+    pub fn let_go(&self) {
+        self.cut(if self.left.get() { Cut::Reset } else { Cut::Close });
     }
 
     /// From now on nothing is read or written, for `fault`; `None` ends that, except on a
@@ -201,6 +221,7 @@ impl Conn {
             }
             let new = &buf.filled()[before..];
             if new.is_empty() {
+                self.left.set(true);
                 return Poll::Ready(Ok(()));
             }
             self.tap.borrow_mut().feed(new);
@@ -261,8 +282,8 @@ impl AsyncWrite for Stream {
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         match self.0.socket.borrow_mut().as_mut() {
-            Some(socket) => Pin::new(socket).poll_shutdown(cx),
-            None => Poll::Ready(Ok(())),
+            Some(socket) if !self.0.left.get() => Pin::new(socket).poll_shutdown(cx),
+            _ => Poll::Ready(Ok(())),
         }
     }
 }

@@ -40,8 +40,7 @@ pub(crate) struct Host {
     pub canonical_host: String,
     /// Requests written to the trace.
     pub requests: Cell<u64>,
-    /// Requests that ended in a way the subject may not have noted: swallowed by a black hole, or
-    /// on a connection that was cut while nothing was known to be open on it.
+    /// Requests that the subject may count although the vendor never had them whole.
     pub unseen: Cell<u64>,
     address: SocketAddr,
     listener: RefCell<Option<TcpListener>>,
@@ -199,8 +198,8 @@ async fn attend(world: Rc<World>, host: Rc<Host>, number: u32, conn: Rc<Conn>) {
         // The client did not speak HTTP; the independent count may have taken it for a request.
         host.unseen.set(host.unseen.get() + 1);
     }
+    host.unseen.set(host.unseen.get() + conn.unread_requests());
     if let Some(fault) = conn.swallowed() {
-        host.unseen.set(host.unseen.get() + 1);
         let vendor = host.alias.clone();
         world.recorder.note(What::Connection {
             vendor,
@@ -209,7 +208,7 @@ async fn attend(world: Rc<World>, host: Rc<Host>, number: u32, conn: Rc<Conn>) {
             fault: Some(fault),
         });
     }
-    conn.cut(Cut::Close);
+    conn.let_go();
     host.left(number, &conn);
 }
 

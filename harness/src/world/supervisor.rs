@@ -56,6 +56,7 @@ pub(crate) struct Supervisor {
     stop: RefCell<watch::Sender<bool>>,
     changed: watch::Sender<u64>,
     restart_after: Cell<Option<Span>>,
+    returns: Cell<bool>,
 }
 
 impl Supervisor {
@@ -76,6 +77,7 @@ impl Supervisor {
             stop: RefCell::new(watch::Sender::new(false)),
             changed: watch::Sender::new(0),
             restart_after: Cell::new(None),
+            returns: Cell::new(false),
         }
     }
 
@@ -88,6 +90,7 @@ impl Supervisor {
     pub fn begin(&self) -> (u32, Ready, watch::Receiver<bool>) {
         let incarnation = self.incarnation.get() + 1;
         self.incarnation.set(incarnation);
+        self.returns.set(false);
         let ready = Ready::new();
         *self.ready.borrow_mut() = ready.clone();
         let (stop, told) = watch::channel(false);
@@ -118,6 +121,11 @@ impl Supervisor {
     /// Whether it runs (stopping included).
     pub fn is_up(&self) -> bool {
         self.phase.get() != Phase::Down
+    }
+
+    /// Whether it is down for good.
+    pub fn is_over(&self) -> bool {
+        !self.is_up() && !self.returns.get()
     }
 
     /// Whether the subject went away before `now` and has not come back: what still calls is no
@@ -215,7 +223,10 @@ impl Supervisor {
         });
     }
 
+    /// Says that it is gone, and starts it again if it shall return.
     fn restart(&self, world: &Rc<World>, after: Option<Span>) {
+        self.returns.set(after.is_some());
+        self.tell();
         let Some(after) = after else { return };
         let world = world.clone();
         tokio::task::spawn_local(async move {
@@ -230,7 +241,6 @@ impl Supervisor {
         *self.endpoints.borrow_mut() = None;
         world.recorder.note(What::Subject(event));
         world.end_open_calls(Outcome::SubjectGone);
-        self.tell();
     }
 
     fn tell(&self) {

@@ -25,6 +25,8 @@ struct Progress {
     gated: bool,
     due: Option<At>,
     done: u32,
+    /// Goes on for as long as the drill lasts: it has a pause, no count, and no records to run out of.
+    endless: bool,
     turned: BTreeSet<Text>,
 }
 
@@ -56,6 +58,7 @@ pub(crate) async fn run(world: Rc<World>, undone: Rc<std::cell::RefCell<Vec<Stri
             gated: step.when.is_some(),
             due: Some(At(step.at.0)),
             done: 0,
+            endless: step.every.is_some() && step.times.is_none() && !takes_records(&world, &step.action),
             turned: BTreeSet::new(),
         })
         .collect();
@@ -98,6 +101,9 @@ impl Progress {
     fn complaint(&self) -> Option<String> {
         self.due?;
         let (number, action) = (self.number + 1, &self.step.action);
+        if self.endless && !self.gated && self.done > 0 {
+            return None;
+        }
         Some(match &self.step.when {
             Some(when) if self.gated => {
                 format!("step {number}, `{action}`, still waits for `{}`", when.source())
@@ -123,15 +129,35 @@ fn open_gates(world: &World, steps: &mut [Progress], now: At) {
     }
 }
 
+fn takes_records(world: &World, action: &Action) -> bool {
+    matches!(action, Action::Vendor { vendor, noun, .. } if world.ledgers.has(vendor, noun))
+}
+
+/// Whose turn it is.
+enum Turn {
+    /// An account's action or a job concerns no record.
+    Nobodys,
+    /// These records', and whether others still wait.
+    Of(Vec<Text>, bool),
+}
+
 /// Does a step once, and says when it is due again.
 fn carry_out(world: &Rc<World>, progress: &mut Progress, due: At) {
     let step = progress.step.clone();
-    let (records, error, more) = match &step.action {
-        Action::Job(name) => {
-            tokio::task::spawn_local(trigger(world.clone(), name.clone()));
-            (Vec::new(), None, step.times.is_some())
+    let turn = match &step.action {
+        Action::Vendor { vendor, noun, .. } if world.ledgers.has(vendor, noun) => {
+            next_turn(world, progress, &step, vendor, noun)
         }
-        Action::Vendor { vendor, noun, verb } => act(world, progress, &step, vendor, noun, verb),
+        _ => Turn::Nobodys,
+    };
+    let (records, more) = match turn {
+        Turn::Nobodys => (Vec::new(), true),
+        Turn::Of(records, _) if records.is_empty() && step.times.is_none() && progress.done > 0 => {
+            // Everybody had a turn: this round is none.
+            progress.due = None;
+            return;
+        }
+        Turn::Of(records, more) => (records, more),
     };
     progress.done += 1;
     let again = match (step.times, step.every) {
@@ -140,58 +166,49 @@ fn carry_out(world: &Rc<World>, progress: &mut Progress, due: At) {
         (None, None) => false,
     };
     progress.due = again.then(|| due + step.every.unwrap_or(Span::ZERO));
-    // A round in which nobody is left to have a turn is no step.
-    if !(records.is_empty() && error.is_none() && step.times.is_none() && progress.done > 1 && !more)
-        || matches!(step.action, Action::Job(_))
-    {
-        let action = step.action.to_string();
-        world.recorder.note(What::Step { step: progress.number, action, records, error });
+    let nobody = takes_records(world, &step.action) && records.is_empty();
+    let done = match &step.action {
+        _ if nobody => Err("no record fits".to_owned()),
+        Action::Job(name) => {
+            tokio::task::spawn_local(trigger(world.clone(), name.clone()));
+            Ok(None)
+        }
+        Action::Vendor { vendor, noun, verb } => match world.hosts.get(vendor) {
+            None => Err(format!("there is no vendor called `{vendor}`")),
+            Some(host) => {
+                let now = world.recorder.now();
+                let reaction = host.vendor.borrow_mut().act(now, noun, verb, &records, &step.set);
+                reaction.map(|r| Some((host, r)))
+            }
+        },
+    };
+    let (done, error) = match done {
+        Ok(done) => (done, None),
+        Err(error) => (None, Some(error)),
+    };
+    let action = step.action.to_string();
+    world.recorder.note(What::Step { step: progress.number, action, records, error });
+    if let Some((host, reaction)) = done {
+        world.absorb(host, reaction, Cause::Scenario);
     }
 }
 
-/// Carries out a vendor's action; gives the records, what went wrong, and whether records are left.
-fn act(
-    world: &Rc<World>,
-    progress: &mut Progress,
-    step: &Step,
-    vendor: &str,
-    noun: &str,
-    verb: &str,
-) -> (Vec<Text>, Option<String>, bool) {
-    let Some(host) = world.hosts.get(vendor) else {
-        return (Vec::new(), Some(format!("there is no vendor called `{vendor}`")), false);
-    };
-    let collection = world.ledgers.has(vendor, noun);
-    let mut ids = Vec::new();
-    let mut more = !collection;
-    if collection {
-        let name = host.profile.collections.get(noun).map_or(noun, String::as_str);
-        let all = world.ledgers.records(vendor, noun);
-        let fits = |record: &serde_json::Value| fits(step.only.as_ref(), name, record);
-        let mut fitting: Vec<Text> = all.into_iter().filter(|(_, r)| fits(r)).map(|(id, _)| id).collect();
-        if step.times.is_some() && !fitting.is_empty() && fitting.iter().all(|i| progress.turned.contains(i))
-        {
-            progress.turned.clear();
-        }
-        fitting.retain(|id| !progress.turned.contains(id));
-        let each = step.each.unwrap_or(1) as usize;
-        more = fitting.len() > each;
-        fitting.truncate(each);
-        progress.turned.extend(fitting.iter().cloned());
-        ids = fitting;
-        if ids.is_empty() {
-            let nobody = progress.done == 0 || step.times.is_some();
-            return (ids, nobody.then(|| format!("no record of {vendor}.{noun} fits")), false);
-        }
+/// The next records that a step takes, each in its turn, in the order of the collection.
+fn next_turn(world: &World, progress: &mut Progress, step: &Step, vendor: &str, noun: &str) -> Turn {
+    let name = world.hosts.get(vendor).and_then(|h| h.profile.collections.get(noun));
+    let name = name.map_or(noun, String::as_str);
+    let all = world.ledgers.records(vendor, noun);
+    let mut fitting: Vec<Text> =
+        all.into_iter().filter(|(_, r)| fits(step.only.as_ref(), name, r)).map(|(id, _)| id).collect();
+    if step.times.is_some() && fitting.iter().all(|id| progress.turned.contains(id)) {
+        progress.turned.clear();
     }
-    let done = host.vendor.borrow_mut().act(world.recorder.now(), noun, verb, &ids, &step.set);
-    match done {
-        Ok(reaction) => {
-            world.absorb(host, reaction, Cause::Scenario);
-            (ids, None, more)
-        }
-        Err(why) => (ids, Some(why), more),
-    }
+    fitting.retain(|id| !progress.turned.contains(id));
+    let each = step.each.unwrap_or(1) as usize;
+    let more = fitting.len() > each;
+    fitting.truncate(each);
+    progress.turned.extend(fitting.iter().cloned());
+    Turn::Of(fitting, more)
 }
 
 fn fits(only: Option<&Expr>, name: &str, record: &serde_json::Value) -> bool {

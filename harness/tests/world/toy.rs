@@ -1,10 +1,8 @@
 //! A vendor of few words, and subjects made of closures.
 
-use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::pin::Pin;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -280,9 +278,6 @@ where
 {
     run(&plan(lines), Seed(7), &worker(work)).unwrap_or_else(|e| panic!("{e}"))
 }
-
-/// Collects what a subject wants to tell its test.
-pub type Told_<T> = Rc<RefCell<Vec<T>>>;
 
 pub fn client() -> reqwest::Client {
     reqwest::Client::builder().no_proxy().build().unwrap()
