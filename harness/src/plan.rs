@@ -209,7 +209,7 @@ fn base_of(found: &Found, drill: &Document, extends: &str) -> Result<(PathBuf, D
     let Some(whole) = canonical(&path) else {
         return Err(wrong(
             format!("there is no file `{extends}`"),
-            &format!("it is looked for at {}", shown(&path)),
+            &format!("it is looked for at {}", tidy(&path)),
         ));
     };
     if canonical(&found.path).as_ref() == Some(&whole) {

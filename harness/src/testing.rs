@@ -33,10 +33,10 @@
 //!
 //! Each drill is one test, called `family/file_stem`: `cargo test --test drills idempotency` runs
 //! a family, `cargo nextest run -E 'test(=idempotency/lost_answer)'` a single one. A drill that
-//! could not be judged fails its test, too: a fire alarm that was never heard is not a pass.
+//! could not be judged fails its test, too: a fire alarm that was never heard is not a pass. A
+//! failure names the command that replays it: `FIREDRILL_SEED` stands for the one seed to run under.
 
 use std::any::Any;
-use std::collections::BTreeMap;
 use std::fmt::Write as _;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
@@ -49,7 +49,7 @@ use crate::casting;
 use crate::drill::{self, DrillError, Drilled};
 use crate::finding::Verdict;
 use crate::plan::{self, Loaded};
-use crate::report::{Ran, mistake, replay, terminal};
+use crate::report::{Ran, mistake, terminal};
 use crate::scenario::Mistake;
 use crate::seed::Seed;
 use crate::subject::Subject;
@@ -134,8 +134,16 @@ impl Drills {
             let file = self.folder.display().to_string();
             return Err(vec![Mistake::whole(&file, "there is no drill in this folder", None)]);
         }
-        let seeds: Vec<Seed> =
-            (0..u64::from(self.seeds)).map_while(|n| self.seed.checked_add(n)).map(Seed).collect();
+        let seeds = match std::env::var(SEED) {
+            Ok(text) => vec![Seed(text.trim().parse().map_err(|_| {
+                vec![Mistake::whole(
+                    SEED,
+                    format!("`{text}` is not a seed"),
+                    Some("write a number".to_owned()),
+                )]
+            })?)],
+            Err(_) => (0..u64::from(self.seeds)).map_while(|n| self.seed.checked_add(n)).map(Seed).collect(),
+        };
         let runner = self.runner();
         Ok(loaded
             .into_iter()
@@ -169,18 +177,37 @@ fn carry_out(
     drill::run(&plan, seed, subject)
 }
 
+/// The variable that names the one seed to run under, for a replay.
+const SEED: &str = "FIREDRILL_SEED";
+
+/// The command that runs one drill again, through this same test binary.
+fn replay(drill: &Loaded, seed: Seed) -> String {
+    let binary = std::env::args().next().unwrap_or_default();
+    let stem = Path::new(&binary).file_stem().map(|s| s.to_string_lossy().into_owned());
+    let stem = stem.unwrap_or_default();
+    // Cargo adds a hash to the name of the test.
+    let test = match stem.rsplit_once('-') {
+        Some((test, hash)) if hash.len() == 16 && hash.chars().all(|c| c.is_ascii_hexdigit()) => test,
+        _ => &stem,
+    };
+    format!("{SEED}={seed} cargo test --test {test} -- --exact {}", drill.name())
+}
+
 /// Runs a drill under each seed; the message of the failure is the terminal report, uncoloured.
 fn trial(drill: &Loaded, seeds: &[Seed], runner: &Runner) -> Result<(), Failed> {
     let mut text = String::new();
     for &seed in seeds {
+        let replay = replay(drill, seed);
         // A panic would lose the reports of the seeds before it.
         let report = match catch_unwind(AssertUnwindSafe(|| runner(drill, seed))) {
             Ok(Ok(drilled)) if drilled.verdict == Verdict::Pass => continue,
             Ok(Ok(drilled)) => {
-                terminal::drill(&Ran { loaded: drill, seed, drilled: &drilled, real: None }, false)
+                terminal::drill(&Ran { loaded: drill, seed, drilled: &drilled, real: None, replay }, false)
             }
-            Ok(Err(error)) => terminal::fault(drill, seed, &error.to_string()),
-            Err(panic) => terminal::fault(drill, seed, &format!("it panicked: {}", panic_message(&*panic))),
+            Ok(Err(error)) => terminal::fault(drill, &error.to_string(), &replay),
+            Err(panic) => {
+                terminal::fault(drill, &format!("it panicked: {}", panic_message(&*panic)), &replay)
+            }
         };
         // Writing to a string cannot fail.
         let _ = write!(text, "\n{}", anstream::adapter::strip_str(&report));
@@ -192,4 +219,79 @@ fn trial(drill: &Loaded, seeds: &[Seed], runner: &Runner) -> Result<(), Failed> 
 pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> String {
     let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
     text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a word".to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::tests as fake;
+
+    const DRILL: &str = "drill: d\nwhy: w\nfamily: retry\nvendors: { crm: hubspot }\n";
+
+    fn folder() -> tempfile::TempDir {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("b.yaml"), DRILL).unwrap();
+        std::fs::write(folder.path().join("a.yaml"), DRILL.replace("retry", "auth")).unwrap();
+        folder
+    }
+
+    fn with(
+        folder: &Path,
+        runner: impl Fn(&Loaded, Seed) -> Result<Drilled, DrillError> + Send + Sync + 'static,
+    ) -> Drills {
+        let mut drills = drills(folder).seeds(2);
+        drills.runner = Some(Arc::new(runner));
+        drills
+    }
+
+    #[test]
+    fn each_drill_is_one_test_named_by_family_and_file() {
+        let folder = folder();
+        let trials = with(folder.path(), |_, _| Ok(fake::drilled(Verdict::Pass))).trials().unwrap();
+        let names: Vec<&str> = trials.iter().map(Trial::name).collect();
+        assert_eq!(names, ["auth/a", "retry/b"]);
+    }
+
+    #[test]
+    fn an_exact_filter_runs_one_drill_under_every_seed() {
+        let folder = folder();
+        let seen = Arc::new(std::sync::Mutex::new(Vec::new()));
+        let note = Arc::clone(&seen);
+        let drills = with(folder.path(), move |drill, seed| {
+            note.lock().unwrap().push((drill.name(), seed.0));
+            Ok(fake::drilled(Verdict::Pass))
+        });
+        let arguments = Arguments::from_iter(["drills", "--exact", "auth/a"]);
+        let conclusion = libtest_mimic::run(&arguments, drills.trials().unwrap());
+        assert!(!conclusion.has_failed());
+        assert_eq!(*seen.lock().unwrap(), [("auth/a".to_owned(), 1), ("auth/a".to_owned(), 2)]);
+    }
+
+    #[test]
+    fn failed_and_unknown_drills_and_panics_fail_the_test_with_the_report() {
+        for (verdict, said) in [
+            (Some(Verdict::Fail), "idempotency/second_effect"),
+            (Some(Verdict::Unknown), "faults/never_fired"),
+            (None, "it panicked: ouch"),
+        ] {
+            let runner = move |_: &Loaded, _: Seed| match verdict {
+                Some(verdict) => Ok(fake::drilled(verdict)),
+                None => panic!("ouch"),
+            };
+            let failed = trial(&fake::loaded(), &[Seed(7)], &runner).unwrap_err();
+            let message = failed.message().unwrap();
+            assert!(message.contains(said), "{message}");
+            assert!(message.contains("FIREDRILL_SEED=7 cargo test --test"), "{message}");
+            assert!(!message.contains('\u{1b}'));
+        }
+    }
+
+    #[test]
+    fn no_drill_and_a_bad_drill_are_no_pass() {
+        let folder = tempfile::tempdir().unwrap();
+        let run = |f: &Path| with(f, |_, _| Ok(fake::drilled(Verdict::Pass))).trials().map(|t| t.len());
+        assert!(run(folder.path()).unwrap_err()[0].message.contains("no drill"));
+        std::fs::write(folder.path().join("a.yaml"), "drill: d\n").unwrap();
+        assert!(run(folder.path()).unwrap_err()[0].message.contains("lacks"));
+    }
 }

@@ -22,7 +22,7 @@ use crate::drill::Drilled;
 use crate::finding::Verdict;
 use crate::plan::Loaded;
 use crate::report::terminal::Summary;
-use crate::report::{Ran, jsonl, terminal};
+use crate::report::{Ran, jsonl, replay, terminal};
 use crate::seed::Seed;
 
 /// How long a run takes before progress is shown.
@@ -223,7 +223,7 @@ impl Reporter<'_, '_, '_> {
         let text = match &outcome.drilled {
             Ok(drilled) => {
                 let real = self.console.real_times.then_some(outcome.real);
-                let ran = Ran { loaded, seed, drilled, real };
+                let ran = Ran { loaded, seed, drilled, real, replay: replay(&loaded.file, seed) };
                 self.summary.add(&ran);
                 if let Some(folder) = &self.args.trace
                     && let Err(e) = write_trace(folder, &ran)
@@ -238,7 +238,7 @@ impl Reporter<'_, '_, '_> {
             Err(message) => {
                 self.summary.add_fault(loaded, seed);
                 match self.args.format {
-                    Format::Terminal => terminal::fault(loaded, seed, message),
+                    Format::Terminal => terminal::fault(loaded, message, &replay(&loaded.file, seed)),
                     Format::Jsonl => jsonl::fault(loaded, seed, message),
                 }
             }

@@ -52,7 +52,7 @@ pub fn drill(ran: &Ran<'_>) -> String {
         spanned_us: Some(ran.spanned().0),
         exchanges: Some(ran.exchanges()),
         real_ms: ran.real.map(|r| r.as_millis()),
-        replay: ran.replay(),
+        replay: ran.replay.clone(),
         judgements: &ran.drilled.judgements,
     })
 }

@@ -9,7 +9,7 @@ use crate::scenario::Mistake;
 
 /// The mistake as a person reads it, with ANSI colours.
 pub fn render(mistake: &Mistake) -> String {
-    let title = Level::ERROR.primary_title(mistake.message.as_str());
+    let title = Level::ERROR.primary_title(wrap(&mistake.message, 72).join("\n"));
     let group = if mistake.source_line.is_empty() {
         Group::with_title(title).element(Origin::path(mistake.file.as_str()).line(mistake.line))
     } else {

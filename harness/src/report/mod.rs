@@ -25,7 +25,7 @@ use crate::trace::What;
 pub const WIDTH: usize = 80;
 
 /// One drill that was run.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Ran<'a> {
     /// The drill.
     pub loaded: &'a Loaded,
@@ -35,6 +35,8 @@ pub struct Ran<'a> {
     pub drilled: &'a Drilled,
     /// How long it took in real time, if that is to be shown.
     pub real: Option<Duration>,
+    /// The one command that runs it again.
+    pub replay: String,
 }
 
 impl Ran<'_> {
@@ -48,14 +50,9 @@ impl Ran<'_> {
         let exchange = |w: &What| matches!(w, What::Request { .. } | What::Delivery { .. });
         self.drilled.trace.events.iter().filter(|e| exchange(&e.what)).count()
     }
-
-    /// The one command that runs it again.
-    pub fn replay(&self) -> String {
-        replay(&self.loaded.file, self.seed)
-    }
 }
 
-/// The one command that runs a drill again.
+/// The command line that runs a drill again.
 pub fn replay(file: &str, seed: Seed) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:@%".contains(c);
     if file.chars().all(plain) {

@@ -71,14 +71,14 @@ fn line(ran: &Ran<'_>) -> String {
 }
 
 /// The line of a drill that gave no verdict because firedrill itself broke.
-pub fn fault(loaded: &Loaded, seed: Seed, message: &str) -> String {
+pub fn fault(loaded: &Loaded, message: &str, replay: &str) -> String {
     let mut text = head("FAULT", RED, &loaded.family(), &loaded.scenario.drill, "");
     text.push('\n');
     text.push_str(&labelled(
         "firedrill",
         &format!("{message} (this is a fault of firedrill, not of the subject)"),
     ));
-    text.push_str(&labelled_raw("replay", &paint(CYAN, &replay(&loaded.file, seed))));
+    text.push_str(&labelled_raw("replay", &paint(CYAN, replay)));
     text.push('\n');
     text
 }
@@ -117,7 +117,7 @@ pub fn why(ran: &Ran<'_>, all: bool) -> String {
     }
     text.push_str(&labelled("why", &ran.loaded.scenario.why));
     text.push_str(&labelled("seed", &ran.seed.to_string()));
-    text.push_str(&labelled_raw("replay", &paint(CYAN, &ran.replay())));
+    text.push_str(&labelled_raw("replay", &paint(CYAN, &ran.replay)));
     text.push('\n');
     text
 }
@@ -177,8 +177,8 @@ impl Summary {
         self.exchanges += ran.exchanges();
         match ran.drilled.verdict {
             Verdict::Pass => self.passed += 1,
-            Verdict::Unknown => self.unknown.push(ran.replay()),
-            Verdict::Fail => self.failed.push(ran.replay()),
+            Verdict::Unknown => self.unknown.push(ran.replay.clone()),
+            Verdict::Fail => self.failed.push(ran.replay.clone()),
         }
     }
 

@@ -152,7 +152,13 @@ impl<'a> Reader<'a> {
     }
 
     fn at<T>(&self, result: Result<T, Trouble>) -> Result<T, Trouble> {
-        result.map_err(|trouble| trouble.or_at(self.node.place))
+        result.map_err(|trouble| self.settle(trouble))
+    }
+
+    /// Gives the trouble its place in this value, unless something further in already has one.
+    fn settle(&self, trouble: Trouble) -> Trouble {
+        let place = self.inside(&trouble.message);
+        trouble.or_at(place)
     }
 
     fn read_map<V: Visitor<'a>>(self, visitor: V, pairs: &'a [(Key, Node)]) -> Result<V::Value, Trouble> {
@@ -169,6 +175,21 @@ impl<'a> Reader<'a> {
             }
             trouble.or_at(self.node.place)
         })
+    }
+
+    /// Where a text that was refused is wrong: at its start, unless the message, such as the CEL
+    /// parser's, names a column of it.
+    fn inside(&self, message: &str) -> Place {
+        let place = self.node.place;
+        let named = message.rsplit_once(": at column ").and_then(|(_, rest)| rest.split_once(':'));
+        match named.and_then(|(column, _)| column.parse::<usize>().ok()) {
+            // Escapes and line breaks would shift it: such a text is pointed at whole.
+            Some(column) if column > 0 && !self.node.raw.contains(['\\', '\n']) => {
+                let quote = usize::from(self.node.raw.starts_with(['"', '\'']));
+                Place { column: place.column + quote + column - 1, ..place }
+            }
+            _ => place,
+        }
     }
 
     /// The text of a scalar, as it stands in the file: `attempts: 1` is as good as `attempts: "1"`.
@@ -355,7 +376,7 @@ impl<'a> MapAccess<'a> for Pairs<'a> {
 
     fn next_value_seed<V: DeserializeSeed<'a>>(&mut self, seed: V) -> Result<V::Value, Trouble> {
         let reader = self.value.take().ok_or_else(|| Trouble::new("a value without its key"))?;
-        seed.deserialize(reader).map_err(|t| t.or_at(reader.node.place))
+        seed.deserialize(reader).map_err(|t| reader.settle(t))
     }
 }
 
@@ -370,7 +391,7 @@ impl<'a> SeqAccess<'a> for Items<'a> {
     fn next_element_seed<T: DeserializeSeed<'a>>(&mut self, seed: T) -> Result<Option<T::Value>, Trouble> {
         let Some(node) = self.rest.next() else { return Ok(None) };
         let reader = Reader { node, owner: Owner::Item(self.list) };
-        seed.deserialize(reader).map(Some).map_err(|t| t.or_at(node.place))
+        seed.deserialize(reader).map(Some).map_err(|t| reader.settle(t))
     }
 }
 
@@ -393,18 +414,17 @@ impl<'a> EnumAccess<'a> for Variant<'a> {
     }
 }
 
-impl Variant<'_> {
-    /// The refusal of a bare word where settings are needed.
-    fn bare(&self) -> Option<Trouble> {
-        if self.key.is_some() {
-            return None;
-        }
+impl<'a> Variant<'a> {
+    /// The refusal of a bare word where a value is needed; `value` is asked what it would take.
+    fn bare(&self, value: impl FnOnce(Reader<'a>) -> Option<Trouble>) -> Trouble {
+        static NOTHING: Node = Node { place: Place::START, raw: String::new(), data: Data::Null };
         let word = self.reader.scalar().unwrap_or_default();
-        Some(
-            Trouble::new(format!("`{word}` needs a value"))
-                .or_at(self.reader.node.place)
-                .help(format!("write `{{ {word}: … }}`; the schema (`firedrill schema`) says what it takes")),
-        )
+        let takes = value(Reader { node: &NOTHING, owner: Owner::File("it") });
+        let takes =
+            takes.and_then(|t| t.help.or_else(|| Some(t.message.split(", found").next()?.to_owned())));
+        Trouble::new(format!("`{word}` needs a value"))
+            .or_at(self.reader.node.place)
+            .help(format!("write `{{ {word}: … }}`; {}", takes.unwrap_or_default()))
     }
 }
 
@@ -423,17 +443,17 @@ impl<'a> VariantAccess<'a> for Variant<'a> {
     }
 
     fn newtype_variant_seed<T: DeserializeSeed<'a>>(self, seed: T) -> Result<T::Value, Trouble> {
-        match self.bare() {
-            Some(trouble) => Err(trouble),
-            None => seed.deserialize(self.reader).map_err(|t| t.or_at(self.reader.node.place)),
+        if self.key.is_none() {
+            return Err(self.bare(|nothing| seed.deserialize(nothing).err()));
         }
+        seed.deserialize(self.reader).map_err(|t| self.reader.settle(t))
     }
 
     fn tuple_variant<V: Visitor<'a>>(self, len: usize, visitor: V) -> Result<V::Value, Trouble> {
-        match self.bare() {
-            Some(trouble) => Err(trouble),
-            None => de::Deserializer::deserialize_tuple(self.reader, len, visitor),
+        if self.key.is_none() {
+            return Err(self.bare(|nothing| de::Deserializer::deserialize_tuple(nothing, len, visitor).err()));
         }
+        de::Deserializer::deserialize_tuple(self.reader, len, visitor)
     }
 
     fn struct_variant<V: Visitor<'a>>(
@@ -441,9 +461,11 @@ impl<'a> VariantAccess<'a> for Variant<'a> {
         fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, Trouble> {
-        match self.bare() {
-            Some(trouble) => Err(trouble),
-            None => de::Deserializer::deserialize_struct(self.reader, "", fields, visitor),
+        if self.key.is_none() {
+            return Err(
+                self.bare(|nothing| de::Deserializer::deserialize_struct(nothing, "", fields, visitor).err())
+            );
         }
+        de::Deserializer::deserialize_struct(self.reader, "", fields, visitor)
     }
 }

@@ -26,6 +26,19 @@ pub fn pretty() -> String {
     format!("{:#}\n", schema())
 }
 
+/// What the schema says of a required key: of the drill itself, or of the one section that has it.
+pub(super) fn about(key: &str) -> Option<String> {
+    let schema = schema();
+    let said = |section: &Value| {
+        let required = section["required"].as_array().is_some_and(|r| r.iter().any(|k| k == key));
+        section["properties"][key]["description"].as_str().filter(|_| required).map(str::to_owned)
+    };
+    let sections = schema["$defs"].as_object().into_iter().flat_map(|defs| defs.values());
+    let mut all: Vec<String> = sections.filter_map(said).collect();
+    all.dedup();
+    said(&schema).or_else(|| if all.len() == 1 { all.pop() } else { None })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -4,7 +4,7 @@
 //! does.
 
 use super::yaml::{self, Data, Key, Node, Place};
-use super::{Base, Scenario, located, review};
+use super::{Base, Scenario, located, review, schema};
 
 /// A mistake in a file, with its place.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -108,7 +108,13 @@ impl Document {
     /// # Errors
     /// The first key or value that a drill cannot have.
     pub fn scenario(&self) -> Result<Scenario, Mistake> {
-        located::read(&self.file, &self.text, "the drill", &self.root)
+        located::read(&self.file, &self.text, "the drill", &self.root).map_err(|mut mistake: Mistake| {
+            let missing = mistake.message.rsplit_once(" lacks `").map(|(_, key)| key.trim_end_matches('`'));
+            if mistake.help.is_none() {
+                mistake.help = missing.and_then(|key| Some(format!("`{key}`: {}", schema::about(key)?)));
+            }
+            mistake
+        })
     }
 
     /// The document as a file that drills extend.

@@ -222,11 +222,17 @@ fn explain(file: &str, text: &str, error: &Error) -> Mistake {
             "this file unfolds into more than a drill can hold (too large, too deep, or too many aliases)",
         )
         .help("a drill has at most 20000 values, 32 levels deep"),
-        Error::AliasError { error, .. } if matches!(**error, Error::Budget { .. }) => {
-            explain(file, text, error)
+        // Whatever went wrong inside an alias is told at the alias.
+        Error::AliasError { error: inner, .. } => {
+            let told = explain(file, text, inner);
+            Mistake { help: told.help, ..mistake(&told.message) }
         }
         Error::UnknownAnchor { .. } => mistake("this alias refers to no anchor before it")
             .help("quote the text if `*` is meant literally"),
+        other if other.to_string().contains("mapping values are not allowed") => {
+            mistake("this colon begins a value where none can be")
+                .help("a text with `: ` in it needs quotes around it")
+        }
         other => mistake(&format!("this is not YAML: {}", plain(&other.to_string())))
             .help("look at this line and the one before it: quotes, brackets, colons, indentation"),
     }
