@@ -7,6 +7,9 @@
 //! 4 `cli`, `report` · 3 `drill`, `load` · 2 `world`, `subject` · 1 `vendor`, `schedule`,
 //! `fixture`, `check` · 0 `scenario`, `fault`, `expr`, `wire`, `trace`, `finding`, `seed`, `time`.
 
+#[path = "check/shown.rs"]
+pub mod shown;
+
 pub mod expr;
 pub mod fault;
 pub mod finding;
