@@ -14,4 +14,4 @@ mod store;
 pub use github::CallError;
 pub use mirror::{Mirror, Report, SyncError};
 pub use policy::{Policy, Retries};
-pub use store::Issue;
+pub use store::{Issue, issues};

@@ -123,7 +123,7 @@ impl Mirror {
     /// # Errors
     /// If the store cannot be read.
     pub fn issues(&self) -> io::Result<Vec<Issue>> {
-        Ok(self.store.read()?.issues().cloned().collect())
+        self.store.issues()
     }
 
     /// Brings the store up to date.

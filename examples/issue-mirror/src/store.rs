@@ -28,6 +28,14 @@ fn is_there<'de, D: serde::Deserializer<'de>>(d: D) -> Result<bool, D::Error> {
     serde::de::IgnoredAny::deserialize(d).map(|_| true)
 }
 
+/// The issues that a mirror keeps in `state_dir`, for whoever only reads them.
+///
+/// # Errors
+/// If the store cannot be read.
+pub fn issues(state_dir: impl AsRef<Path>) -> io::Result<Vec<Issue>> {
+    Store::new(state_dir.as_ref()).issues()
+}
+
 /// A page as it was last read.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Page {
@@ -48,10 +56,6 @@ pub(crate) struct Held {
 }
 
 impl Held {
-    pub fn issues(&self) -> impl Iterator<Item = &Issue> {
-        self.pages.iter().flat_map(|p| &p.issues)
-    }
-
     pub fn page(&self, url: &str) -> Option<&Page> {
         self.pages.iter().find(|p| p.url == url)
     }
@@ -73,6 +77,11 @@ impl Store {
             Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(Held::default()),
             Err(e) => Err(e),
         }
+    }
+
+    /// The issues that are held, in the order of their pages.
+    pub fn issues(&self) -> io::Result<Vec<Issue>> {
+        Ok(self.read()?.pages.into_iter().flat_map(|p| p.issues).collect())
     }
 
     /// Writes over the file in place: a crash meanwhile leaves half of it.

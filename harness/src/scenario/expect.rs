@@ -53,6 +53,9 @@ pub struct Expect {
     /// What the subject's metrics must say, compared with the wire.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub metrics: Vec<Metric>,
+    /// What the subject shows of itself must equal what the vendors hold.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exposed: Vec<Exposed>,
     /// Sections that a shared base promises and this drill does not: `without: [backoff]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub without: Vec<String>,
@@ -75,6 +78,9 @@ impl Expect {
         }
         if self.metrics.is_empty() && !waived.iter().any(|w| w == "metrics") {
             self.metrics = base.metrics;
+        }
+        if self.exposed.is_empty() && !waived.iter().any(|w| w == "exposed") {
+            self.exposed = base.exposed;
         }
         self.without = waived;
     }
@@ -296,5 +302,21 @@ pub struct Metric {
     /// What it must equal. Variables: `calls` (list of `{vendor, method, path, operation, status,
     /// outcome, attempt, operation_kind}`), `deliveries` (list of `{vendor, status, attempt,
     /// duplicate, events}`), and each vendor alias with its collections.
+    pub equals: Expr,
+}
+
+/// Something that the subject shows by a GET at the end of the drill, compared with the ledgers:
+/// the promise of a subject that writes to a store of its own and not to a vendor.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Exposed {
+    /// What: the name under which the subject shows it, as JSON.
+    pub what: String,
+    /// The value to compare, computed from `exposed` (the JSON shown) and the variables of
+    /// `equals`; all that is shown, if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<Expr>,
+    /// What it must equal. Variables: each vendor alias with its collections as they are at the
+    /// end, and `calls` (list of `{vendor, method, path, status, outcome}`).
     pub equals: Expr,
 }
