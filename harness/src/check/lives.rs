@@ -28,14 +28,14 @@ pub(super) struct Lives {
     pub starts: Vec<(At, EventId)>,
     /// Each kill.
     pub kills: Vec<At>,
-    /// Lives that never became ready: their start.
-    pub never_ready: Vec<EventId>,
+    /// Lives that ended without becoming ready: their start, and when it was and they ended.
+    pub never_ready: Vec<(EventId, At, At)>,
     pub mishaps: Vec<(At, EventId, Mishap)>,
     /// Moments at which its clock was moved, with the whole skew.
     pub skews: Vec<(At, i64)>,
     open_up: Option<At>,
     open_ready: Option<At>,
-    awaiting: Option<EventId>,
+    awaiting: Option<(EventId, At)>,
 }
 
 impl Lives {
@@ -45,7 +45,7 @@ impl Lives {
             SubjectEvent::Started { .. } => {
                 self.close(at);
                 self.open_up = Some(at);
-                self.awaiting = Some(id);
+                self.awaiting = Some((id, at));
                 self.starts.push((at, id));
             }
             SubjectEvent::Ready => {
@@ -83,7 +83,7 @@ impl Lives {
     }
 
     fn close(&mut self, at: At) {
-        self.never_ready.extend(self.awaiting.take());
+        self.never_ready.extend(self.awaiting.take().map(|(id, from)| (id, from, at)));
         self.close_ready(at);
         if let Some(from) = self.open_up.take() {
             self.up.push((from, at));

@@ -18,9 +18,24 @@ mod stats;
 #[cfg(test)]
 mod testing;
 
+mod auth;
 mod backoff;
+mod breaker;
+mod credentials;
+mod faults;
 mod idempotency;
+mod idle;
+mod liveness;
+mod load;
+mod observability;
+mod prometheus;
+mod quota;
+mod reconciliation;
 mod retries;
+mod retry_after;
+mod rotation;
+mod secrets;
+mod webhook;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -36,8 +51,22 @@ use crate::vendor::Profile;
 type Check = (&'static str, fn(&Evidence<'_>) -> Option<Judgement>);
 
 /// All checks, in the order of the report.
-const CHECKS: [Check; 3] =
-    [("idempotency", idempotency::check), ("retries", retries::check), ("backoff", backoff::check)];
+const CHECKS: [Check; 14] = [
+    ("faults", faults::check),
+    ("liveness", liveness::check),
+    ("reconciliation", reconciliation::check),
+    ("idempotency", idempotency::check),
+    ("webhook", webhook::check),
+    ("retries", retries::check),
+    ("backoff", backoff::check),
+    ("retry_after", retry_after::check),
+    ("quota", quota::check),
+    ("load", load::check),
+    ("breaker", breaker::check),
+    ("auth", auth::check),
+    ("observability", observability::check),
+    ("secrets", secrets::check),
+];
 
 /// Judges a trace: one judgement for each check that has something to judge, always in the same
 /// order. `profiles` holds the facts about each vendor, by the scenario's alias.

@@ -1,0 +1,431 @@
+//! Auth: tokens are refreshed once and in time, rotation is kept, and refusals are respected.
+//!
+//! Knows: token requests and answers (RFC 6749 §5, §6) and which credential each call presented.
+//! Must not know: any one vendor. That no credential reaches another vendor: see `secrets`.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::call::{Call, Ending};
+use super::credentials::{field, issued, presented};
+use super::evidence::{Credential, Evidence};
+use super::say::{Findings, Say, count};
+use crate::fault::ErrorKind;
+use crate::finding::Judgement;
+use crate::scenario::{Auth, Family};
+use crate::time::{At, Span};
+
+/// What a subject may need to put an answer on disk before it is killed.
+const TO_DISK: Span = Span::secs(1);
+
+/// A token as it reached the subject.
+struct Issue<'e, 't> {
+    at: At,
+    expires: Option<At>,
+    call: &'e Call<'t>,
+    token: Option<String>,
+}
+
+/// See the module.
+pub(super) fn check(e: &Evidence<'_>) -> Option<Judgement> {
+    let mut found = Findings::default();
+    let promise = e.scenario.expect.auth;
+    let mut judged = 0u64;
+    let mut expiries = 0u64;
+    for vendor in e.by_vendor.keys() {
+        let requests: Vec<&Call<'_>> = e.calls_of(vendor).filter(|c| c.is_token()).collect();
+        judged += requests.len() as u64;
+        superseded(e, &requests, &mut found);
+        let Some(auth) = &promise else { continue };
+        let issues = issues(&requests);
+        expiries += issues.iter().filter(|i| i.expires.is_some_and(|t| t < e.ends_at)).count() as u64;
+        stampede(vendor, &requests, auth, &mut found);
+        early(e, vendor, &issues, auth, &mut found);
+        if auth.proactive {
+            expired(e, vendor, &issues, &mut found);
+        }
+        after_invalid_grant(e, &requests, auth, &mut found);
+        judged += refused(e, vendor, auth, &mut found);
+        judged += super::rotation::handed_over(e, vendor, &requests, auth, &mut found);
+    }
+    let Some(auth) = promise else {
+        return (judged > 0).then(|| found.judgement("auth", judged));
+    };
+    let unproven = judged == 0 || (auth.proactive && expiries == 0);
+    if unproven && found.is_empty() && e.about(&[Family::Auth]) {
+        found.unknown(Say {
+            rule: "auth/nothing_expired",
+            group: "",
+            message: format!("{} of token requests and credential events, {expiries} expiries", judged),
+            expected: "at least 1 token that expires, or a credential that changes, within the drill".into(),
+            hint: "a longer drill, or a shorter-lived token",
+            evidence: Vec::new(),
+        });
+    }
+    if judged == 0 && found.is_empty() { None } else { Some(found.judgement("auth", judged)) }
+}
+
+fn issues<'e, 't>(requests: &[&'e Call<'t>]) -> Vec<Issue<'e, 't>> {
+    let good = requests.iter().filter(|c| c.succeeded());
+    let mut issues: Vec<Issue<'_, '_>> = good
+        .map(|call| Issue {
+            at: call.ended,
+            expires: call.told.and_then(|t| t.token_expires),
+            call,
+            token: call.response.and_then(issued),
+        })
+        .collect();
+    issues.sort_by_key(|i| i.at);
+    issues
+}
+
+/// Token requests at once.
+fn stampede(vendor: &str, requests: &[&Call<'_>], auth: &Auth, found: &mut Findings) {
+    let limit = auth.refreshes_per_expiry.unwrap_or(1) as usize;
+    let mut open: Vec<&Call<'_>> = Vec::new();
+    for request in requests {
+        open.retain(|c| c.ended > request.arrived);
+        open.push(request);
+        if open.len() > limit {
+            found.fail(Say {
+                rule: "auth/stampede",
+                group: vendor,
+                message: format!(
+                    "{} to {vendor} were under way at once at {}",
+                    count(open.len() as u64, "token request"),
+                    request.arrived
+                ),
+                expected: format!("at most {limit}: one refreshes, the others wait for its token"),
+                hint: "single flight: hold a lock over the refresh, and look again whether it is still needed",
+                evidence: open.iter().map(|c| c.asked).collect(),
+            });
+        }
+    }
+}
+
+/// Refreshes while the token at hand was still good.
+fn early(e: &Evidence<'_>, vendor: &str, issues: &[Issue<'_, '_>], auth: &Auth, found: &mut Findings) {
+    let limit = auth.refreshes_per_expiry.unwrap_or(1) as usize;
+    let refusals: Vec<&Call<'_>> =
+        e.calls_of(vendor).filter(|c| c.ending == Ending::Unauthorized && !c.is_token()).collect();
+    let changes: Vec<At> = e.credentials.iter().filter(|c| c.vendor == vendor).map(|c| c.at).collect();
+    let mut needless: Vec<&Issue<'_, '_>> = Vec::new();
+    let mut provoked: Vec<&Issue<'_, '_>> = Vec::new();
+    for pair in issues.windows(2) {
+        let (old, new) = (&pair[0], &pair[1]);
+        let Some(expires) = old.expires else { continue };
+        let life = expires.since(old.at);
+        let asked = new.call.arrived;
+        let used = asked.since(old.at);
+        let changed = changes.iter().any(|t| *t >= old.at && *t <= asked);
+        if used.0 >= life.0 / 2 || e.lives.started_between(old.at, asked) || changed {
+            continue;
+        }
+        let first = refusals.partition_point(|c| c.ended < old.at);
+        let mut refused =
+            refusals[first..].iter().take_while(|c| c.arrived <= asked).filter(|c| c.ended <= asked);
+        let bears = |c: &&&Call<'_>| old.token.as_deref().is_none_or(|t| presented(c.request) == Some(t));
+        match refused.find(bears) {
+            Some(c) if c.told.is_some_and(|t| t.stale_credential) => {}
+            Some(_) => provoked.push(new),
+            None => needless.push(new),
+        }
+        for (list, allowed, rule, why) in [
+            (
+                &mut needless,
+                limit - limit.min(1),
+                "auth/needless_refresh",
+                "though nothing had refused the token at hand",
+            ),
+            (&mut provoked, limit, "auth/refresh_storm", "each after a 401 that a new token did not cure"),
+        ] {
+            list.retain(|i| i.at + life >= new.at);
+            if list.len() > allowed {
+                found.fail(Say {
+                    rule,
+                    group: vendor,
+                    message: format!(
+                        "{} to {vendor} by {} came in the first half of the life of a token ({life}), {why}",
+                        count(list.len() as u64, "refresh").replace("refreshs", "refreshes"),
+                        new.at
+                    ),
+                    expected: format!("at most {limit} for one expiry"),
+                    hint: "a 401 is not by itself a signal to refresh: look whether the token is due, or has just been renewed",
+                    evidence: list.iter().flat_map(|i| i.call.cite()).collect(),
+                });
+                list.clear();
+            }
+        }
+    }
+}
+
+/// Calls with a token past its expiry.
+fn expired(e: &Evidence<'_>, vendor: &str, issues: &[Issue<'_, '_>], found: &mut Findings) {
+    let expiry: BTreeMap<&str, At> =
+        issues.iter().filter_map(|i| Some((i.token.as_deref()?, i.expires?))).collect();
+    for call in e.calls_of(vendor).filter(|c| !c.is_token()) {
+        let Some(expires) = presented(call.request).and_then(|t| expiry.get(t)) else { continue };
+        let excused = e.lives.skewed_at(call.arrived) || !e.lives.up_throughout(*expires, call.arrived);
+        if call.arrived >= *expires && call.ending == Ending::Unauthorized && !excused {
+            found.fail(Say {
+                rule: "auth/expired_token_used",
+                group: vendor,
+                message: format!(
+                    "{} at {} used a token that had expired at {expires}, and got {}",
+                    call.name(),
+                    call.arrived,
+                    call.got()
+                ),
+                expected: "a refresh before the expiry, so that it never costs a 401".into(),
+                hint: "refresh ahead by `expires_in` less a margin, counted from the answer that brought the token",
+                evidence: call.cite(),
+            });
+        }
+    }
+}
+
+/// A refresh token that had already been exchanged for another.
+fn superseded(e: &Evidence<'_>, requests: &[&Call<'_>], found: &mut Findings) {
+    let mut gone: BTreeMap<String, &Call<'_>> = BTreeMap::new();
+    let mut rotations: Vec<(At, String, &Call<'_>)> = Vec::new();
+    for call in requests.iter().filter(|c| c.succeeded()) {
+        let used = field(&call.request.body, "refresh_token");
+        let next = call.response.and_then(|r| field(&r.body, "refresh_token"));
+        if let (Some(used), Some(next)) = (used, next)
+            && used != next
+        {
+            rotations.push((call.ended, used.into_owned(), call));
+        }
+    }
+    rotations.sort_by_key(|(at, ..)| *at);
+    let mut rotations = rotations.into_iter().peekable();
+    for call in requests {
+        while let Some((_, used, by)) = rotations.next_if(|(at, ..)| *at < call.arrived) {
+            gone.insert(used, by);
+        }
+        let Some(used) = field(&call.request.body, "refresh_token") else { continue };
+        let Some(by) = gone.get(used.as_ref()) else { continue };
+        if e.lives.killed_between(by.ended, by.ended + TO_DISK) {
+            continue;
+        }
+        found.fail(Say {
+            rule: "auth/superseded_refresh_token",
+            group: call.vendor,
+            message: format!(
+                "{} at {} used the refresh token that the answer at {} had replaced, and got {}",
+                call.name(),
+                call.arrived,
+                by.ended,
+                call.got()
+            ),
+            expected: "the refresh token of the latest answer".into(),
+            hint: "store the new refresh token on disk before the new access token is used: reuse of the old one may revoke the whole family",
+            evidence: by.cite().into_iter().chain(call.cite()).collect(),
+        });
+    }
+}
+
+/// Token requests after `invalid_grant`, until the operator hands over something new.
+fn after_invalid_grant(e: &Evidence<'_>, requests: &[&Call<'_>], auth: &Auth, found: &mut Findings) {
+    let Some(allowed) = auth.calls_after_invalid_grant else { return };
+    let mut refused: Option<&Call<'_>> = None;
+    let mut after: Vec<&Call<'_>> = Vec::new();
+    for call in requests {
+        if let Some(first) = refused {
+            let new = |c: &Credential<'_>| {
+                c.vendor == call.vendor && c.handed_over && c.at >= first.ended && c.at <= call.arrived
+            };
+            if e.credentials.iter().any(new) {
+                refused = None;
+                after.clear();
+            } else if call.arrived >= first.ended {
+                after.push(call);
+            }
+        }
+        if refused.is_some() && after.len() as u64 > u64::from(allowed) {
+            found.fail(Say {
+                rule: "auth/invalid_grant_loop",
+                group: call.vendor,
+                message: format!(
+                    "{} came by {} after `invalid_grant` at {}",
+                    count(after.len() as u64, "more token request"),
+                    call.arrived,
+                    refused.map_or(At::START, |c| c.ended)
+                ),
+                expected: format!("at most {allowed} until the operator hands over a new grant"),
+                hint: "a revoked grant never comes back by itself: stop, alert, and wait for the new one",
+                evidence: refused
+                    .into_iter()
+                    .flat_map(|c| c.cite())
+                    .chain(after.iter().map(|c| c.asked))
+                    .collect(),
+            });
+        }
+        let says_so = call.error() == Some(ErrorKind::InvalidGrant)
+            || call.response.is_some_and(|r| field(&r.body, "error").as_deref() == Some("invalid_grant"));
+        if refused.is_none() && says_so && call.status().is_some() {
+            refused = Some(call);
+        }
+    }
+}
+
+/// Calls with a credential that the vendor had refused before.
+fn refused(e: &Evidence<'_>, vendor: &str, auth: &Auth, found: &mut Findings) -> u64 {
+    let Some(allowed) = auth.calls_after_refusal else { return 0 };
+    let mut first: BTreeMap<&str, &Call<'_>> = BTreeMap::new();
+    let mut after: BTreeMap<&str, Vec<&Call<'_>>> = BTreeMap::new();
+    for call in e.calls_of(vendor).filter(|c| !c.is_token()) {
+        let Some(credential) = presented(call.request) else { continue };
+        match first.get(credential) {
+            Some(refusal) if refusal.ended <= call.arrived => after.entry(credential).or_default().push(call),
+            _ => {}
+        }
+        let stale = call.told.is_some_and(|t| t.stale_credential);
+        let refusing = stale || (call.ending == Ending::Unauthorized && call.fault.is_none());
+        if refusing && call.status().is_some() {
+            let known = first.entry(credential).or_insert(call);
+            if call.ended < known.ended {
+                *known = call;
+            }
+        }
+    }
+    for (credential, calls) in &after {
+        let refusal = first[credential];
+        if calls.len() as u64 > u64::from(allowed) {
+            found.fail(Say {
+                rule: "auth/refused_credential_used",
+                group: vendor,
+                message: format!(
+                    "{vendor} refused a credential at {} ({}), and {} used it again, until {}",
+                    refusal.ended,
+                    refusal.got(),
+                    count(calls.len() as u64, "later call"),
+                    calls[calls.len() - 1].arrived
+                ),
+                expected: format!("at most {allowed}"),
+                hint: "after a refusal read the credential anew, and stop calling if it is the same",
+                evidence: refusal.cite().into_iter().chain(calls.iter().map(|c| c.asked)).collect(),
+            });
+        }
+    }
+    first.keys().collect::<BTreeSet<_>>().len() as u64
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::check::testing::*;
+    use crate::fault::ErrorKind;
+    use crate::trace::{SubjectEvent, What};
+    use serde_json::json;
+
+    const AUTH: &str = "auth: { refreshes_per_expiry: 1, proactive: true, calls_after_invalid_grant: 0, \
+                        calls_after_refusal: 1 }";
+
+    /// The nth refresh: uses refresh token n, brings access and refresh token n+1, good for a minute.
+    fn refresh(n: u64, at: u64) -> Exchange {
+        call("crm", "POST /token", at)
+            .body(&format!("grant_type=refresh_token&refresh_token=refresh-{n}"))
+            .answers(200, json!({ "access_token": format!("access-{}", n + 1), "refresh_token": format!("refresh-{}", n + 1) }))
+            .told(|t| t.token_expires = Some(ms_at(at + 60_010)))
+    }
+
+    fn read(n: u64, at: u64) -> Exchange {
+        call("crm", "GET /deals/d1", at).header("authorization", &format!("Bearer access-{n}"))
+    }
+
+    fn stale(n: u64, at: u64) -> Exchange {
+        read(n, at).error(401, ErrorKind::Unauthorized).told(|t| t.stale_credential = true)
+    }
+
+    fn sound() -> Builder {
+        drill().calls([refresh(0, 0), read(1, 100), read(1, 40_000), refresh(1, 50_000), read(2, 70_000)])
+    }
+
+    #[test]
+    fn one_refresh_ahead_of_each_expiry_is_sound() {
+        sound().passes(&scenario(AUTH), "auth");
+    }
+
+    #[test]
+    fn refreshes_at_once_are_a_stampede() {
+        sound()
+            .call(refresh(2, 100_000).takes(50))
+            .call(refresh(2, 100_020))
+            .fails(&scenario(AUTH), "auth/stampede");
+    }
+
+    #[test]
+    fn refreshes_one_after_another_are_needless() {
+        sound().call(refresh(2, 51_000)).fails(&scenario(AUTH), "auth/needless_refresh");
+        sound()
+            .subject(50_500, SubjectEvent::Started { incarnation: 2 })
+            .call(refresh(2, 51_000))
+            .subject(50_600, SubjectEvent::Ready)
+            .passes(&scenario(AUTH), "auth");
+    }
+
+    #[test]
+    fn a_refresh_for_every_401_is_a_storm() {
+        let odd = |n, at| read(n, at).error(401, ErrorKind::Unauthorized).fault(0, "error");
+        drill()
+            .calls([refresh(0, 0), odd(1, 100), refresh(1, 200), odd(2, 300), refresh(2, 400), odd(3, 500)])
+            .fails(&scenario(AUTH), "auth/refresh_storm");
+        drill()
+            .calls([refresh(0, 0), odd(1, 100), refresh(1, 200), read(2, 300), refresh(2, 50_000)])
+            .passes(&scenario(AUTH), "auth");
+    }
+
+    #[test]
+    fn an_expiry_that_costs_a_401_is_found() {
+        drill()
+            .calls([refresh(0, 0), stale(1, 70_000), refresh(1, 70_100), read(2, 70_200)])
+            .fails(&scenario(AUTH), "auth/expired_token_used");
+    }
+
+    #[test]
+    fn a_superseded_refresh_token_is_found_even_if_nothing_is_promised() {
+        sound().call(refresh(1, 110_000)).fails(&scenario(""), "auth/superseded_refresh_token");
+    }
+
+    #[test]
+    fn a_refresh_token_lost_with_the_process_is_no_finding() {
+        drill()
+            .call(refresh(0, 0))
+            .subject(100, SubjectEvent::Killed)
+            .subject(5_000, SubjectEvent::Started { incarnation: 2 })
+            .call(refresh(0, 6_000))
+            .passes(&scenario(""), "auth");
+    }
+
+    #[test]
+    fn token_requests_after_invalid_grant_are_found() {
+        let revoked = |at| refresh(2, at).error(400, ErrorKind::InvalidGrant);
+        sound().call(revoked(100_000)).passes(&scenario(AUTH), "auth");
+        sound().calls([revoked(100_000), revoked(130_000)]).fails(&scenario(AUTH), "auth/invalid_grant_loop");
+        sound()
+            .call(revoked(100_000))
+            .event(
+                120_000,
+                What::Credential { vendor: "crm".into(), change: "issued".into(), handed_over: true },
+            )
+            .call(refresh(9, 130_000))
+            .passes(&scenario(AUTH), "auth");
+    }
+
+    #[test]
+    fn a_refused_credential_used_on_and_on_is_found() {
+        let refused = |at| {
+            call("billing", "GET /invoices", at)
+                .header("authorization", "Bearer k")
+                .error(401, ErrorKind::Unauthorized)
+        };
+        sound().calls([refused(0), refused(1_000)]).passes(&scenario(AUTH), "auth");
+        sound()
+            .calls([refused(0), refused(1_000), refused(100_000)])
+            .fails(&scenario(AUTH), "auth/refused_credential_used");
+    }
+
+    #[test]
+    fn a_drill_about_auth_in_which_nothing_expired_is_unknown() {
+        drill().call(refresh(0, 7_190_000)).unknown(&scenario_of("auth", AUTH, ""), "auth/nothing_expired");
+    }
+}

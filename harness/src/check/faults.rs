@@ -1,0 +1,150 @@
+//! Faults: a drill whose disturbance never came about proves nothing.
+//!
+//! Knows: the rules of the scenario and which of them bit. Must not know: what they were to show.
+
+use super::evidence::Evidence;
+use super::say::{Findings, Say};
+use crate::fault::{Rule, Target};
+use crate::finding::Judgement;
+use crate::time::At;
+use crate::trace::What;
+
+/// See the module.
+pub(super) fn check(e: &Evidence<'_>) -> Option<Judgement> {
+    let mut found = Findings::default();
+    for (n, rule) in e.scenario.faults.iter().enumerate() {
+        let number = u32::try_from(n).unwrap_or(u32::MAX);
+        if !e.bitten.contains_key(&number) {
+            found.unknown(Say {
+                rule: "faults/never_fired",
+                group: &n.to_string(),
+                message: format!("fault rule {} (`on: {}`) never fired: {}", n + 1, rule.on, why(e, rule)),
+                expected: "every rule bites at least once; otherwise the drill tested less than it says"
+                    .into(),
+                hint: "widen the rule's window, or let the workload make such a call inside it",
+                evidence: Vec::new(),
+            });
+        }
+    }
+    let mut steps = 0;
+    for (id, event) in e.trace.iter() {
+        match &event.what {
+            What::HarnessFault { message } => found.unknown(Say {
+                rule: "faults/harness",
+                group: message,
+                message: format!("firedrill itself went wrong at {}: {message}", event.at),
+                expected: "a drill without faults of its own".into(),
+                hint: "no verdict of this drill can be trusted; please report it",
+                evidence: vec![id],
+            }),
+            What::Step { action, error, .. } => {
+                steps += 1;
+                if let Some(error) = error {
+                    found.unknown(Say {
+                        rule: "faults/step_failed",
+                        group: action,
+                        message: format!("the workload's `{action}` at {} failed: {error}", event.at),
+                        expected: "every step of the workload is carried out".into(),
+                        hint: "check the step's records, and whether the subject was there",
+                        evidence: vec![id],
+                    });
+                }
+            }
+            _ => {}
+        }
+    }
+    if e.scenario.faults.is_empty() && found.is_empty() {
+        return None;
+    }
+    Some(found.judgement("faults", e.scenario.faults.len() as u64 + steps))
+}
+
+/// The likeliest reason that a rule never bit.
+fn why(e: &Evidence<'_>, rule: &Rule) -> String {
+    let inside = |at: At| rule.window.is_none_or(|w| w.contains(at)) && at < e.heals_at;
+    let window =
+        rule.window.map_or_else(|| format!("before healing at {}", e.heals_at), |w| format!("inside {w}"));
+    let more = [
+        rule.attempts.map(|a| format!("attempts {a}")),
+        rule.calls.map(|c| format!("calls {c}")),
+        rule.share.map(|s| format!("a share of {s}")),
+        rule.when.as_ref().map(|w| format!("`when: {}`", w.source())),
+    ];
+    let more: Vec<String> = more.into_iter().flatten().collect();
+    let narrowed = |n: usize, what: &str| {
+        if more.is_empty() {
+            format!("{n} matching {what} came {window}, but an earlier rule took them all")
+        } else {
+            format!(
+                "{n} matching {what} came {window}, but none met {} (or an earlier rule took them)",
+                more.join(", ")
+            )
+        }
+    };
+    match &rule.on {
+        Target::Calls { vendor, .. } => {
+            let matches = |c: &&super::call::Call<'_>| {
+                rule.on.matches_call(c.vendor, &c.request.method, c.request.path())
+            };
+            let all = e.calls_of(vendor).filter(matches).count();
+            let n = e.calls_of(vendor).filter(matches).filter(|c| inside(c.arrived)).count();
+            match (all, n) {
+                (0, _) => format!("no call to `{}` came in the whole drill", rule.on),
+                (_, 0) => format!("{all} such calls came, but none {window}"),
+                (_, n) => narrowed(n, "calls"),
+            }
+        }
+        Target::Webhook { vendor, event } => {
+            let fits = |kind: &str| event.as_deref().is_none_or(|k| k == kind);
+            let of = |x: &&crate::trace::Event| matches!(&x.what, What::Emission { vendor: v, event, .. } if **v == **vendor && fits(&event.kind));
+            let all = e.trace.events.iter().filter(of).count();
+            let n = e.trace.events.iter().filter(of).filter(|x| inside(x.at)).count();
+            match (all, n) {
+                (0, _) => format!("`{vendor}` emitted no such event in the whole drill"),
+                (_, 0) => format!("{all} such events were emitted, but none {window}"),
+                (_, n) => narrowed(n, "events"),
+            }
+        }
+        Target::Subject => format!("the subject was not running {window}, or the drill ended first"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::check::testing::*;
+    use crate::trace::What;
+
+    const FAULTS: &str = "faults:\n  - { on: billing POST /invoices, window: 10s..20s, do: refuse }";
+
+    #[test]
+    fn a_rule_that_bit_is_sound() {
+        drill()
+            .call(call("billing", "POST /invoices", 12_000).status(503).fault(0, "refuse"))
+            .passes(&scenario_of("other", "", FAULTS), "faults");
+    }
+
+    #[test]
+    fn a_rule_that_never_bit_is_unknown_and_says_why() {
+        let s = scenario_of("other", "", FAULTS);
+        drill().unknown(&s, "faults/never_fired");
+        let late = drill().call(call("billing", "POST /invoices", 30_000)).judged(&s, "faults").unwrap();
+        assert!(late.findings[0].message.contains("1 such calls came, but none inside 10s..20s"), "{late:?}");
+    }
+
+    #[test]
+    fn a_step_that_failed_makes_the_drill_unknown() {
+        let step = What::Step {
+            step: 0,
+            action: "crm.deals.close".into(),
+            records: vec![],
+            error: Some("no deal".into()),
+        };
+        drill().event(5, step).unknown(&scenario(""), "faults/step_failed");
+    }
+
+    #[test]
+    fn a_fault_of_firedrill_makes_the_drill_unknown() {
+        let fault = What::HarnessFault { message: "lost a task".into() };
+        drill().event(5, fault).unknown(&scenario(""), "faults/harness");
+    }
+}

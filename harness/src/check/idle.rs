@@ -1,0 +1,64 @@
+//! Standstills: stretches without a call to a vendor although work was waiting for it.
+//!
+//! Knows: pauses, lives, and what is known of waiting work. Must not know: what may justify a
+//! pause; its caller says.
+
+use super::call::Call;
+use super::evidence::Evidence;
+use crate::time::{At, Span};
+use crate::trace::EventId;
+
+/// A standstill.
+pub(super) struct Stall<'e> {
+    pub vendor: &'e str,
+    /// Since when nothing justified it.
+    pub from: At,
+    pub to: At,
+    /// The last call before.
+    pub last: &'e Call<'e>,
+    /// The first call after.
+    pub next: Option<EventId>,
+}
+
+/// The standstills of more than `limit` that began with a call after which a vendor may be left
+/// alone until the moment that `excused_until` gives; `None` where such a call starts none.
+pub(super) fn after<'e>(
+    e: &'e Evidence<'e>,
+    limit: Span,
+    excused_until: impl Fn(&Call<'_>) -> Option<At>,
+) -> Vec<Stall<'e>> {
+    let mut stalls = Vec::new();
+    for (vendor, indices) in &e.by_vendor {
+        let mut excused = At::START;
+        for (n, index) in indices.iter().enumerate() {
+            let last = &e.calls[*index];
+            let starts = excused_until(last);
+            excused = excused.max(starts.unwrap_or(last.ended)).max(last.ended);
+            let next = indices.get(n + 1).map(|i| &e.calls[*i]);
+            let to = next.map_or(e.ends_at, |c| c.arrived);
+            let stands = starts.is_some() && to.since(excused) > limit;
+            if stands && waiting(e, last, next, excused, to) && !e.unseen_calls(vendor, excused, to) {
+                let next = next.map(|c| c.asked);
+                stalls.push(Stall { vendor, from: excused, to, last, next });
+            }
+        }
+    }
+    stalls
+}
+
+/// Whether work was waiting from `from` to `to`, as far as can be known: the ledgers disagreed all
+/// the time, or, where nothing is promised of them, what failed before was not set aside.
+fn waiting(e: &Evidence<'_>, last: &Call<'_>, next: Option<&Call<'_>>, from: At, to: At) -> bool {
+    if !e.lives.up_throughout(from, to) {
+        return false;
+    }
+    match e.agreement() {
+        Some(agreement) => agreement.pending_throughout(from, to),
+        None => {
+            let body = String::from_utf8_lossy(&last.request.body);
+            let aside = super::evidence::words(&body).any(|w| e.exposed.set_aside(w).is_some());
+            let same = next.is_none_or(|n| n.request.target == last.request.target && n.key == last.key);
+            !last.succeeded() && !aside && same
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Liveness: the subject stays up, gives up on calls that hang, and stops when asked.
+//!
+//! Knows: lives of the subject and how long calls were held. Must not know: why.
+
+use super::call::Call;
+use super::evidence::Evidence;
+use super::lives::Mishap;
+use super::say::{Findings, Say};
+use crate::finding::Judgement;
+use crate::time::Span;
+use crate::trace::Outcome;
+
+/// What closing a connection may take after the subject gave up.
+const SLACK: Span = Span::millis(500);
+
+/// What a start may take before it counts as one that never ends.
+const STARTING: Span = Span::secs(30);
+
+/// See the module.
+pub(super) fn check(e: &Evidence<'_>) -> Option<Judgement> {
+    let mut found = Findings::default();
+    lives(e, &mut found);
+    let judged = held(e, &mut found);
+    Some(found.judgement("liveness", e.lives.starts.len() as u64 + judged))
+}
+
+fn lives(e: &Evidence<'_>, found: &mut Findings) {
+    if e.lives.starts.is_empty() {
+        found.unknown(Say {
+            rule: "liveness/never_started",
+            group: "",
+            message: "the subject was never started".into(),
+            expected: "at least 1 start".into(),
+            hint: "does its command exist, and is it on the path?",
+            evidence: Vec::new(),
+        });
+        return;
+    }
+    for (at, event, mishap) in &e.lives.mishaps {
+        let (rule, message, expected, hint) = match mishap {
+            Mishap::Exited(error) => (
+                "liveness/exited",
+                match error {
+                    Some(error) => format!("the subject ended by itself at {at}: {error}"),
+                    None => format!("the subject ended by itself at {at}, without an error"),
+                },
+                "it runs until it is stopped",
+                "no failure of a vendor may take the process down",
+            ),
+            Mishap::Overstayed => (
+                "liveness/overstayed",
+                format!("the subject was asked to stop and was still running at {at}, when it was killed"),
+                "it winds up within the deadline of the stop",
+                "what waits without a limit: a call without a timeout, a sleep that ignores the stop?",
+            ),
+        };
+        found.fail(Say { rule, group: "", message, expected: expected.into(), hint, evidence: vec![*event] });
+    }
+    for (event, from, to) in e.lives.never_ready.iter().filter(|(_, from, to)| to.since(*from) > STARTING) {
+        found.fail(Say {
+            rule: "liveness/never_ready",
+            group: "",
+            message: format!("the subject was started at {from} and was not ready by {to}"),
+            expected: "it takes webhooks and triggers soon after its start".into(),
+            hint: "a start must not wait for a vendor that may be down",
+            evidence: vec![*event],
+        });
+    }
+}
+
+/// No call is held for longer than promised.
+fn held(e: &Evidence<'_>, found: &mut Findings) -> u64 {
+    let Some(limit) = e.scenario.expect.timeout.map(|t| t.overall) else { return 0 };
+    let patience = Span(limit.0.saturating_add(SLACK.0));
+    let mut slow = 0u64;
+    for call in &e.calls {
+        let took = call.ended.since(call.arrived);
+        slow += u64::from(took > Span(limit.0 / 2));
+        if took <= patience {
+            continue;
+        }
+        let (rule, how) = match call.outcome {
+            Outcome::Open => ("liveness/held_open", "was still waiting when the drill ended"),
+            Outcome::Abandoned => ("liveness/given_up_late", "gave up on it only after that"),
+            Outcome::SubjectGone => ("liveness/held_open", "was still waiting when it was stopped"),
+            _ => ("liveness/waited_too_long", "waited for it all the same"),
+        };
+        found.fail(Say {
+            rule,
+            group: call.vendor,
+            message: message(call, took, how),
+            expected: format!("the subject gives up {limit} after the request"),
+            hint: "the timeout must cover the whole exchange, the last byte of the body included",
+            evidence: call.cite(),
+        });
+    }
+    slow
+}
+
+fn message(call: &Call<'_>, took: Span, how: &str) -> String {
+    format!("{} at {} took {took} ({}), and the subject {how}", call.name(), call.arrived, call.got())
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::check::testing::*;
+    use crate::trace::{Outcome, SubjectEvent};
+
+    const TIMEOUT: &str = "timeout: { overall: 30s }";
+
+    fn hung(takes: u64) -> Exchange {
+        call("crm", "GET /deals/d1", 1_000).outcome(Outcome::Abandoned).takes(takes)
+    }
+
+    #[test]
+    fn a_call_given_up_in_time_is_sound() {
+        drill().call(hung(30_000)).passes(&scenario(TIMEOUT), "liveness");
+    }
+
+    #[test]
+    fn a_call_held_too_long_is_found() {
+        drill().call(hung(60_000)).fails(&scenario(TIMEOUT), "liveness/given_up_late");
+        drill().call(hung(1).outcome(Outcome::Open)).fails(&scenario(TIMEOUT), "liveness/held_open");
+        let dripping = call("crm", "GET /deals/d1", 1_000).takes(90_000);
+        drill().call(dripping).fails(&scenario(TIMEOUT), "liveness/waited_too_long");
+    }
+
+    #[test]
+    fn a_subject_that_ends_overstays_or_is_never_ready_is_found() {
+        let exited = SubjectEvent::Exited { error: Some("boom".into()) };
+        drill().subject(5_000, exited).fails(&scenario(""), "liveness/exited");
+        drill().subject(5_000, SubjectEvent::Overstayed).fails(&scenario(""), "liveness/overstayed");
+        quiet()
+            .subject(0, SubjectEvent::Started { incarnation: 1 })
+            .fails(&scenario(""), "liveness/never_ready");
+    }
+
+    #[test]
+    fn a_subject_killed_before_it_was_ready_is_not_to_blame() {
+        quiet()
+            .subject(0, SubjectEvent::Started { incarnation: 1 })
+            .subject(5, SubjectEvent::Killed)
+            .subject(10, SubjectEvent::Started { incarnation: 2 })
+            .subject(20, SubjectEvent::Ready)
+            .passes(&scenario(""), "liveness");
+    }
+
+    #[test]
+    fn a_subject_that_never_started_is_unknown() {
+        quiet().unknown(&scenario(""), "liveness/never_started");
+    }
+}

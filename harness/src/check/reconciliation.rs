@@ -1,0 +1,387 @@
+//! Reconciliation: the ledgers agree in the end, in time, and newer data is never overwritten.
+//!
+//! Knows: the replay of `expect.agree`. Must not know: how the subject reconciles.
+
+use super::agreement::{Agreement, Field, History, Version, Wrong, same};
+use super::evidence::Evidence;
+use super::say::{Findings, Say, count};
+use crate::finding::Judgement;
+use crate::time::At;
+use crate::trace::Cause;
+
+/// See the module.
+pub(super) fn check(e: &Evidence<'_>) -> Option<Judgement> {
+    let agreement = e.agreement()?;
+    let mut found = Findings::default();
+    for broken in &agreement.broken {
+        found.unknown(Say {
+            rule: "reconciliation/bad_expression",
+            group: broken,
+            message: format!("a field of `expect.agree` cannot be read: {broken}"),
+            expected: "an expression in CEL".into(),
+            hint: "both sides of `fields` are expressions",
+            evidence: Vec::new(),
+        });
+    }
+    let judged = agreement.keys().count();
+    if judged == 0 {
+        found.unknown(Say {
+            rule: "reconciliation/nothing_to_compare",
+            group: "",
+            message: format!(
+                "neither {} nor {} ever held a record",
+                place(&agreement.from),
+                place(&agreement.to)
+            ),
+            expected: "at least 1 source record".into(),
+            hint: "does `given` or the workload name these collections?",
+            evidence: Vec::new(),
+        });
+    }
+    if !ended_early(e, agreement, &mut found) {
+        disagreements(e, agreement, &mut found);
+    }
+    orphans(agreement, &mut found);
+    in_time(e, agreement, &mut found);
+    stale(agreement, &mut found);
+    Some(found.judgement("reconciliation", judged as u64))
+}
+
+fn place((vendor, collection): &(String, String)) -> String {
+    format!("{vendor}.{collection}")
+}
+
+fn shown(field: &Field) -> String {
+    field.as_ref().map_or_else(|why| format!("an error ({why})"), ToString::to_string)
+}
+
+/// What is wrong at the end, key by key.
+fn disagreements(e: &Evidence<'_>, a: &Agreement, found: &mut Findings) {
+    let to = place(&a.to);
+    for key in a.keys() {
+        let Some(wrong) = a.wrong(key) else { continue };
+        if a.excused(key, &wrong) {
+            continue;
+        }
+        if not_due(e, a, key) {
+            found.unknown(Say {
+                rule: "reconciliation/not_due",
+                group: "",
+                message: format!(
+                    "{key} came to disagree too shortly before the end at {} to be due",
+                    e.ends_at
+                ),
+                expected: "a workload that ends `converges.within` before the drill does".into(),
+                hint: "raise `ends_at`",
+                evidence: a.cite(key),
+            });
+            continue;
+        }
+        let aside = e.exposed.set_aside(key);
+        let mut evidence = a.cite(key);
+        evidence.extend(aside.map(|s| s.event));
+        let allowed = e.scenario.expect.agree.as_ref().is_some_and(|a| a.may_set_aside);
+        let (rule, message, hint) = match &wrong {
+            Wrong::Missing if aside.is_some() => (
+                "reconciliation/set_aside",
+                format!(
+                    "{key} has no live {to}: the subject set it aside {}",
+                    if allowed { "without a reason" } else { "though this drill gives no cause to" }
+                ),
+                "an entry among the dead letters must say why, and only what cannot be done belongs there",
+            ),
+            Wrong::Missing => (
+                "reconciliation/missing",
+                format!("{key} has no live {to} at the end, and was not set aside"),
+                "follow its last call: was an ambiguous failure taken for a final one, or a dropped webhook never repaired?",
+            ),
+            Wrong::Doubled(ids) => (
+                "reconciliation/doubled",
+                format!("{key} has {} live {to} at the end: {}", ids.len(), ids.join(", ")),
+                "look for a fresh idempotency key, a lost mapping, or an event handled twice",
+            ),
+            Wrong::Differs { field, found, wanted } => (
+                "reconciliation/differs",
+                format!("{key}: `{field}` is {} where the source says {}", shown(found), shown(wanted)),
+                "compare the last change of the source with the last write: was an update dropped, overtaken, or converted wrongly?",
+            ),
+            Wrong::Unwanted(ids) => (
+                "reconciliation/unwanted",
+                format!("{key} must have no live {to} at the end, and has {}", ids.join(", ")),
+                "was a record acted upon that did not qualify, or an undone one never undone here?",
+            ),
+            Wrong::Unclear(why) => (
+                "reconciliation/unclear",
+                format!("{} {key} cannot be judged: {why}", place(&a.from)),
+                "a condition that can fail needs `has(…)`, or the record is broken",
+            ),
+        };
+        let expected = match &wrong {
+            Wrong::Differs { field, wanted, .. } => format!("`{field}` = {}", shown(wanted)),
+            Wrong::Unwanted(_) => format!("no live {to}"),
+            _ => format!("exactly 1 live {to}"),
+        };
+        found.fail(Say { rule, group: "", message, expected, hint, evidence });
+    }
+}
+
+/// Live targets that name no source.
+fn orphans(a: &Agreement, found: &mut Findings) {
+    for (id, history) in &a.targets {
+        let Some(why) = &history.error else { continue };
+        found.fail(Say {
+            rule: "reconciliation/orphan",
+            group: "",
+            message: format!("{} {id} cannot be traced to a source: {why}", place(&a.to)),
+            expected: "every live effect names its source".into(),
+            hint: "write the source's id into the record when it is made, or leave this record out with `live`",
+            evidence: history.event().into_iter().collect(),
+        });
+    }
+}
+
+/// Whether the drill ended before the ledgers were due to agree, and do not.
+fn ended_early(e: &Evidence<'_>, a: &Agreement, found: &mut Findings) -> bool {
+    let Some(within) = e.scenario.expect.converges.map(|c| c.within) else { return false };
+    let due = e.heals_at + within;
+    let early = e.ends_at < due && !a.settled();
+    if early {
+        found.unknown(Say {
+            rule: "reconciliation/ended_early",
+            group: "",
+            message: format!(
+                "the drill ended at {}, before the ledgers were due to agree at {due}",
+                e.ends_at
+            ),
+            expected: format!("a drill of at least {}", due.since(At::START)),
+            hint: "raise `ends_at`",
+            evidence: Vec::new(),
+        });
+    }
+    early
+}
+
+/// Whether what is wrong with a key came up too shortly before the end to be due.
+fn not_due(e: &Evidence<'_>, a: &Agreement, key: &str) -> bool {
+    let Some(within) = e.scenario.expect.converges.map(|c| c.within) else { return false };
+    let since = a.stretches.get(key).and_then(|s| s.last()).map(|(from, _)| *from);
+    since.is_some_and(|from| from > e.heals_at && from + within > e.ends_at)
+}
+
+/// How soon after healing the ledgers agreed for good.
+fn in_time(e: &Evidence<'_>, a: &Agreement, found: &mut Findings) {
+    let Some(within) = e.scenario.expect.converges.map(|c| c.within) else { return };
+    let due = e.heals_at + within;
+    let Some(&(since, until)) = a.pending.last() else { return };
+    // What the workload itself stirred up after healing is given its own time.
+    let late = a.stretches.iter().filter(|(_, s)| {
+        s.iter().any(|(from, to)| *to > due.max(*from + within) && to.since(*from) > within)
+    });
+    let late: Vec<&str> = late.map(|(key, _)| key.as_str()).filter(|k| !a.is_aside(k)).collect();
+    if late.is_empty() || !a.settled() {
+        return;
+    }
+    let took = until.since(e.heals_at);
+    found.fail(Say {
+        rule: "reconciliation/late",
+        group: "",
+        message: format!(
+            "the ledgers agreed only at {until}, {took} after healing at {} (in disagreement since {since}; {}: {})",
+            e.heals_at,
+            count(late.len() as u64, "late record"),
+            late.iter().take(5).copied().collect::<Vec<_>>().join(", "),
+        ),
+        expected: format!("agreement within {within} of healing"),
+        hint: "what held the work up: a long pause, an open breaker, a queue behind a poison job?",
+        evidence: late.iter().take(3).flat_map(|k| a.cite(k)).collect(),
+    });
+}
+
+/// A target never goes back to an older state of its source, and the source is not overwritten.
+fn stale(a: &Agreement, found: &mut Findings) {
+    let mut by_key: std::collections::BTreeMap<&str, &History> = std::collections::BTreeMap::new();
+    for history in a.sources.values() {
+        if let Some(key) = &history.key {
+            by_key.insert(key, history);
+        }
+        overwritten(a, history, found);
+    }
+    for (id, target) in &a.targets {
+        let Some(source) = target.key.as_deref().and_then(|k| by_key.get(k)) else { continue };
+        let sources: Vec<&Version> = source.versions.iter().filter(|v| v.counts).collect();
+        let mut reached = 0;
+        for version in target.versions.iter().filter(|v| v.counts) {
+            let known = sources.partition_point(|s| s.event < version.event);
+            let matches = |s: &&Version| {
+                !s.fields.is_empty() && s.fields.iter().zip(&version.fields).all(|(s, t)| same(s, t))
+            };
+            let newer = (reached..known).find(|i| matches(&sources[*i]));
+            match newer {
+                Some(i) => reached = i,
+                None => {
+                    let Some(older) = (0..reached.min(known)).rev().find(|i| matches(&sources[*i])) else {
+                        continue;
+                    };
+                    let (old, new) = (sources[older], sources[reached]);
+                    found.fail(Say {
+                        rule: "reconciliation/stale_overwrite",
+                        group: "",
+                        message: format!(
+                            "{} {id} went back at {} to the state its source had at {}, after it had shown that of {}",
+                            place(&a.to),
+                            version.at,
+                            old.at,
+                            new.at,
+                        ),
+                        expected: "newer data is never overwritten by older".into(),
+                        hint: "an update that was overtaken must be dropped: compare versions, or read the source anew",
+                        evidence: vec![old.event, new.event, version.event],
+                    });
+                }
+            }
+        }
+    }
+}
+
+/// The subject must not change a source in a way that changes what its effect should be.
+fn overwritten(a: &Agreement, history: &History, found: &mut Findings) {
+    for pair in history.versions.windows(2) {
+        let (before, after) = (&pair[0], &pair[1]);
+        let changed = before.counts
+            && after.counts
+            && before.fields.iter().zip(&after.fields).any(|(b, n)| b.is_ok() && !same(b, n));
+        if matches!(after.by, Cause::Call(_)) && changed {
+            found.fail(Say {
+                rule: "reconciliation/source_overwritten",
+                group: "",
+                message: format!(
+                    "the subject changed {} {} at {} so that other values follow from it than before",
+                    place(&a.from),
+                    history.key.as_deref().unwrap_or_default(),
+                    after.at
+                ),
+                expected: format!("{} is the truth and keeps its values", place(&a.from)),
+                hint: "a repair must write the side that is wrong, and look which one is newer",
+                evidence: vec![before.event, after.event],
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::check::testing::*;
+    use crate::scenario::Scenario;
+    use crate::trace::ChangeKind::{Created, Deleted, Given, Updated};
+    use serde_json::{Value, json};
+
+    fn agree(more: &str) -> Scenario {
+        scenario(&format!(
+            "agree: {{ from: crm.deals, where: 'deal.won', to: billing.invoices, key: invoice.deal, \
+             live: 'invoice.status != \"void\"', fields: {{ invoice.cents: 'minor_units(deal.amount, \"usd\")' }}{more} }}\n  \
+             converges: {{ within: 10m }}"
+        ))
+    }
+
+    fn deal(won: bool, amount: &str) -> Value {
+        json!({ "id": "d1", "won": won, "amount": amount })
+    }
+
+    fn invoice(id: &str, cents: u64) -> Value {
+        json!({ "id": id, "deal": "d1", "cents": cents, "status": "open" })
+    }
+
+    fn won() -> Builder {
+        drill().change(0, "crm.deals", Given, deal(false, "12.30"), None).change(
+            1_000,
+            "crm.deals",
+            Updated,
+            deal(true, "12.30"),
+            None,
+        )
+    }
+
+    fn invoiced() -> Builder {
+        won().change(2_000, "billing.invoices", Created, invoice("i1", 1230), Some(0))
+    }
+
+    #[test]
+    fn one_agreeing_effect_is_sound() {
+        invoiced().passes(&agree(""), "reconciliation");
+    }
+
+    #[test]
+    fn a_missing_effect_is_found() {
+        won().fails(&agree(""), "reconciliation/missing");
+    }
+
+    #[test]
+    fn set_aside_is_accepted_only_where_allowed_and_with_a_reason() {
+        let with = |body: &str| won().exposed("quarantine", body);
+        with(r#"[{"id":"d1","reason":"bad amount"}]"#)
+            .passes(&agree(", may_set_aside: true"), "reconciliation");
+        with(r#"[{"id":"d1"}]"#).fails(&agree(", may_set_aside: true"), "reconciliation/set_aside");
+        with(r#"[{"id":"d1","reason":"bad"}]"#).fails(&agree(""), "reconciliation/set_aside");
+        with(r#"[{"id":"d2","reason":"bad"}]"#)
+            .fails(&agree(", may_set_aside: true"), "reconciliation/missing");
+    }
+
+    #[test]
+    fn a_second_effect_a_wrong_field_and_an_unwanted_effect_are_found() {
+        invoiced()
+            .change(3_000, "billing.invoices", Created, invoice("i2", 1230), Some(0))
+            .fails(&agree(""), "reconciliation/doubled");
+        won()
+            .change(2_000, "billing.invoices", Created, invoice("i1", 1229), Some(0))
+            .fails(&agree(""), "reconciliation/differs");
+        invoiced()
+            .change(3_000, "crm.deals", Deleted, deal(true, "12.30"), None)
+            .fails(&agree(""), "reconciliation/unwanted");
+    }
+
+    #[test]
+    fn a_record_that_cannot_be_judged_is_named() {
+        drill()
+            .change(0, "crm.deals", Given, json!({ "id": "d1" }), None)
+            .fails(&agree(""), "reconciliation/unclear");
+        invoiced()
+            .change(3_000, "billing.invoices", Created, json!({ "id": "i9", "status": "open" }), Some(0))
+            .fails(&agree(""), "reconciliation/orphan");
+    }
+
+    #[test]
+    fn agreement_after_the_promised_time_is_late() {
+        won()
+            .change(3_600_000 + 601_000, "billing.invoices", Created, invoice("i1", 1230), Some(0))
+            .fails(&agree(""), "reconciliation/late");
+        won()
+            .change(3_600_000 + 599_000, "billing.invoices", Created, invoice("i1", 1230), Some(0))
+            .passes(&agree(""), "reconciliation");
+    }
+
+    #[test]
+    fn an_older_state_over_a_newer_one_is_found_even_if_repaired() {
+        let amended = || invoiced().change(3_000, "crm.deals", Updated, deal(true, "99.00"), None);
+        let write =
+            |b: Builder, at, cents| b.change(at, "billing.invoices", Updated, invoice("i1", cents), Some(0));
+        let newer = || write(amended(), 4_000, 9900);
+        newer().passes(&agree(""), "reconciliation");
+        write(write(newer(), 5_000, 1230), 6_000, 9900).fails(&agree(""), "reconciliation/stale_overwrite");
+        // Back to an old value because the source went back to it is no overwrite.
+        write(newer().change(5_000, "crm.deals", Updated, deal(true, "12.30"), None), 6_000, 1230)
+            .passes(&agree(""), "reconciliation");
+    }
+
+    #[test]
+    fn a_repair_of_the_wrong_side_is_found() {
+        invoiced()
+            .change(3_000, "crm.deals", Updated, deal(true, "99.00"), None)
+            .change(4_000, "crm.deals", Updated, deal(true, "12.30"), Some(0))
+            .fails(&agree(""), "reconciliation/source_overwritten");
+    }
+
+    #[test]
+    fn empty_ledgers_are_unknown() {
+        drill().unknown(&agree(""), "reconciliation/nothing_to_compare");
+    }
+}

@@ -1,0 +1,248 @@
+//! Retry-After: the client stays away as long as it was asked to, and not for ever.
+//!
+//! Knows: what each answer told the client (RFC 9110 §10.2.3). Must not know: how it was said.
+
+use std::collections::BTreeMap;
+
+use super::call::{Call, Ending};
+use super::evidence::Evidence;
+use super::idle;
+use super::say::{Findings, Say};
+use crate::fault::ErrorKind;
+use crate::finding::Judgement;
+use crate::scenario::Family;
+use crate::time::{At, Span};
+use crate::trace::EventId;
+
+/// Calls that were on their way when the answer came, and rounding of timers.
+const SLACK: Span = Span::millis(20);
+
+/// A request to stay away.
+#[derive(Clone, Copy)]
+struct Told {
+    from: At,
+    until: At,
+    asked_until: At,
+    call: usize,
+}
+
+/// What a request to stay away covers.
+type Scope<'t> = (&'t str, Option<&'t str>, Option<(&'t str, u128)>);
+
+/// See the module.
+pub(super) fn check(e: &Evidence<'_>) -> Option<Judgement> {
+    let promise = e.scenario.expect.retry_after.as_ref()?;
+    let mut found = Findings::default();
+    let mut told: BTreeMap<Scope<'_>, Vec<Told>> = BTreeMap::new();
+    let mut judged = 0;
+    for (index, call) in e.calls.iter().enumerate() {
+        let Some(asked_until) = call.retry_at() else { continue };
+        judged += 1;
+        let until = asked_until.min(call.ended + promise.obeyed_up_to);
+        told.entry(scope(call)).or_default().push(Told { from: call.ended, until, asked_until, call: index });
+    }
+    for list in told.values_mut() {
+        list.sort_by_key(|t| t.from);
+    }
+    for call in &e.calls {
+        for scope in scopes(call) {
+            if let Some(list) = told.get(&scope) {
+                obeyed(e, list, call, &mut found);
+            }
+        }
+    }
+    if let Some(limit) = promise.never_idle_longer_than {
+        let stalls = idle::after(e, limit, |call| {
+            let failed = matches!(call.ending, Ending::Limited | Ending::Broken);
+            failed.then(|| call.retry_at().map_or(call.ended, |t| t.min(call.ended + promise.obeyed_up_to)))
+        });
+        for stall in &stalls {
+            found.fail(stall.say(
+                "retry_after/stalled",
+                limit,
+                "read an absurd, negative or malformed Retry-After as none, and cap what you obey",
+            ));
+        }
+    }
+    let malformed =
+        e.calls.iter().any(|c| c.fault.is_some() && matches!(c.ending, Ending::Limited | Ending::Broken));
+    if judged == 0 && found.is_empty() && !(malformed && promise.never_idle_longer_than.is_some()) {
+        if !e.about(&[Family::RateLimit]) {
+            return None;
+        }
+        found.unknown(Say {
+            rule: "retry_after/never_told",
+            group: "",
+            message: "no answer asked the subject to come back later".into(),
+            expected: "at least 1 answer with Retry-After that reached it".into(),
+            hint: "add a fault with `retry_after`, or a workload that runs into the vendor's limit",
+            evidence: Vec::new(),
+        });
+    }
+    Some(found.judgement("retry_after", judged.max(1)))
+}
+
+/// A rate limit covers the vendor, a lock the one request, anything else the operation.
+fn scope<'t>(call: &Call<'t>) -> Scope<'t> {
+    if call.is_token() {
+        return (call.vendor, Some(operation(call)), None);
+    }
+    match call.error() {
+        Some(ErrorKind::LockTimeout) => (call.vendor, None, Some((&call.request.target, call.digest))),
+        Some(ErrorKind::RateLimited | ErrorKind::SecondaryRateLimited) => (call.vendor, None, None),
+        _ => (call.vendor, Some(operation(call)), None),
+    }
+}
+
+fn scopes<'t>(call: &Call<'t>) -> Vec<Scope<'t>> {
+    let mut scopes = vec![
+        (call.vendor, Some(operation(call)), None),
+        (call.vendor, None, Some((&*call.request.target, call.digest))),
+    ];
+    if !call.is_token() {
+        scopes.push((call.vendor, None, None));
+    }
+    scopes
+}
+
+fn operation<'t>(call: &Call<'t>) -> &'t str {
+    call.operation.map_or(call.request.path(), |o| &o.name)
+}
+
+/// Looks at the latest request to stay away that `call` can have known of.
+fn obeyed(e: &Evidence<'_>, list: &[Told], call: &Call<'_>, found: &mut Findings) {
+    let known = list.partition_point(|t| t.from + SLACK < call.arrived);
+    let Some(told) = known.checked_sub(1).map(|i| list[i]) else { return };
+    let early = told.until.since(call.arrived);
+    // A restart may forget it; a clock that is off misreads a date.
+    let excused = e.lives.started_between(told.from, call.arrived) || e.lives.skewed_at(told.from);
+    if early <= SLACK || excused {
+        return;
+    }
+    let teller = &e.calls[told.call];
+    let evidence: Vec<EventId> = teller.answered.into_iter().chain([call.asked]).collect();
+    found.fail(Say {
+        rule: "retry_after/too_early",
+        group: call.vendor,
+        message: format!(
+            "{} was answered {} at {} and told to stay away for {}; {} came at {}, {early} too early",
+            teller.name(),
+            teller.got(),
+            teller.ended,
+            told.asked_until.since(told.from),
+            call.name(),
+            call.arrived,
+        ),
+        expected: format!("no such call before {}", told.until),
+        hint: "Retry-After is seconds or one of three date forms, and holds for all workers, not only the one that heard it",
+        evidence,
+    });
+}
+
+/// Says how a standstill looks.
+impl idle::Stall<'_> {
+    /// As a finding of `rule`.
+    pub(super) fn say<'s>(&'s self, rule: &'static str, limit: Span, hint: &'s str) -> Say<'s> {
+        Say {
+            rule,
+            group: self.vendor,
+            message: format!(
+                "no call went to {} from {} to {} ({}) although work was waiting; the last answer before was {} to {}",
+                self.vendor,
+                self.from,
+                self.to,
+                self.to.since(self.from),
+                self.last.got(),
+                self.last.name(),
+            ),
+            expected: format!("a standstill of at most {limit} that no vendor asked for"),
+            hint,
+            evidence: self.last.cite().into_iter().chain(self.next).collect(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::check::testing::*;
+    use crate::fault::ErrorKind;
+
+    const OBEY: &str = "retry_after: { obeyed_up_to: 2m, never_idle_longer_than: 5m }";
+
+    fn limited(at: u64, until: u64) -> Exchange {
+        call("billing", "POST /invoices", at).key("k").error(429, ErrorKind::RateLimited).retry_at(until)
+    }
+
+    fn create(at: u64, key: &str) -> Exchange {
+        call("billing", "POST /invoices", at).key(key).body(key)
+    }
+
+    #[test]
+    fn staying_away_is_sound() {
+        drill().call(limited(0, 30_010)).call(create(30_010, "k")).passes(&scenario(OBEY), "retry_after");
+    }
+
+    #[test]
+    fn coming_back_early_is_found_for_any_call_to_the_vendor() {
+        drill()
+            .call(limited(0, 30_010))
+            .call(create(29_000, "k"))
+            .fails(&scenario(OBEY), "retry_after/too_early");
+        drill()
+            .call(limited(0, 30_010))
+            .call(call("billing", "GET /customers", 5_000))
+            .call(create(30_100, "k"))
+            .fails(&scenario(OBEY), "retry_after/too_early");
+    }
+
+    #[test]
+    fn a_call_under_way_and_another_vendor_are_not_bound() {
+        drill()
+            .call(limited(0, 30_010))
+            .call(create(5, "other"))
+            .call(call("crm", "GET /deals", 5_000))
+            .call(create(30_100, "k"))
+            .passes(&scenario(OBEY), "retry_after");
+    }
+
+    #[test]
+    fn an_outage_binds_the_same_operation_only() {
+        let down =
+            call("billing", "POST /invoices", 0).key("k").error(503, ErrorKind::Unavailable).retry_at(30_010);
+        drill()
+            .call(down)
+            .call(call("billing", "GET /customers", 5_000))
+            .call(create(30_100, "k"))
+            .passes(&scenario(OBEY), "retry_after");
+    }
+
+    #[test]
+    fn an_absurd_value_is_obeyed_up_to_the_limit_and_not_for_ever() {
+        let day = 86_400_000;
+        drill().call(limited(0, day)).call(create(121_000, "k")).passes(&scenario(OBEY), "retry_after");
+        drill()
+            .call(limited(0, day))
+            .call(create(60_000, "k"))
+            .fails(&scenario(OBEY), "retry_after/too_early");
+        drill().call(limited(0, day)).fails(&scenario(OBEY), "retry_after/stalled");
+        drill()
+            .call(limited(0, day))
+            .call(create(900_000, "k"))
+            .fails(&scenario(OBEY), "retry_after/stalled");
+    }
+
+    #[test]
+    fn a_malformed_value_must_not_stall() {
+        let odd = || {
+            call("billing", "POST /invoices", 0).key("k").error(429, ErrorKind::RateLimited).fault(0, "error")
+        };
+        drill().call(odd()).call(create(2_000, "k")).passes(&scenario(OBEY), "retry_after");
+        drill().call(odd()).call(create(900_000, "k")).fails(&scenario(OBEY), "retry_after/stalled");
+    }
+
+    #[test]
+    fn a_drill_about_limits_in_which_nobody_was_told_is_unknown() {
+        drill().call(create(0, "k")).unknown(&scenario_of("rate_limit", OBEY, ""), "retry_after/never_told");
+        assert!(drill().call(create(0, "k")).judged(&scenario_of("auth", OBEY, ""), "retry_after").is_none());
+    }
+}
