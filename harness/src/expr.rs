@@ -1,5 +1,8 @@
 //! Conditions and values written in CEL, the Common Expression Language (cel.dev).
 //!
+//! Beside the standard functions there are `minor_units(amount, currency)` (decimal text to whole
+//! minor units, as Stripe counts them), `epoch_seconds(text)` (RFC 3339) and `lower(text)`.
+//!
 //! Knows: how to compile an expression once and evaluate it over JSON. Must not know: which
 //! variables a place offers; its caller binds them.
 
@@ -7,6 +10,8 @@ use std::borrow::Cow;
 use std::fmt;
 use std::sync::Arc;
 
+use rust_decimal::Decimal;
+use rust_decimal::prelude::ToPrimitive;
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
@@ -16,6 +21,7 @@ use serde_json::Value;
 pub struct Expr {
     source: Arc<str>,
     program: Arc<cel::Program>,
+    names: Arc<[String]>,
 }
 
 /// Why an expression could not be compiled or evaluated.
@@ -49,7 +55,10 @@ impl Expr {
             source_text: source.to_owned(),
             why: e.to_string().lines().next().unwrap_or_default().to_owned(),
         })?;
-        Ok(Expr { source: source.into(), program: Arc::new(program) })
+        let mut names: Vec<String> =
+            program.references().variables().iter().map(|v| (*v).to_owned()).collect();
+        names.sort();
+        Ok(Expr { source: source.into(), program: Arc::new(program), names: names.into() })
     }
 
     /// The text it was compiled from.
@@ -59,10 +68,7 @@ impl Expr {
 
     /// Names of the variables that the expression reads.
     pub fn variables(&self) -> Vec<String> {
-        let mut names: Vec<String> =
-            self.program.references().variables().iter().map(|v| (*v).to_owned()).collect();
-        names.sort();
-        names
+        self.names.to_vec()
     }
 
     /// Evaluates over `variables` and gives the value as JSON.
@@ -71,14 +77,15 @@ impl Expr {
     /// [`ExprError::Evaluation`] if a variable or key is missing, or types do not fit.
     pub fn evaluate(&self, variables: &[(&str, &Value)]) -> Result<Value, ExprError> {
         let failed = |why: String| ExprError::Evaluation { source_text: self.source.to_string(), why };
-        let mut context = cel::Context::default();
-        functions(&mut context).map_err(|e| failed(e.to_string()))?;
-        for (name, value) in variables {
-            let value = cel::to_value(value).map_err(|e| failed(e.to_string()))?;
-            context.add_variable_from_value(*name, value);
-        }
-        let value = self.program.execute(&context).map_err(|e| failed(e.to_string()))?;
-        value.json().map_err(|e| failed(e.to_string()))
+        ROOT.with(|root| {
+            let mut context = root.new_inner_scope();
+            for (name, value) in variables.iter().filter(|(name, _)| self.names.iter().any(|n| n == name)) {
+                let value = cel::to_value(Signed(value)).map_err(|e| failed(e.to_string()))?;
+                context.add_variable_from_value(*name, value);
+            }
+            let value = self.program.execute(&context).map_err(|e| failed(e.to_string()))?;
+            value.json().map_err(|e| failed(e.to_string()))
+        })
     }
 
     /// Evaluates to a truth value.
@@ -96,58 +103,76 @@ impl Expr {
     }
 }
 
-/// What expressions may call beside CEL's own: `minor_units(amount, currency)`,
-/// `epoch_seconds(iso)` and `lower(text)`.
-fn functions(context: &mut cel::Context<'_, '_>) -> Result<(), String> {
-    context
-        .add_function("minor_units", |amount: cel::Value, currency: Arc<String>| {
-            minor_units(&amount, &currency)
-                .ok_or_else(|| refused("minor_units", format!("{amount:?} is no amount of {currency}")))
-        })
-        .map_err(|e| format!("{e:?}"))?;
-    context
-        .add_function("epoch_seconds", |moment: Arc<String>| {
-            epoch_seconds(&moment)
-                .ok_or_else(|| refused("epoch_seconds", format!("`{moment}` is no moment in ISO 8601")))
-        })
-        .map_err(|e| format!("{e:?}"))?;
-    context
-        .add_function("lower", |text: Arc<String>| Arc::new(text.to_lowercase()))
-        .map_err(|e| format!("{e:?}"))
-}
+/// JSON for CEL: whole numbers are signed wherever they fit, so that they add up with literals.
+struct Signed<'v>(&'v Value);
 
-fn refused(function: &str, why: String) -> cel::ExecutionError {
-    cel::ExecutionError::function_error(function, why)
-}
-
-/// `amount` in the smallest unit of `currency`, exactly; ISO 4217 gives the decimals.
-fn minor_units(amount: &cel::Value, currency: &str) -> Option<i64> {
-    use rust_decimal::Decimal;
-    use rust_decimal::prelude::ToPrimitive;
-    let amount: Decimal = match amount {
-        cel::Value::Int(i) => Decimal::from(*i),
-        cel::Value::UInt(u) => Decimal::from(*u),
-        cel::Value::Float(f) => f.to_string().parse().ok()?,
-        cel::Value::String(s) => s.trim().parse().ok()?,
-        _ => return None,
-    };
-    let decimals = match currency.to_ascii_uppercase().as_str() {
-        "BIF" | "CLP" | "DJF" | "GNF" | "ISK" | "JPY" | "KMF" | "KRW" | "PYG" | "RWF" | "UGX" | "UYI"
-        | "VND" | "VUV" | "XAF" | "XOF" | "XPF" => 0,
-        "BHD" | "IQD" | "JOD" | "KWD" | "LYD" | "OMR" | "TND" => 3,
-        _ => 2,
-    };
-    let minor = amount.checked_mul(Decimal::from(10i64.pow(decimals)))?;
-    if minor.fract().is_zero() { minor.to_i64() } else { None }
-}
-
-/// The moment `iso` (RFC 3339, or a date, which means its midnight UTC) in seconds of Unix time.
-fn epoch_seconds(iso: &str) -> Option<i64> {
-    if let Ok(moment) = iso.parse::<jiff::Timestamp>() {
-        return Some(moment.as_second());
+impl Serialize for Signed<'_> {
+    fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
+        match self.0 {
+            Value::Number(n) => match n.as_i64() {
+                Some(n) => s.serialize_i64(n),
+                None => n.serialize(s),
+            },
+            Value::Array(list) => s.collect_seq(list.iter().map(Signed)),
+            Value::Object(map) => s.collect_map(map.iter().map(|(k, v)| (k, Signed(v)))),
+            other => other.serialize(s),
+        }
     }
-    let date: jiff::civil::Date = iso.parse().ok()?;
-    date.to_zoned(jiff::tz::TimeZone::UTC).ok().map(|z| z.timestamp().as_second())
+}
+
+thread_local! {
+    /// The standard functions and ours, built once a thread: building them costs far more than
+    /// evaluating most expressions.
+    static ROOT: cel::Context<'static, 'static> = {
+        let mut root = cel::Context::default();
+        let declared = [
+            root.add_function("lower", |text: Arc<String>| -> String { text.to_lowercase() }),
+            root.add_function("minor_units", |amount: Arc<String>, currency: Arc<String>| {
+                minor_units(&amount, &currency)
+                    .map_err(|why| cel::ExecutionError::function_error("minor_units", why))
+            }),
+            root.add_function("epoch_seconds", |text: Arc<String>| {
+                text.parse::<jiff::Timestamp>()
+                    .map(|t| t.as_second())
+                    .map_err(|why| cel::ExecutionError::function_error("epoch_seconds", why))
+            }),
+        ];
+        debug_assert!(declared.iter().all(Result::is_ok), "a standard function has the same name");
+        root
+    };
+}
+
+/// How many decimals Stripe counts a currency in (docs.stripe.com/currencies: zero-decimal and
+/// three-decimal currencies); `code` in any case.
+pub fn currency_decimals(code: &str) -> u32 {
+    const NONE: [&str; 15] = [
+        "BIF", "CLP", "DJF", "GNF", "JPY", "KMF", "KRW", "MGA", "PYG", "RWF", "VND", "VUV", "XAF", "XOF",
+        "XPF",
+    ];
+    const THREE: [&str; 5] = ["BHD", "JOD", "KWD", "OMR", "TND"];
+    let is = |list: &[&str]| list.iter().any(|c| c.eq_ignore_ascii_case(code));
+    if is(&NONE) {
+        0
+    } else if is(&THREE) {
+        3
+    } else {
+        2
+    }
+}
+
+/// Decimal text as whole minor units: `"12.30"`, `"usd"` is 1230. Exact or not at all.
+///
+/// # Errors
+/// If the text is no decimal number, or has more decimals than the currency.
+pub fn minor_units(amount: &str, currency: &str) -> Result<i64, String> {
+    let bad = |why: &str| format!("the amount `{amount}` {why}");
+    let number = Decimal::from_str_exact(amount.trim()).map_err(|_| bad("is not a decimal number"))?;
+    let scale = Decimal::from(10u32.pow(currency_decimals(currency)));
+    let minor = number.checked_mul(scale).ok_or_else(|| bad("is too large"))?;
+    if !minor.fract().is_zero() {
+        return Err(bad(&format!("has more decimals than {currency}")));
+    }
+    minor.to_i64().ok_or_else(|| bad("is too large"))
 }
 
 impl fmt::Debug for Expr {
@@ -197,20 +222,39 @@ mod tests {
     }
 
     #[test]
-    fn amounts_and_moments_convert_exactly() {
-        let deal = json!({ "amount": "12.30", "yen": "1230", "half": "1.005", "at": "2026-01-01T00:00:10Z" });
-        let eval = |text: &str| Expr::compile(text).unwrap().evaluate(&[("deal", &deal)]);
-        assert_eq!(eval("minor_units(deal.amount, 'usd')").unwrap(), json!(1230));
-        assert_eq!(eval("minor_units(deal.yen, 'JPY')").unwrap(), json!(1230));
-        assert!(eval("minor_units(deal.half, 'EUR')").is_err());
-        assert_eq!(eval("epoch_seconds(deal.at)").unwrap(), json!(1_767_225_610));
-        assert_eq!(eval("epoch_seconds('2026-01-01')").unwrap(), json!(1_767_225_600));
-        assert_eq!(eval("lower('ABC')").unwrap(), json!("abc"));
-    }
-
-    #[test]
     fn a_missing_key_is_an_error_not_false() {
         let e = Expr::compile("deal.stage == 'x'").unwrap();
         assert!(e.holds(&[("deal", &json!({}))]).is_err());
+    }
+
+    #[test]
+    fn money_is_counted_exactly_in_the_currencys_own_units() {
+        for (amount, currency, minor) in [
+            ("1.15", "USD", 115_i64),
+            ("8.20", "eur", 820),
+            ("1.005", "KWD", 1005),
+            ("500", "JPY", 500),
+            ("1234567.89", "USD", 123_456_789),
+            ("90071992547409.93", "USD", 9_007_199_254_740_993),
+        ] {
+            let deal = json!({ "a": amount, "c": currency });
+            let e = Expr::compile("minor_units(deal.a, deal.c)").unwrap();
+            assert_eq!(e.evaluate(&[("deal", &deal)]).unwrap(), json!(minor), "{amount} {currency}");
+        }
+        assert!(minor_units("1.005", "USD").is_err());
+        assert!(minor_units("twelve", "USD").is_err());
+    }
+
+    #[test]
+    fn numbers_of_json_add_up_with_literals() {
+        let e = Expr::compile("r.days * 86400 + 1").unwrap();
+        assert_eq!(e.evaluate(&[("r", &json!({ "days": 2 }))]).unwrap(), json!(172_801));
+    }
+
+    #[test]
+    fn times_and_case_can_be_compared() {
+        let e = Expr::compile("epoch_seconds(t) == 1767323045 && lower('EUR') == 'eur'").unwrap();
+        assert!(e.holds(&[("t", &json!("2026-01-02T03:04:05Z"))]).unwrap());
+        assert!(e.holds(&[("t", &json!("yesterday"))]).is_err());
     }
 }

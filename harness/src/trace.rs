@@ -421,6 +421,11 @@ pub enum SubjectEvent {
         /// Whether it was there to be triggered.
         accepted: bool,
     },
+    /// A call came although the subject was gone: something outlived it.
+    Straggler {
+        /// The call.
+        call: CallId,
+    },
 }
 
 impl Trace {

@@ -172,7 +172,6 @@ impl<'t> Evidence<'t> {
                 calls.insert(*call, self.calls.len());
                 self.by_vendor.entry(vendor).or_default().push(self.calls.len());
                 self.calls.push(Call {
-                    id: *call,
                     vendor,
                     request,
                     operation: operation.as_ref(),
