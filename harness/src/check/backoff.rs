@@ -13,6 +13,7 @@ use super::evidence::Evidence;
 use super::gates::Gates;
 use super::say::{Findings, Say, count};
 use super::stats::{FALSE_ALARM, bound, crowding, median, needed, too_large, too_small};
+use crate::fault::ErrorKind;
 use crate::finding::Judgement;
 use crate::scenario::{Backoff, Family, Jitter};
 use crate::time::Span;
@@ -149,7 +150,9 @@ fn collect(e: &Evidence<'_>, promise: &Backoff, gates: &Gates<'_>, run: &[&Call<
         let longest = failed.ended + envelope + SLACK;
         let governed = gates.closed(failed.vendor, failed.ended, longest)
             || failed.hit_by("stale_keep_alive")
-            || matches!(failed.ending, Ending::Unauthorized | Ending::Gone | Ending::Open | Ending::Success)
+            || !matches!(failed.ending, Ending::Broken | Ending::Lost | Ending::Limited | Ending::Caller)
+            // Such a limit asks for a minute and more by itself, whatever the envelope.
+            || failed.error() == Some(ErrorKind::SecondaryRateLimited)
             || envelope.0 + SLACK.0 >= e.rest.0
             || longest > e.ends_at
             || !e.lives.up_throughout(failed.ended, longest.max(next.arrived))

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use super::call::{Call, Ending};
 use super::credentials::{issued, presented};
-use super::evidence::Evidence;
+use super::evidence::{Credential, Evidence};
 use super::say::{Findings, Say, count};
 use crate::scenario::Auth;
 use crate::time::At;
@@ -69,7 +69,9 @@ pub(super) fn early(
     let limit = auth.refreshes_per_expiry.unwrap_or(1) as usize;
     let refusals: Vec<&Call<'_>> =
         e.calls_of(vendor).filter(|c| c.ending == Ending::Unauthorized && !c.is_token()).collect();
-    let changes: Vec<At> = e.credentials.iter().filter(|c| c.vendor == vendor).map(|c| c.at).collect();
+    // What the vendor issues in answer to a token request is no cause for another.
+    let cause = |c: &&Credential<'_>| c.vendor == vendor && !matches!(c.change, "issued" | "rotated");
+    let changes: Vec<At> = e.credentials.iter().filter(cause).map(|c| c.at).collect();
     let mut needless: Vec<&Issue<'_, '_>> = Vec::new();
     let mut provoked: Vec<&Issue<'_, '_>> = Vec::new();
     for pair in issues.windows(2) {
