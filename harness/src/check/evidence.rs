@@ -256,9 +256,14 @@ impl<'t> Evidence<'t> {
                 }
                 self.lives.note(at, id, event);
             }
-            What::Credential { vendor, change, handed_over } => {
-                self.credentials.push(Credential { at, event: id, vendor, change, handed_over: *handed_over })
-            }
+            What::Credential { vendor, change, handed_over } => self.credentials.push(Credential {
+                at,
+                event: id,
+                vendor,
+                change,
+                handed_over: *handed_over,
+                of_webhooks: false,
+            }),
             What::Alert { body } => self.alerts.push((at, id, body)),
             What::Log { line, .. } => self.logs.push((id, line)),
             What::Exposed { what, response } => self.exposed.note(id, what, response.as_ref()),
