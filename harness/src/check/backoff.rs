@@ -10,11 +10,13 @@ use std::collections::BTreeMap;
 use super::call::{Call, Ending};
 use super::chain::Chain;
 use super::evidence::Evidence;
+use super::gates::Gates;
 use super::say::{Findings, Say, count};
 use super::stats::{FALSE_ALARM, bound, crowding, median, needed, too_large, too_small};
+use crate::fault::ErrorKind;
 use crate::finding::Judgement;
 use crate::scenario::{Backoff, Family, Jitter};
-use crate::time::{At, Span};
+use crate::time::Span;
 use crate::trace::EventId;
 
 /// Samples from which on a pool of waits is judged.
@@ -140,52 +142,6 @@ fn attempts(e: &Evidence<'_>, promise: &Backoff, run: &[&Call<'_>], found: &mut 
     }
 }
 
-/// Moments at which something other than the envelope governed calls to a vendor.
-struct Gates<'t> {
-    told: BTreeMap<&'t str, Vec<(At, At)>>,
-}
-
-impl<'t> Gates<'t> {
-    fn of(e: &Evidence<'t>) -> Gates<'t> {
-        let mut told: BTreeMap<&str, Vec<(At, At)>> = BTreeMap::new();
-        let mut failures: BTreeMap<&str, u32> = BTreeMap::new();
-        let breaker = e.scenario.expect.breaker;
-        let mut by_end: Vec<&Call<'t>> = e.calls.iter().collect();
-        by_end.sort_by_key(|c| c.ended);
-        for call in by_end {
-            let gates = told.entry(call.vendor).or_default();
-            let exhausted = call.quota().filter(|q| q.remaining == 0).map(|q| q.resets_at);
-            if let Some(until) = call.retry_at().into_iter().chain(exhausted).max() {
-                gates.push((call.ended, until));
-            }
-            let run = failures.entry(call.vendor).or_default();
-            match call.ending {
-                Ending::Success => *run = 0,
-                Ending::Broken | Ending::Lost => *run += 1,
-                _ => {}
-            }
-            if let Some(b) = breaker.filter(|b| *run >= b.opens_after) {
-                gates.push((call.ended, call.ended + b.open_for.times(2)));
-            }
-        }
-        // Sorted by start; the end is made the latest so far, so that one look back is enough.
-        for gates in told.values_mut() {
-            let mut latest = At::START;
-            for gate in gates.iter_mut() {
-                latest = latest.max(gate.1);
-                gate.1 = latest;
-            }
-        }
-        Gates { told }
-    }
-
-    fn closed(&self, vendor: &str, from: At, to: At) -> bool {
-        let Some(gates) = self.told.get(vendor) else { return false };
-        let n = gates.partition_point(|(start, _)| *start <= to);
-        n > 0 && gates[n - 1].1 > from
-    }
-}
-
 fn collect(e: &Evidence<'_>, promise: &Backoff, gates: &Gates<'_>, run: &[&Call<'_>], out: &mut Vec<Wait>) {
     for (i, pair) in run.windows(2).enumerate() {
         let (failed, next) = (pair[0], pair[1]);
@@ -194,7 +150,9 @@ fn collect(e: &Evidence<'_>, promise: &Backoff, gates: &Gates<'_>, run: &[&Call<
         let longest = failed.ended + envelope + SLACK;
         let governed = gates.closed(failed.vendor, failed.ended, longest)
             || failed.hit_by("stale_keep_alive")
-            || matches!(failed.ending, Ending::Unauthorized | Ending::Gone | Ending::Open | Ending::Success)
+            || !matches!(failed.ending, Ending::Broken | Ending::Lost | Ending::Limited | Ending::Caller)
+            // Such a limit asks for a minute and more by itself, whatever the envelope.
+            || failed.error() == Some(ErrorKind::SecondaryRateLimited)
             || envelope.0 + SLACK.0 >= e.rest.0
             || longest > e.ends_at
             || !e.lives.up_throughout(failed.ended, longest.max(next.arrived))

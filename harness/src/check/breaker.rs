@@ -11,6 +11,9 @@ use crate::finding::Judgement;
 use crate::scenario::{Breaker, Family};
 use crate::time::{At, Span};
 
+/// Calls sent before the last failure was heard of.
+const ON_THE_WAY: Span = Span::millis(20);
+
 /// See the module.
 pub(super) fn check(e: &Evidence<'_>) -> Option<Judgement> {
     let promise = e.scenario.expect.breaker.as_ref()?;
@@ -94,6 +97,10 @@ impl<'e, 't> Walk<'e, 't> {
             self.e.lives.starts.iter().map(|(at, _)| (*at, Edge::Start)).collect();
         for index in self.e.by_vendor.get(self.vendor).into_iter().flatten() {
             let call = &self.e.calls[*index];
+            // A token may be fetched beside the breaker.
+            if call.is_token() {
+                continue;
+            }
             edges.push((call.arrived, Edge::Arrival(*index)));
             if call.ending != Ending::Open {
                 edges.push((call.ended, Edge::End(*index)));
@@ -113,7 +120,9 @@ impl<'e, 't> Walk<'e, 't> {
     fn arrives(&mut self, at: At, index: usize, found: &mut Findings) {
         let Some(since) = self.open_since else { return };
         if at < since + silence(self.promise) {
-            self.extra.push(index);
+            if at > since + ON_THE_WAY {
+                self.extra.push(index);
+            }
             return;
         }
         self.probing.push(index);

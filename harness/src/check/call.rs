@@ -2,9 +2,9 @@
 //!
 //! Knows: how an exchange looked to the client. Must not know: any vendor or any promise.
 
-use crate::fault::{ErrorKind, Moment};
+use crate::fault::ErrorKind;
 use crate::time::At;
-use crate::trace::{CallId, EventId, FaultRef, Operation, OperationKind, Outcome, Quota, Told};
+use crate::trace::{EventId, FaultRef, Operation, OperationKind, Outcome, Quota, Told};
 use crate::wire::{Request, Response};
 
 /// How an exchange ended for the client.
@@ -45,7 +45,6 @@ impl Ending {
 /// One exchange.
 #[derive(Clone, Debug)]
 pub(super) struct Call<'t> {
-    pub id: CallId,
     pub vendor: &'t str,
     pub request: &'t Request,
     pub operation: Option<&'t Operation>,
@@ -162,12 +161,6 @@ impl<'t> Call<'t> {
     /// Whether a fault of this act hit it.
     pub fn hit_by(&self, act: &str) -> bool {
         self.fault.is_some_and(|f| &*f.act == act)
-    }
-
-    /// Whether a fault hit it before the vendor applied it.
-    #[allow(dead_code)]
-    pub fn hit_before_applied(&self) -> bool {
-        self.fault.is_some_and(|f| f.moment.is_none_or(|m| m == Moment::BeforeApplied))
     }
 }
 

@@ -26,7 +26,7 @@ pub(super) fn chains(calls: &[Call<'_>], rest: Span) -> Vec<Chain> {
     let mut latest: BTreeMap<Identity<'_>, usize> = BTreeMap::new();
     for (index, call) in calls.iter().enumerate() {
         let identity: Identity<'_> =
-            (call.vendor, &call.request.method, &call.request.target, call.key.map_or(Err(call.digest), Ok));
+            (call.vendor, &call.request.method, &call.request.target, call.key.ok_or(call.digest));
         let open = latest.get(&identity).copied().filter(|at| joins(calls, &chains[*at], call, rest));
         match open {
             Some(at) => {

@@ -78,6 +78,8 @@ pub(super) struct Credential<'t> {
     pub vendor: &'t str,
     pub change: &'t str,
     pub handed_over: bool,
+    /// Whether it is the secret that webhooks are signed with, as the step that changed it says.
+    pub of_webhooks: bool,
 }
 
 /// Everything a check reads.
@@ -112,6 +114,7 @@ pub(super) struct Evidence<'t> {
     /// A pause that starts a new operation.
     pub rest: Span,
     by_id: BTreeMap<CallId, usize>,
+    steps: Vec<(At, &'t str)>,
     agreement: OnceCell<Option<Agreement>>,
 }
 
@@ -144,6 +147,7 @@ impl<'t> Evidence<'t> {
             bitten: BTreeMap::new(),
             rest: scenario.expect.backoff.map_or(REST, |b| b.rest),
             by_id: BTreeMap::new(),
+            steps: Vec::new(),
             agreement: OnceCell::new(),
         };
         let mut calls = Ids::new();
@@ -172,7 +176,6 @@ impl<'t> Evidence<'t> {
                 calls.insert(*call, self.calls.len());
                 self.by_vendor.entry(vendor).or_default().push(self.calls.len());
                 self.calls.push(Call {
-                    id: *call,
                     vendor,
                     request,
                     operation: operation.as_ref(),
@@ -253,18 +256,20 @@ impl<'t> Evidence<'t> {
                 }
                 self.lives.note(at, id, event);
             }
-            What::Credential { vendor, change, handed_over } => {
-                self.credentials.push(Credential { at, event: id, vendor, change, handed_over: *handed_over })
-            }
+            What::Credential { vendor, change, handed_over } => self.credentials.push(Credential {
+                at,
+                event: id,
+                vendor,
+                change,
+                handed_over: *handed_over,
+                of_webhooks: false,
+            }),
             What::Alert { body } => self.alerts.push((at, id, body)),
             What::Log { line, .. } => self.logs.push((id, line)),
             What::Exposed { what, response } => self.exposed.note(id, what, response.as_ref()),
             What::Healed => self.heals_at = at,
-            What::GivenUp { .. }
-            | What::Step { .. }
-            | What::Attempts { .. }
-            | What::Ended
-            | What::HarnessFault { .. } => {}
+            What::Step { action, .. } => self.steps.push((at, action)),
+            What::GivenUp { .. } | What::Attempts { .. } | What::Ended | What::HarnessFault { .. } => {}
         }
     }
 
@@ -274,13 +279,24 @@ impl<'t> Evidence<'t> {
         }
     }
 
-    /// Notes when deliveries spoke of which records.
+    /// Notes when deliveries spoke of which records, and which secrets a step changed.
     fn hear(&mut self) {
+        for change in &mut self.credentials {
+            let first = self.steps.partition_point(|(t, _)| *t < change.at);
+            let mut now = self.steps[first..].iter().take_while(|(t, _)| *t == change.at);
+            change.of_webhooks = now.any(|(_, action)| {
+                action.strip_prefix(change.vendor).is_some_and(|rest| rest.starts_with(".webhooks."))
+            });
+        }
         for delivery in &self.deliveries {
             for event in delivery.events {
                 let record = self.events.get(&**event).and_then(|(_, e)| e.record.as_deref());
                 if let Some(record) = record {
-                    self.spoken_of.entry(record).or_default().push(delivery.sent);
+                    let heard = self.spoken_of.entry(record).or_default();
+                    // Several events of one delivery ask once.
+                    if heard.last() != Some(&delivery.sent) {
+                        heard.push(delivery.sent);
+                    }
                 }
             }
         }

@@ -13,6 +13,8 @@ use crate::trace::Outcome;
 /// What closing a connection may take after the subject gave up.
 const SLACK: Span = Span::millis(500);
 
+/// How long a call may be held where nothing is promised: more is a hang.
+const HANG: Span = Span::mins(10);
 /// What a start may take before it counts as one that never ends.
 const STARTING: Span = Span::secs(30);
 
@@ -53,6 +55,12 @@ fn lives(e: &Evidence<'_>, found: &mut Findings) {
                 "it winds up within the deadline of the stop",
                 "what waits without a limit: a call without a timeout, a sleep that ignores the stop?",
             ),
+            Mishap::Straggler => (
+                "liveness/straggler",
+                format!("a call came at {at} although the subject was gone"),
+                "nothing of it runs on after its end",
+                "keep spawned tasks in a JoinSet inside the future that `run` returns",
+            ),
         };
         found.fail(Say { rule, group: "", message, expected: expected.into(), hint, evidence: vec![*event] });
     }
@@ -70,7 +78,7 @@ fn lives(e: &Evidence<'_>, found: &mut Findings) {
 
 /// No call is held for longer than promised.
 fn held(e: &Evidence<'_>, found: &mut Findings) -> u64 {
-    let Some(limit) = e.scenario.expect.timeout.map(|t| t.overall) else { return 0 };
+    let limit = e.scenario.expect.timeout.map_or(HANG, |t| t.overall);
     let patience = Span(limit.0.saturating_add(SLACK.0));
     let mut slow = 0u64;
     for call in &e.calls {
@@ -123,6 +131,12 @@ mod tests {
         drill().call(hung(1).outcome(Outcome::Open)).fails(&scenario(TIMEOUT), "liveness/held_open");
         let dripping = call("crm", "GET /deals/d1", 1_000).takes(90_000);
         drill().call(dripping).fails(&scenario(TIMEOUT), "liveness/waited_too_long");
+    }
+
+    #[test]
+    fn a_hang_is_found_even_if_nothing_is_promised() {
+        drill().call(hung(1).outcome(Outcome::Open)).fails(&scenario(""), "liveness/held_open");
+        drill().call(hung(300_000)).passes(&scenario(""), "liveness");
     }
 
     #[test]

@@ -15,6 +15,8 @@ pub(super) enum Mishap {
     Exited(Option<String>),
     /// It was asked to stop and had to be killed.
     Overstayed,
+    /// Something of it outlived it.
+    Straggler,
 }
 
 /// All lives of the subject.
@@ -73,6 +75,7 @@ impl Lives {
                 self.close(at);
             }
             SubjectEvent::ClockSkewed { micros } => self.skews.push((at, *micros)),
+            SubjectEvent::Straggler { .. } => self.mishaps.push((at, id, Mishap::Straggler)),
             SubjectEvent::Triggered { .. } => {}
         }
     }

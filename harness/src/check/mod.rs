@@ -14,6 +14,8 @@ mod evidence;
 mod exposed;
 mod lives;
 mod say;
+#[cfg(test)]
+mod scale;
 mod stats;
 #[cfg(test)]
 mod testing;
@@ -23,6 +25,7 @@ mod backoff;
 mod breaker;
 mod credentials;
 mod faults;
+mod gates;
 mod idempotency;
 mod idle;
 mod liveness;
@@ -31,6 +34,7 @@ mod observability;
 mod prometheus;
 mod quota;
 mod reconciliation;
+mod refresh;
 mod retries;
 mod retry_after;
 mod rotation;

@@ -2,6 +2,8 @@
 //!
 //! Knows: the quota that each answer told. Must not know: which header fields said so.
 
+use std::collections::BTreeSet;
+
 use super::call::{Call, Ending};
 use super::evidence::Evidence;
 use super::idle;
@@ -27,7 +29,12 @@ pub(super) fn check(e: &Evidence<'_>) -> Option<Judgement> {
         low += spread(e, vendor, promise, &mut found);
     }
     if let Some(limit) = promise.never_idle_longer_than {
+        let tellers: BTreeSet<&str> =
+            e.calls.iter().filter(|c| c.quota().is_some()).map(|c| c.vendor).collect();
         let stalls = idle::after(e, limit, |call| {
+            if !tellers.contains(call.vendor) {
+                return None;
+            }
             let quota = call.quota().filter(|q| q.remaining == 0 || call.ending == Ending::Limited);
             let window = quota.map(|q| q.resets_at).into_iter().chain(call.retry_at()).max();
             Some(window.unwrap_or(call.ended))

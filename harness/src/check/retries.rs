@@ -30,12 +30,12 @@ pub(super) fn check(e: &Evidence<'_>) -> Option<Judgement> {
             judged += 1;
             unretryable(e, chain, &mut found);
             unauthorized(e, chain, &mut found);
-            tight(e, chain, &mut found);
         }
     }
     if judged == 0 {
         return None;
     }
+    tight(e, &mut found);
     futile(e, &mut found);
     given_up(e, &mut found);
     Some(found.judgement("retries", judged))
@@ -103,6 +103,9 @@ fn unauthorized(e: &Evidence<'_>, chain: &Chain, found: &mut Findings) {
             && w[1].ended <= w[2].arrived
     });
     let Some([first, second, third]) = again else { return };
+    if e.asked_for(first, first.arrived - e.rest, third.arrived) >= 3 {
+        return;
+    }
     found.fail(Say {
         rule: "retries/unauthorized_again",
         group: first.vendor,
@@ -119,11 +122,18 @@ fn unauthorized(e: &Evidence<'_>, chain: &Chain, found: &mut Findings) {
     });
 }
 
-fn tight(e: &Evidence<'_>, chain: &Chain, found: &mut Findings) {
-    if chain.calls.len() < TIGHT {
-        return;
+/// The same request without a pause after each failure, under whatever keys.
+fn tight(e: &Evidence<'_>, found: &mut Findings) {
+    let mut groups: BTreeMap<SameRequest<'_>, Vec<&Call<'_>>> = BTreeMap::new();
+    for call in &e.calls {
+        groups.entry(same(call)).or_default().push(call);
     }
-    let calls: Vec<&Call<'_>> = e.attempts(chain).collect();
+    for calls in groups.values().filter(|c| c.len() >= TIGHT) {
+        rushed(e, calls, found);
+    }
+}
+
+fn rushed(e: &Evidence<'_>, calls: &[&Call<'_>], found: &mut Findings) {
     let rushed = calls.windows(TIGHT).find(|w| {
         w.windows(2).all(|p| {
             !p[0].succeeded()
@@ -153,12 +163,18 @@ fn tight(e: &Evidence<'_>, chain: &Chain, found: &mut Findings) {
     });
 }
 
+/// Vendor, method, target, body.
+type SameRequest<'t> = (&'t str, &'t str, &'t str, u128);
+
+fn same<'t>(call: &Call<'t>) -> SameRequest<'t> {
+    (call.vendor, &call.request.method, &call.request.target, call.digest)
+}
+
 /// The same wrong write over and over, however long the pauses.
 fn futile(e: &Evidence<'_>, found: &mut Findings) {
-    let mut groups: BTreeMap<(&str, &str, &str, u128), Vec<&Call<'_>>> = BTreeMap::new();
+    let mut groups: BTreeMap<SameRequest<'_>, Vec<&Call<'_>>> = BTreeMap::new();
     for call in e.calls.iter().filter(|c| is_final(c) && !c.is_token()) {
-        let same = (call.vendor, &*call.request.method, &*call.request.target, call.digest);
-        groups.entry(same).or_default().push(call);
+        groups.entry(same(call)).or_default().push(call);
     }
     for calls in groups.values().filter(|c| c.len() as u64 >= FUTILE) {
         let (first, last) = (calls[0], calls[calls.len() - 1]);
@@ -234,7 +250,7 @@ fn given_up(e: &Evidence<'_>, found: &mut Findings) {
 
 /// The last call of each kind, by index.
 struct Later<'t> {
-    body: BTreeMap<(&'t str, &'t str, &'t str, u128), usize>,
+    body: BTreeMap<SameRequest<'t>, usize>,
     key: BTreeMap<(&'t str, &'t str), usize>,
     place: BTreeMap<(&'t str, &'t str, &'t str), usize>,
     reads: BTreeMap<(&'t str, &'t str), usize>,
@@ -249,7 +265,7 @@ impl<'t> Later<'t> {
             reads: BTreeMap::new(),
         };
         for (i, c) in e.calls.iter().enumerate() {
-            this.body.insert((c.vendor, &c.request.method, &c.request.target, c.digest), i);
+            this.body.insert(same(c), i);
             if let Some(key) = c.key {
                 this.key.insert((c.vendor, key), i);
             }
@@ -271,7 +287,7 @@ impl<'t> Later<'t> {
     /// Whether something after `call` took its work up again.
     fn resumed(&self, c: &Call<'t>, index: usize) -> bool {
         let after = |i: Option<&usize>| i.is_some_and(|i| *i > index);
-        after(self.body.get(&(c.vendor, &*c.request.method, &*c.request.target, c.digest)))
+        after(self.body.get(&same(c)))
             || c.key.is_some_and(|k| after(self.key.get(&(c.vendor, k))))
             || after(self.place.get(&(c.vendor, &*c.request.method, &*c.request.target)))
             || c.operation.is_some_and(|o| after(self.reads.get(&(c.vendor, &*o.name))))
@@ -361,6 +377,13 @@ mod tests {
         drill()
             .calls((0..12).map(|n| create(n * 12).status(503)))
             .call(create(1_000))
+            .fails(&scenario(""), "retries/tight_loop");
+    }
+
+    #[test]
+    fn a_tight_loop_under_fresh_keys_is_found() {
+        drill()
+            .calls((0..12).map(|n| create(n * 12).key(&format!("k{n}")).status(503)))
             .fails(&scenario(""), "retries/tight_loop");
     }
 

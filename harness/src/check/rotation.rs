@@ -29,7 +29,7 @@ pub(super) fn handed_over(
     };
     let mut judged = 0;
     for change in e.credentials.iter().filter(|c| c.vendor == vendor && c.handed_over) {
-        if change.change.contains("webhook") || change.change.contains("signing") {
+        if change.of_webhooks {
             continue;
         }
         judged += 1;
@@ -126,6 +126,21 @@ mod tests {
             .calls([with("old", 0), with("old", 80_000)])
             .event(10_000, rolled())
             .fails(&scenario(AUTH), "auth/old_credential");
+    }
+
+    #[test]
+    fn a_roll_of_the_webhook_secret_is_no_roll_of_the_key() {
+        let step = What::Step {
+            step: 0,
+            action: "billing.webhooks.roll_secret".into(),
+            records: vec![],
+            error: None,
+        };
+        drill()
+            .calls([with("old", 0), with("old", 80_000)])
+            .event(10_000, step)
+            .event(10_000, rolled())
+            .unknown(&scenario(AUTH), "auth/nothing_expired");
     }
 
     #[test]

@@ -134,10 +134,6 @@ impl Exchange {
         self.replayed = true;
         self
     }
-    pub fn applied(mut self, applied: bool) -> Self {
-        self.applied = applied;
-        self
-    }
     pub fn outcome(mut self, outcome: Outcome) -> Self {
         self.outcome = outcome;
         self
@@ -186,10 +182,6 @@ pub(super) fn quiet() -> Builder {
 }
 
 impl Builder {
-    pub fn heals(mut self, ms: u64) -> Self {
-        self.heals = ms;
-        self
-    }
     pub fn ends(mut self, ms: u64) -> Self {
         self.ends = ms;
         self
