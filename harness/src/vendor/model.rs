@@ -118,7 +118,7 @@ impl Model {
             Verdict::Refuse(refusal) => return self.refuse(now, reaction, &refusal, None, instead),
             Verdict::Replay(saved) => {
                 reaction.replayed = true;
-                reaction.told = saved.told;
+                reaction.told = Told { quota: None, retry_at: None, ..saved.told };
                 let header = file.spec.errors.should_retry_header.as_deref();
                 if let Some(word) = header.and_then(|h| saved.response.headers.get(h)) {
                     reaction.told.should_retry = Some(word == "true");
@@ -154,7 +154,8 @@ impl Model {
             }
             Err(refusal) => {
                 let (response, told) = self.put_error(now, &refusal);
-                reaction.told = Told { token_expires: None, ..told };
+                let dead = matches!(refusal.case, Some(Case::BadGrant | Case::BadClient));
+                reaction.told = Told { stale_credential: dead, ..told };
                 response
             }
         };
@@ -315,7 +316,8 @@ impl Model {
         {
             response.headers.set("content-type", kind.as_str());
         }
-        if !file.spec.responses.headers.is_empty() {
+        // An error has its header fields already, less those that a fault rule took away.
+        if reaction.told.error.is_none() && !file.spec.responses.headers.is_empty() {
             let id = self.request_id(now);
             self.head(now, &mut response.headers, &id);
         }
