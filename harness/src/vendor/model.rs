@@ -131,11 +131,15 @@ impl Model {
         let known_elsewhere =
             |name: &str| pages && (route.paging.knows(name) || route.spec.filters.contains_key(name));
         let (mut aside, mut rest) = (Map::new(), Map::new());
-        if let Value::Object(fields) = &raw {
-            for (name, value) in fields {
-                let place = if known_elsewhere(name) { &mut aside } else { &mut rest };
-                place.insert(name.clone(), value.clone());
+        match (&raw, pages) {
+            (Value::Object(fields), true) => {
+                for (name, value) in fields {
+                    let place = if known_elsewhere(name) { &mut aside } else { &mut rest };
+                    place.insert(name.clone(), value.clone());
+                }
             }
+            (Value::Object(fields), false) => rest.clone_from(fields),
+            _ => {}
         }
         let partial = matches!(route.spec.does, Does::Update);
         let checked = check(&route.spec.params, Value::Object(rest), from_form, strict, partial);

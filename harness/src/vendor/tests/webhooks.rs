@@ -122,7 +122,7 @@ fn old_letters_pass_after_a_roll_and_new_ones_are_signed_anew() {
 
 #[test]
 fn stripe_signs_with_both_secrets_during_a_roll() {
-    let mut desk = Desk::new("stripe");
+    let mut desk = Desk::patched("stripe", json!({ "webhooks": { "enabled": true } }));
     let made = desk.send("POST", "/v1/customers", "email=a@b.c", &[]);
     let event = &made.emissions[0];
     assert_eq!(
@@ -161,8 +161,16 @@ fn unknown_and_poison_events_are_events_of_their_own() {
 #[test]
 fn retries_follow_the_vendors_schedule() {
     let count = |name: &str| {
-        let mut desk = Desk::new(name);
+        let mut desk = Desk::patched(name, json!({ "webhooks": { "enabled": true } }));
         (1..100).map_while(|n| desk.vendor.redelivery(n, None)).count()
     };
     assert_eq!((count("hubspot"), count("stripe"), count("github")), (10, 16, 0));
+}
+
+#[test]
+fn without_an_endpoint_nothing_is_sent() {
+    let mut desk = Desk::new("stripe");
+    assert!(desk.send("POST", "/v1/customers", "email=a@b.c", &[]).emissions.is_empty());
+    assert!(desk.vendor.profile().webhooks.is_none());
+    assert!(!desk.vendor.credentials().contains_key("webhook_secret"));
 }
