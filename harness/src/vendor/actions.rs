@@ -12,8 +12,9 @@ use crate::time::At;
 use crate::trace::ChangeKind;
 
 use super::auth::AuthDialect;
+use super::changing::{By, Roots};
 use super::model::Model;
-use super::operate::{By, Roots, hold};
+use super::operate::hold;
 use super::spec::{ActionSpec, CollectionSpec, Does};
 use super::value::{Path, nearest, text_of};
 use super::{Change, Reaction};

@@ -126,7 +126,7 @@ impl Hooks {
         });
         let (record_id, record_number) = (json!(news.id.as_ref()), number(news.id));
         let source = json!(if news.by_api { "api" } else { "vendor" });
-        let shown = super::operate::visible(news.after);
+        let shown = super::reading::visible(news.after);
         let roots = [
             ("event", &about),
             ("record", &shown),

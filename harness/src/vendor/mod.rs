@@ -6,6 +6,7 @@
 
 mod actions;
 pub mod auth;
+mod changing;
 pub mod encoding;
 pub mod errors;
 mod file;
@@ -16,6 +17,7 @@ mod model;
 mod operate;
 pub mod paging;
 pub mod rate_limit;
+mod reading;
 pub mod spec;
 pub mod store;
 pub mod template;

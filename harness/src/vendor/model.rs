@@ -118,7 +118,7 @@ impl Model {
             Verdict::Refuse(refusal) => return self.refuse(now, reaction, &refusal, None, instead),
             Verdict::Replay(saved) => {
                 reaction.replayed = true;
-                reaction.told = saved.told;
+                reaction.told = Told { quota: None, retry_at: None, ..saved.told };
                 let header = file.spec.errors.should_retry_header.as_deref();
                 if let Some(word) = header.and_then(|h| saved.response.headers.get(h)) {
                     reaction.told.should_retry = Some(word == "true");
@@ -131,11 +131,15 @@ impl Model {
         let known_elsewhere =
             |name: &str| pages && (route.paging.knows(name) || route.spec.filters.contains_key(name));
         let (mut aside, mut rest) = (Map::new(), Map::new());
-        if let Value::Object(fields) = &raw {
-            for (name, value) in fields {
-                let place = if known_elsewhere(name) { &mut aside } else { &mut rest };
-                place.insert(name.clone(), value.clone());
+        match (&raw, pages) {
+            (Value::Object(fields), true) => {
+                for (name, value) in fields {
+                    let place = if known_elsewhere(name) { &mut aside } else { &mut rest };
+                    place.insert(name.clone(), value.clone());
+                }
             }
+            (Value::Object(fields), false) => rest.clone_from(fields),
+            _ => {}
         }
         let partial = matches!(route.spec.does, Does::Update);
         let checked = check(&route.spec.params, Value::Object(rest), from_form, strict, partial);
@@ -154,7 +158,8 @@ impl Model {
             }
             Err(refusal) => {
                 let (response, told) = self.put_error(now, &refusal);
-                reaction.told = Told { token_expires: None, ..told };
+                let dead = matches!(refusal.case, Some(Case::BadGrant | Case::BadClient));
+                reaction.told = Told { stale_credential: dead, ..told };
                 response
             }
         };
@@ -315,7 +320,8 @@ impl Model {
         {
             response.headers.set("content-type", kind.as_str());
         }
-        if !file.spec.responses.headers.is_empty() {
+        // An error has its header fields already, less those that a fault rule took away.
+        if reaction.told.error.is_none() && !file.spec.responses.headers.is_empty() {
             let id = self.request_id(now);
             self.head(now, &mut response.headers, &id);
         }

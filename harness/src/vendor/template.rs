@@ -4,7 +4,9 @@
 //! one placeholder keeps the value's type. `{now.epoch}`, `{now.ms}`, `{now.iso}`, `{now.date}`
 //! tell the time (a span may be added: `{now.epoch+30d}`); `{chars:alnum:24}` (`hex`, `digits`,
 //! `uuid`), `{int:1..9}`, `{days:3..60}` and `{amount:1000..99999:record.currency}` draw from the
-//! seed. `{$pick: […]}` draws one of a list, `{$cel: "…"}` computes. `{{` is a brace.
+//! seed. `{$pick: […]}` draws one of a list; `{$when: {that: record.amount_due, is: 0, then: …,
+//! else: …}}` chooses; `{$in_days: "{record.days}"}` is that many days from now in epoch seconds;
+//! `{$cel: "…"}` computes what the others cannot, more slowly. `{{` is a brace.
 //!
 //! Knows: placeholders and chance. Must not know: which scope a place offers.
 
@@ -32,7 +34,19 @@ enum Node {
     List(Vec<Node>),
     Object(Vec<(String, Node)>),
     Pick(Vec<Node>),
+    When(Box<Choice>),
+    InDays(Box<Node>),
     Cel(Expr),
+}
+
+/// A choice by the value of a field.
+#[derive(Clone, Debug)]
+struct Choice {
+    root: String,
+    path: Path,
+    is: Value,
+    then: Node,
+    otherwise: Node,
 }
 
 #[derive(Clone, Debug)]
@@ -168,6 +182,8 @@ fn compile(value: &Value) -> Result<Node, String> {
                     ("$pick", Value::Array(list)) if !list.is_empty() => {
                         return Ok(Node::Pick(list.iter().map(compile).collect::<Result<_, _>>()?));
                     }
+                    ("$when", Value::Object(choice)) => return compile_choice(choice),
+                    ("$in_days", days) => return Ok(Node::InDays(Box::new(compile(days)?))),
                     ("$cel", Value::String(source)) => {
                         return Expr::compile(source).map(Node::Cel).map_err(|e| e.to_string());
                     }
@@ -186,6 +202,24 @@ fn compile(value: &Value) -> Result<Node, String> {
         }
         other => Ok(Node::Fixed(other.clone())),
     }
+}
+
+fn compile_choice(choice: &Map<String, Value>) -> Result<Node, String> {
+    let known = ["that", "is", "then", "else"];
+    let (Some(that), true) =
+        (choice.get("that").and_then(Value::as_str), choice.keys().all(|k| known.contains(&k.as_str())))
+    else {
+        return Err("`$when` needs `that`, `is`, `then` and `else`".to_owned());
+    };
+    let part = |name: &str| choice.get(name).cloned().unwrap_or(Value::Null);
+    let (root, path) = that.split_once('.').unwrap_or((that, ""));
+    Ok(Node::When(Box::new(Choice {
+        root: root.to_owned(),
+        path: Path::new(path),
+        is: part("is"),
+        then: compile(&part("then"))?,
+        otherwise: compile(&part("else"))?,
+    })))
 }
 
 fn compile_text(text: &str) -> Result<Node, String> {
@@ -308,6 +342,15 @@ fn fill(node: &Node, scope: &mut Scope<'_>) -> Value {
             let at = below(scope.chance, nodes.len() as u64) as usize;
             fill(&nodes[at], scope)
         }
+        Node::When(choice) => {
+            let value = scope.find(&choice.root, &choice.path).unwrap_or(&Value::Null);
+            let branch = if *value == choice.is { &choice.then } else { &choice.otherwise };
+            fill(branch, scope)
+        }
+        Node::InDays(days) => match fill(days, scope).as_i64() {
+            Some(days) => json!(scope.now.on_wall(scope.epoch).as_second() + days.saturating_mul(86_400)),
+            None => Value::Null,
+        },
         Node::Cel(expr) => {
             let now = json!(scope.now.on_wall(scope.epoch).as_second());
             let mut variables: Vec<(&str, &Value)> = scope.roots.to_vec();
@@ -405,6 +448,18 @@ mod tests {
         let record = json!({ "days": 30 });
         let out = filled(json!({ "$cel": "now + record.days * 86400" }), &[("record", &record)]);
         assert_eq!(out, json!(1767323046 + 30 * 86400));
+    }
+
+    #[test]
+    fn choices_and_days_need_no_cel() {
+        let record = json!({ "due": 0, "days": 2 });
+        let roots = [("record", &record)];
+        let when = |is: i64| json!({ "$when": { "that": "record.due", "is": is, "then": "paid", "else": "{record.days}" } });
+        assert_eq!(filled(when(0), &roots), json!("paid"));
+        assert_eq!(filled(when(1), &roots), json!(2));
+        assert_eq!(filled(json!({ "$in_days": "{record.days}" }), &roots), json!(1767323046 + 2 * 86400));
+        assert_eq!(filled(json!({ "$in_days": "{record.none}" }), &roots), Value::Null);
+        assert!(Template::compile(&json!({ "$when": { "is": 1 } })).is_err());
     }
 
     #[test]

@@ -17,7 +17,7 @@ fn invoice(desk: &mut Desk) -> (String, String) {
 
 #[test]
 fn an_invoice_is_the_sum_of_its_items() {
-    let mut desk = Desk::new("stripe");
+    let mut desk = Desk::patched("stripe", json!({ "webhooks": { "enabled": true } }));
     let (customer, invoice) = invoice(&mut desk);
     for amount in [1000, 234] {
         let item = desk.post(

@@ -21,6 +21,9 @@ use sign::SignSpec;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct WebhookSpec {
+    /// Whether an endpoint is registered, so that anything is sent at all.
+    #[serde(default = "yes")]
+    pub enabled: bool,
     /// How deliveries are signed.
     pub sign: SignSpec,
     /// How long the vendor waits for an answer.
