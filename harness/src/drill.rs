@@ -5,7 +5,7 @@
 //! it is done or judged.
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::path::PathBuf;
 use std::rc::Rc;
@@ -367,16 +367,24 @@ fn unnoted_calls(world: &World) -> BTreeMap<String, u64> {
     world.recorder.with(|events| {
         let mut vendors = BTreeMap::new();
         let mut unnoted: BTreeMap<String, u64> = BTreeMap::new();
-        for Event { what, .. } in events {
+        // An answer of the very moment at which the subject went may lie unread in its socket.
+        let gone: BTreeSet<At> = events
+            .iter()
+            .filter(|e| {
+                use SubjectEvent::{Exited, Killed, Overstayed, Stopped};
+                matches!(e.what, What::Subject(Killed | Overstayed | Stopped | Exited { .. }))
+            })
+            .map(|e| e.at)
+            .collect();
+        for Event { at, what } in events {
             match what {
                 What::Request { call, vendor, .. } => {
                     vendors.insert(*call, vendor.clone());
                 }
-                What::Answer {
-                    call,
-                    outcome: Outcome::SubjectGone | Outcome::Open | Outcome::Abandoned,
-                    ..
-                } => {
+                What::Answer { call, outcome, .. }
+                    if gone.contains(at)
+                        || matches!(outcome, Outcome::SubjectGone | Outcome::Open | Outcome::Abandoned) =>
+                {
                     if let Some(vendor) = vendors.get(call) {
                         *unnoted.entry(vendor.to_string()).or_default() += 1;
                     }

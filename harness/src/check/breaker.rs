@@ -10,6 +10,7 @@ use super::say::{Findings, Say, count};
 use crate::finding::Judgement;
 use crate::scenario::{Breaker, Family};
 use crate::time::{At, Span};
+use crate::trace::EventId;
 
 /// Calls sent before the last failure was heard of.
 const ON_THE_WAY: Span = Span::millis(20);
@@ -93,21 +94,22 @@ impl<'e, 't> Walk<'e, 't> {
     }
 
     fn run(&mut self, found: &mut Findings) {
-        let mut edges: Vec<(At, Edge)> =
-            self.e.lives.starts.iter().map(|(at, _)| (*at, Edge::Start)).collect();
+        // By event, not by time: in drill time an answer often comes at the moment of its request.
+        let mut edges: Vec<(EventId, At, Edge)> =
+            self.e.lives.starts.iter().map(|(at, event)| (*event, *at, Edge::Start)).collect();
         for index in self.e.by_vendor.get(self.vendor).into_iter().flatten() {
             let call = &self.e.calls[*index];
             // A token may be fetched beside the breaker.
             if call.is_token() {
                 continue;
             }
-            edges.push((call.arrived, Edge::Arrival(*index)));
-            if call.ending != Ending::Open {
-                edges.push((call.ended, Edge::End(*index)));
+            edges.push((call.asked, call.arrived, Edge::Arrival(*index)));
+            if let Some(answered) = call.answered.filter(|_| call.ending != Ending::Open) {
+                edges.push((answered, call.ended, Edge::End(*index)));
             }
         }
         edges.sort_unstable();
-        for (at, edge) in edges {
+        for (_, at, edge) in edges {
             match edge {
                 Edge::Start => self.close(found),
                 Edge::Arrival(index) => self.arrives(at, index, found),

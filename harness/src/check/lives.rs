@@ -64,7 +64,6 @@ impl Lives {
                 self.close(at);
             }
             SubjectEvent::Stopped => self.close(at),
-            SubjectEvent::Straggler { .. } => {}
             SubjectEvent::Overstayed => {
                 self.kills.push(at);
                 self.mishaps.push((at, id, Mishap::Overstayed));

@@ -10,6 +10,7 @@ use super::say::{Findings, Say, count};
 use crate::finding::Judgement;
 use crate::scenario::{Family, Load};
 use crate::time::{At, Span};
+use crate::trace::EventId;
 
 /// The stretch over which a rate is taken.
 const STRETCH: Span = Span::secs(10);
@@ -113,16 +114,18 @@ fn catch_up(e: &Evidence<'_>, vendor: &str, calls: &[&Call<'_>], promise: &Load,
 /// Calls at once.
 fn concurrent(vendor: &str, calls: &[&Call<'_>], promise: &Load, found: &mut Findings) {
     let Some(limit) = promise.concurrent else { return };
-    // At one moment, ends come before arrivals: a call that follows another does not overlap it.
-    let mut edges: Vec<(At, bool, usize)> = Vec::with_capacity(calls.len() * 2);
+    // By event, not by time: in drill time an answer often comes at the moment of its request.
+    let mut edges: Vec<(EventId, At, bool, usize)> = Vec::with_capacity(calls.len() * 2);
     for (i, call) in calls.iter().enumerate() {
-        edges.push((call.arrived, true, i));
-        edges.push((call.ended.max(call.arrived), false, i));
+        edges.push((call.asked, call.arrived, true, i));
+        if let Some(answered) = call.answered {
+            edges.push((answered, call.ended, false, i));
+        }
     }
     edges.sort_unstable();
     let mut open: BTreeSet<usize> = BTreeSet::new();
     let mut most: (usize, At, Vec<usize>) = (0, At::START, Vec::new());
-    for (at, begins, i) in edges {
+    for (_, at, begins, i) in edges {
         if !begins {
             open.remove(&i);
         } else {

@@ -297,9 +297,9 @@ impl Auth {
         self.access.values_mut().for_each(|end| *end = At::START);
     }
 
-    /// A new client secret and a new grant; the old ones are void, access tokens live on.
+    /// A new grant, as when a person connects the app again: the old one is void, access tokens
+    /// live on, and the app's own id and secret stay.
     pub fn roll_grant(&mut self, spec: &AuthSpec) {
-        self.client_secret = self.draw(spec.client_secret.as_ref());
         let next = self.draw(spec.refresh_token.as_ref());
         // The old grant is another family: using it again is refused but revokes nothing.
         self.refresh = next;

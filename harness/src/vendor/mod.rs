@@ -76,6 +76,11 @@ pub trait Vendor {
         set: &BTreeMap<String, Value>,
     ) -> Result<Reaction, String>;
 
+    /// Whether an action makes its own records, instead of acting on records that are there.
+    fn makes_records(&self, _noun: &str, _verb: &str) -> bool {
+        false
+    }
+
     /// The live records of a collection, oldest first; `None` if there is no such collection.
     fn records(&self, collection: &str) -> Option<Vec<Arc<Value>>>;
 

@@ -413,6 +413,11 @@ impl Vendor for Model {
         self.carry_out(now, noun, verb, ids, set)
     }
 
+    fn makes_records(&self, noun: &str, verb: &str) -> bool {
+        let action = self.file.spec.actions.get(noun).and_then(|verbs| verbs.get(verb));
+        action.is_some_and(|action| action.does == super::spec::Does::Create)
+    }
+
     fn records(&self, collection: &str) -> Option<Vec<Arc<Value>>> {
         let holding = self.ledgers.get(collection)?;
         Some(holding.ledger.rows().map(|(_, row)| row.record.clone()).collect())

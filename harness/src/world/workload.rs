@@ -130,7 +130,9 @@ fn open_gates(world: &World, steps: &mut [Progress], now: At) {
 }
 
 fn takes_records(world: &World, action: &Action) -> bool {
-    matches!(action, Action::Vendor { vendor, noun, .. } if world.ledgers.has(vendor, noun))
+    let Action::Vendor { vendor, noun, verb } = action else { return false };
+    let makes = |host: &Rc<super::Host>| host.vendor.borrow().makes_records(noun, verb);
+    world.ledgers.has(vendor, noun) && !world.hosts.get(vendor).is_some_and(makes)
 }
 
 /// Whose turn it is.
@@ -145,7 +147,7 @@ enum Turn {
 fn carry_out(world: &Rc<World>, progress: &mut Progress, due: At) {
     let step = progress.step.clone();
     let turn = match &step.action {
-        Action::Vendor { vendor, noun, .. } if world.ledgers.has(vendor, noun) => {
+        action @ Action::Vendor { vendor, noun, .. } if takes_records(world, action) => {
             next_turn(world, progress, &step, vendor, noun)
         }
         _ => Turn::Nobodys,
