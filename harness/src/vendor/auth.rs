@@ -109,6 +109,8 @@ pub struct Auth {
     client_id: String,
     client_secret: String,
     refresh: String,
+    /// The refresh token as the operator knows it: rotation is between client and vendor.
+    handed: String,
     before: Option<(String, bool)>,
     retired: Vec<String>,
     revoked: bool,
@@ -145,6 +147,7 @@ impl Auth {
             client_id: String::new(),
             client_secret: String::new(),
             refresh: String::new(),
+            handed: String::new(),
             before: None,
             retired: Vec::new(),
             revoked: false,
@@ -155,6 +158,7 @@ impl Auth {
         auth.client_id = auth.draw(spec.client_id.as_ref());
         auth.client_secret = auth.draw(spec.client_secret.as_ref());
         auth.refresh = auth.draw(spec.refresh_token.as_ref());
+        auth.handed.clone_from(&auth.refresh);
         auth
     }
 
@@ -168,14 +172,14 @@ impl Auth {
         template.and_then(|t| t.text(&mut scope)).unwrap_or_default()
     }
 
-    /// What an operator hands over.
+    /// What an operator hands over; a refresh token that was rotated since is not the operator's.
     pub fn credentials(&self, spec: &AuthSpec) -> BTreeMap<String, String> {
         let pairs: Vec<(&str, &String)> = match spec.dialect {
             AuthDialect::Key => vec![(spec.credential.as_str(), &self.key)],
             AuthDialect::OauthRefresh => vec![
                 ("client_id", &self.client_id),
                 ("client_secret", &self.client_secret),
-                ("refresh_token", &self.refresh),
+                ("refresh_token", &self.handed),
             ],
             AuthDialect::Open => vec![],
         };
@@ -302,6 +306,7 @@ impl Auth {
     pub fn roll_grant(&mut self, spec: &AuthSpec) {
         let next = self.draw(spec.refresh_token.as_ref());
         // The old grant is another family: using it again is refused but revokes nothing.
+        self.handed.clone_from(&next);
         self.refresh = next;
         self.before = None;
         self.retired.clear();

@@ -274,7 +274,7 @@ fn a_static_refresh_token_stays() {
 #[test]
 fn reuse_of_a_rotated_token_revokes_the_family() {
     let mut desk = Desk::patched("hubspot", json!({ "auth": { "mode": "rotating-strict" } }));
-    let second = desk.vendor.credentials()["refresh_token"].clone();
+    let second = desk.latest.clone();
     let third = body(&desk.refresh(&second))["refresh_token"].as_str().unwrap().to_owned();
     assert_ne!(second, third);
     let reuse = desk.refresh(&second);
@@ -289,9 +289,22 @@ fn reuse_of_a_rotated_token_revokes_the_family() {
 }
 
 #[test]
+fn an_operator_knows_nothing_of_rotation() {
+    let mut desk = Desk::patched("hubspot", json!({ "auth": { "mode": "rotating-strict" } }));
+    let before = desk.vendor.credentials();
+    assert_ne!(before["refresh_token"], desk.latest);
+    let latest = desk.latest.clone();
+    desk.refresh(&latest);
+    assert_eq!(desk.vendor.credentials(), before);
+    desk.act("oauth.roll", &[], json!({}));
+    let rolled = desk.vendor.credentials()["refresh_token"].clone();
+    assert_eq!(status(&desk.refresh(&rolled)), 200);
+}
+
+#[test]
 fn grace_gives_the_same_successor_once() {
     let mut desk = Desk::patched("hubspot", json!({ "auth": { "mode": "rotating-grace" } }));
-    let first = desk.vendor.credentials()["refresh_token"].clone();
+    let first = desk.latest.clone();
     let successor = body(&desk.refresh(&first))["refresh_token"].clone();
     assert_eq!(body(&desk.refresh(&first))["refresh_token"], successor);
     assert_eq!(status(&desk.refresh(&first)), 400);
@@ -303,7 +316,7 @@ fn grace_gives_the_same_successor_once() {
 fn a_made_up_refresh_token_or_client_gets_nothing() {
     let mut desk = Desk::patched("hubspot", json!({ "auth": { "mode": "rotating-strict" } }));
     assert_eq!(status(&desk.refresh("na1-none")), 400);
-    let good = desk.vendor.credentials()["refresh_token"].clone();
+    let good = desk.latest.clone();
     assert_eq!(status(&desk.refresh(&good)), 200, "a guess revokes nothing");
     let form = format!("grant_type=refresh_token&client_id=x&client_secret=y&refresh_token={good}");
     assert_eq!(body(&desk.send("POST", "/oauth/v1/token", &form, &[]))["status"], "BAD_CLIENT_ID");

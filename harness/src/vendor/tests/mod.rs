@@ -20,6 +20,7 @@ struct Desk {
     vendor: Box<dyn Vendor>,
     now: At,
     token: String,
+    latest: String,
     log: Vec<String>,
 }
 
@@ -34,7 +35,8 @@ fn file(name: &str, patch: Value) -> Arc<VendorFile> {
 impl Desk {
     fn of(file: &Arc<VendorFile>, seed: u64) -> Desk {
         let vendor = open(file, epoch(), Seed(seed));
-        let mut desk = Desk { vendor, now: At(0), token: String::new(), log: Vec::new() };
+        let mut desk =
+            Desk { vendor, now: At(0), token: String::new(), latest: String::new(), log: Vec::new() };
         let credentials = desk.vendor.credentials();
         if let Some(key) = credentials.get("api_key") {
             desk.token.clone_from(key);
@@ -59,7 +61,11 @@ impl Desk {
             "grant_type=refresh_token&client_id={}&client_secret={}&refresh_token={token}",
             c["client_id"], c["client_secret"]
         );
-        self.send("POST", "/oauth/v1/token", &form, &[])
+        let answer = self.send("POST", "/oauth/v1/token", &form, &[]);
+        if let Some(next) = body(&answer)["refresh_token"].as_str() {
+            self.latest = next.to_owned();
+        }
+        answer
     }
 
     fn request(&self, method: &str, target: &str, payload: &str, headers: &[(&str, &str)]) -> Request {
