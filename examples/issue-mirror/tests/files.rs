@@ -9,10 +9,15 @@ mod subject;
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use firedrill::fixture::Fixture;
-use firedrill::scenario::{VendorUse, parse, parse_base};
+use firedrill::finding::Verdict;
+use firedrill::fixture::{Fixture, Replay};
+use firedrill::scenario::{ReplayMode, VendorUse, parse, parse_base};
 use firedrill::seed::Seed;
 use firedrill::subject::{AttemptLog, Ready, Start, Subject as _, VendorAccess, WallClock};
+use firedrill::time::At;
+use firedrill::trace::{Cause, Event, Head, Trace, What};
+use firedrill::vendor::Vendor as _;
+use firedrill::wire::{Headers, Response};
 use github::{EPOCH, Wrong};
 use issue_mirror::{Issue, Policy};
 
@@ -78,5 +83,35 @@ async fn the_subject_shows_its_mirror_and_stops_when_told() {
         // The naive one still waits for the page that stopped coming; it wrote the first one.
         let issues: Vec<Issue> = serde_json::from_str(&answer).unwrap();
         assert_eq!(issues.len(), shown, "{}", drilled.name());
+        assert_eq!(judged(answer), if shown == 7 { Verdict::Pass } else { Verdict::Fail });
     }
+}
+
+/// The verdict of a drill's promise on what the mirror shows, against the recorded ledger.
+fn judged(answer: String) -> Verdict {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("drills");
+    let read = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+    let mut drill = parse("drill", &read("hanging-page.yaml")).unwrap();
+    drill.inherit(parse_base("base", &read("_base.yaml")).unwrap());
+    let run = Fixture::read(&folder.join("../../../fixtures/github/issues-in-three-pages.json")).unwrap();
+    let epoch = EPOCH.parse().unwrap();
+    let mut vendor: Replay = Replay::new(Box::new(stub::Notes::new()), &run, ReplayMode::Exact, epoch);
+    let given = vendor.give("issues", &drill.given["github.issues"]).unwrap();
+    let mut what: Vec<What> = given
+        .into_iter()
+        .map(|c| What::Change {
+            vendor: "github".into(),
+            collection: c.collection,
+            id: c.id,
+            change: c.change,
+            record: c.record,
+            by: Cause::Scenario,
+        })
+        .collect();
+    let response = Some(Response { status: 200, headers: Headers::default(), body: answer.into() });
+    what.push(What::Exposed { what: "mirror".into(), response });
+    let events = what.into_iter().map(|what| Event { at: At::START, what }).collect();
+    let head =
+        Head { drill: drill.drill.clone(), seed: Seed(1), epoch, heals_at: At::START, ends_at: At::START };
+    firedrill::shown::judge(&drill, &Trace { head, events }).unwrap().verdict
 }
