@@ -173,7 +173,7 @@ expect:
   exposed:
     - what: mirror
       equals: \"github.issues.filter(i, !has(i.pull_request)).map(i, {'number': i.number, 'title': i.title})\"
-    - { what: mirror, value: calls.filter(c, c.status == 200).size(), equals: '1' }
+    - { what: mirror, value: 'calls.filter(c, c.status == 200).size()', equals: '1' }
 ";
 
     fn trace(mirror: Option<Response>, statuses: &[u16]) -> Trace {

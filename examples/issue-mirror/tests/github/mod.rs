@@ -1,6 +1,8 @@
 //! A GitHub on a loopback socket that answers from the project's recordings, one request a
 //! connection, and goes wrong on chosen calls.
 
+#![allow(dead_code, reason = "no test uses every kind of failure")]
+
 use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::{Arc, Mutex};
