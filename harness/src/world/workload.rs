@@ -11,7 +11,8 @@ use super::{Text, World, call, plain};
 use crate::expr::Expr;
 use crate::scenario::{Action, Step};
 use crate::time::{At, Span};
-use crate::trace::{Cause, SubjectEvent, What};
+use crate::trace::{Cause, ChangeKind, SubjectEvent, What};
+use crate::vendor::Reaction;
 
 /// How long a trigger waits for its answer: a job may well run as long as it likes, but whether
 /// it was there to be triggered is known by then.
@@ -168,9 +169,7 @@ fn carry_out(world: &Rc<World>, progress: &mut Progress, due: At) {
         (None, None) => false,
     };
     progress.due = again.then(|| due + step.every.unwrap_or(Span::ZERO));
-    let nobody = takes_records(world, &step.action) && records.is_empty();
     let done = match &step.action {
-        _ if nobody => Err("no record fits".to_owned()),
         Action::Job(name) => {
             tokio::task::spawn_local(trigger(world.clone(), name.clone()));
             Ok(None)
@@ -179,20 +178,35 @@ fn carry_out(world: &Rc<World>, progress: &mut Progress, due: At) {
             None => Err(format!("there is no vendor called `{vendor}`")),
             Some(host) => {
                 let now = world.recorder.now();
+                // Where nobody fits, the vendor says whether that matters: a record can be made
+                // from nothing.
                 let reaction = host.vendor.borrow_mut().act(now, noun, verb, &records, &step.set);
                 reaction.map(|r| Some((host, r)))
             }
         },
     };
     let (done, error) = match done {
-        Ok(done) => (done, None),
+        Ok(done) => (done, None::<String>),
         Err(error) => (None, Some(error)),
     };
     let action = step.action.to_string();
+    let records = made(done.as_ref().map(|(_, r)| r), &step.action).unwrap_or(records);
     world.recorder.note(What::Step { step: progress.number, action, records, error });
     if let Some((host, reaction)) = done {
         world.absorb(host, reaction, Cause::Scenario);
     }
+}
+
+/// The records that an action made, if it made any: it concerns them, whoever had the turn.
+fn made(reaction: Option<&Reaction>, action: &Action) -> Option<Vec<Text>> {
+    let Action::Vendor { noun, .. } = action else { return None };
+    let made: Vec<Text> = reaction?
+        .changes
+        .iter()
+        .filter(|c| c.change == ChangeKind::Created && *c.collection == **noun)
+        .map(|c| c.id.clone())
+        .collect();
+    (!made.is_empty()).then_some(made)
 }
 
 /// The next records that a step takes, each in its turn, in the order of the collection.

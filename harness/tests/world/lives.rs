@@ -279,3 +279,37 @@ fn a_subject_that_is_killed_before_it_is_ready_is_started_again_all_the_same() {
     );
     assert_eq!(drilled.verdict, Verdict::Pass);
 }
+
+#[test]
+fn records_are_made_from_nothing_and_what_needs_one_says_so() {
+    let drilled = drill(
+        "workload:\n  - { at: 1s, do: toy.items.touch }\n  - { at: 2s, every: 1s, times: 2, do: toy.items.make }\nends_at: 9s",
+        |_| async {},
+    );
+    let steps = pick(&drilled.trace, |_, w| match w {
+        What::Step { records, error, .. } => Some((records.join(","), error.clone())),
+        _ => None,
+    });
+    let error = Some("`touch` needs an item".to_owned());
+    assert_eq!(steps, [(String::new(), error), ("1".to_owned(), None), ("2".to_owned(), None)]);
+    assert_eq!(drilled.verdict, Verdict::Unknown);
+}
+
+#[test]
+fn attempts_that_a_kill_left_uncounted_are_no_fault_of_the_harness() {
+    let lines = "workload: [ { at: 1s, do: toy.keys.roll } ]\n\
+        faults: [ { on: toy, calls: 2, do: { kill: { restart_after: 1s } } } ]\nends_at: 9s";
+    let drilled = drill(lines, |start| async move {
+        let url = format!("{}/ping", base(&start));
+        // Two at once: the first is answered at the moment at which the second has it all killed.
+        let counted = async |log: &firedrill::subject::AttemptLog| {
+            let sent = client().get(&url).send().await;
+            log.note("toy", firedrill::subject::AttemptOutcome::Answered);
+            sent.is_ok()
+        };
+        let (one, other) = (counted(&start.attempts), counted(&start.attempts));
+        let _ = tokio::join!(biased; one, other);
+        std::future::pending::<()>().await;
+    });
+    assert!(answers(&drilled.trace).iter().any(|a| a.1 == Outcome::SubjectGone));
+}

@@ -151,6 +151,12 @@ impl Vendor for Toy {
     ) -> Result<Reaction, String> {
         let mut reaction = Reaction::default();
         match (noun, verb) {
+            ("items", "make") => {
+                let change = self.make(ChangeKind::Created, json!({ "state": "new" }));
+                reaction.emissions.push(self.tell(now, "item.created", &change));
+                reaction.changes.push(change);
+            }
+            ("items", "touch") if ids.is_empty() => return Err("`touch` needs an item".into()),
             ("items", "touch") => {
                 for id in ids {
                     let number: u64 = id.parse().map_err(|_| "no such item".to_owned())?;
