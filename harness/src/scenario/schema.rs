@@ -15,8 +15,12 @@ pub fn schema() -> Value {
     let schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<Scenario>();
     let mut value = schema.to_value();
     if let Value::Object(map) = &mut value {
-        map.insert("title".to_owned(), json!("firedrill drill"));
-        map.shift_insert(1.min(map.len()), "$id".to_owned(), json!(ID));
+        // What it is comes first, for people who open it.
+        let dialect = map.remove("$schema").unwrap_or_default();
+        map.shift_insert(0, "$schema".to_owned(), dialect);
+        map.shift_insert(1, "$id".to_owned(), json!(ID));
+        map.remove("title");
+        map.shift_insert(2, "title".to_owned(), json!("A firedrill drill"));
     }
     value
 }
