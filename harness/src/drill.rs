@@ -16,10 +16,16 @@ pub struct Drilled {
     pub verdict: Verdict,
 }
 
-/// Why there is no verdict.
-#[derive(Clone, Debug, thiserror::Error)]
+/// Why a drill gave no verdict.
+#[derive(Debug, thiserror::Error)]
 pub enum DrillError {
-    /// firedrill itself did something wrong.
+    /// The scenario asks for what cannot be (exit 64).
+    #[error("{0}")]
+    Scenario(String),
+    /// firedrill itself went wrong (exit 70).
     #[error("{0}")]
     Harness(String),
+    /// The machine refused something the drill needs (exit 70).
+    #[error("the drill could not be set up: {0}")]
+    Setup(#[from] std::io::Error),
 }
