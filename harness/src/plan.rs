@@ -239,3 +239,87 @@ fn tidy(path: &Path) -> String {
     }
     shown(&parts.iter().collect::<PathBuf>())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const DRILL: &str = "drill: d\nwhy: w\nfamily: retry\n";
+    const BASE: &str = "vendors: { crm: hubspot }\nexpect: { converges: { within: 10m } }\n";
+
+    struct Folder(tempfile::TempDir);
+
+    impl Folder {
+        fn with(files: &[(&str, &str)]) -> Folder {
+            let dir = tempfile::tempdir().unwrap();
+            for (name, text) in files {
+                let path = dir.path().join(name);
+                fs::create_dir_all(path.parent().unwrap()).unwrap();
+                fs::write(path, text).unwrap();
+            }
+            Folder(dir)
+        }
+
+        fn load(&self, path: &str) -> Result<Vec<Loaded>, Vec<Mistake>> {
+            load(&[self.0.path().join(path)], &|_| Ok(None))
+        }
+
+        fn refusal(&self, path: &str) -> String {
+            self.load(path).unwrap_err()[0].message.clone()
+        }
+    }
+
+    fn extending(base: &str) -> String {
+        format!("{DRILL}extends: {base}\n")
+    }
+
+    #[test]
+    fn a_drill_takes_over_what_it_does_not_say() {
+        let own = format!(
+            "{}vendors: {{ billing: stripe }}\nexpect: {{ converges: {{ within: 1m }} }}\n",
+            extending("../_base.yaml")
+        );
+        let folder = Folder::with(&[
+            ("_base.yaml", BASE),
+            ("retry/own.yaml", &own),
+            ("retry/plain.yaml", &extending("../_base.yaml")),
+        ]);
+        let drills = folder.load("").unwrap();
+        assert_eq!(drills.iter().map(Loaded::name).collect::<Vec<_>>(), ["retry/own", "retry/plain"]);
+        assert_eq!(drills[0].scenario.vendors.len(), 2);
+        let within = |d: &Loaded| d.scenario.expect.converges.unwrap().within.to_string();
+        assert_eq!((within(&drills[0]), within(&drills[1])), ("1m".into(), "10m".into()));
+    }
+
+    #[test]
+    fn a_base_file_without_the_mark_is_not_run_if_some_drill_extends_it() {
+        let folder =
+            Folder::with(&[("base.yaml", BASE), ("x.yaml", &extending("base.yaml")), ("notes.txt", "")]);
+        assert_eq!(folder.load("").unwrap().len(), 1);
+        assert_eq!(folder.refusal("base.yaml"), "the drill lacks `drill`");
+    }
+
+    #[test]
+    fn a_drill_cannot_reach_outside_of_its_folder() {
+        let folder =
+            Folder::with(&[("secret.yaml", BASE), ("drills/a/x.yaml", &extending("../../secret.yaml"))]);
+        assert!(folder.refusal("drills").contains("lies outside"));
+        assert!(folder.refusal("drills/a/x.yaml").contains("lies outside"));
+        #[cfg(unix)]
+        {
+            let link = folder.0.path().join("drills/link.yaml");
+            std::os::unix::fs::symlink(folder.0.path().join("secret.yaml"), link).unwrap();
+            fs::write(folder.0.path().join("drills/a/x.yaml"), extending("../link.yaml")).unwrap();
+            assert!(folder.refusal("drills").contains("lies outside"));
+        }
+    }
+
+    #[test]
+    fn two_drills_of_one_name_are_refused_and_one_named_twice_is_read_once() {
+        let text = format!("{DRILL}vendors: {{ crm: hubspot }}\n");
+        let folder = Folder::with(&[("a/x.yaml", &text), ("b/x.yaml", &text)]);
+        assert!(folder.refusal("").contains("same name"));
+        let path = folder.0.path().join("a");
+        assert_eq!(load(&[path.clone(), path.join("x.yaml")], &|_| Ok(None)).unwrap().len(), 1);
+    }
+}

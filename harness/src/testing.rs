@@ -204,10 +204,8 @@ fn trial(drill: &Loaded, seeds: &[Seed], runner: &Runner) -> Result<(), Failed> 
             Ok(Ok(drilled)) => {
                 terminal::drill(&Ran { loaded: drill, seed, drilled: &drilled, real: None, replay }, false)
             }
-            Ok(Err(error)) => terminal::fault(drill, &error.to_string(), &replay),
-            Err(panic) => {
-                terminal::fault(drill, &format!("it panicked: {}", panic_message(&*panic)), &replay)
-            }
+            Ok(Err(error)) => terminal::no_verdict(drill, &error, &replay),
+            Err(panic) => terminal::no_verdict(drill, &panicked(&*panic), &replay),
         };
         // Writing to a string cannot fail.
         let _ = write!(text, "\n{}", anstream::adapter::strip_str(&report));
@@ -215,10 +213,11 @@ fn trial(drill: &Loaded, seeds: &[Seed], runner: &Runner) -> Result<(), Failed> 
     if text.is_empty() { Ok(()) } else { Err(Failed::from(text)) }
 }
 
-/// What a panic said.
-pub(crate) fn panic_message(panic: &(dyn Any + Send)) -> String {
+/// A panic inside a drill, which is always a fault of firedrill or of an in-process subject.
+pub(crate) fn panicked(panic: &(dyn Any + Send)) -> DrillError {
     let text = panic.downcast_ref::<&str>().map(|s| (*s).to_owned());
-    text.or_else(|| panic.downcast_ref::<String>().cloned()).unwrap_or_else(|| "without a word".to_owned())
+    let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+    DrillError::Harness(format!("it panicked: {}", text.as_deref().unwrap_or("without a word")))
 }
 
 #[cfg(test)]

@@ -5,6 +5,7 @@
 use std::process;
 
 use crate::finding::Verdict;
+use crate::report::terminal::Worst;
 
 /// How the command ended. 64 and 70 are `EX_USAGE` and `EX_SOFTWARE` of sysexits(3).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -15,7 +16,7 @@ pub enum ExitCode {
     Failed = 1,
     /// No drill failed, and at least one could not be judged.
     Unknown = 2,
-    /// The command was used wrongly, or a file is not as it should be. Nothing was run.
+    /// The command was used wrongly, or a file asks for what cannot be.
     Usage = 64,
     /// firedrill itself did something wrong; no verdict of this run can be trusted.
     Internal = 70,
@@ -27,17 +28,18 @@ Exit codes:
    0  all drills passed
    1  a drill failed: the subject broke a promise
    2  a drill could not be judged (a fault never fired, too little happened)
-  64  wrong usage, or a mistake in a file; nothing was run
+  64  wrong usage, or a mistake in a file
   70  a fault of firedrill itself; no verdict of this run can be trusted";
 
 impl ExitCode {
-    /// The code for the worst verdict of a run; `None` stands for a fault of firedrill.
-    pub fn of(worst: Option<Verdict>) -> ExitCode {
+    /// The code for the worst that came of a run.
+    pub fn of(worst: Worst) -> ExitCode {
         match worst {
-            Some(Verdict::Pass) => ExitCode::Passed,
-            Some(Verdict::Fail) => ExitCode::Failed,
-            Some(Verdict::Unknown) => ExitCode::Unknown,
-            None => ExitCode::Internal,
+            Worst::Verdict(Verdict::Pass) => ExitCode::Passed,
+            Worst::Verdict(Verdict::Fail) => ExitCode::Failed,
+            Worst::Verdict(Verdict::Unknown) => ExitCode::Unknown,
+            Worst::Refused => ExitCode::Usage,
+            Worst::Fault => ExitCode::Internal,
         }
     }
 }

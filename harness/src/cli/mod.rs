@@ -24,6 +24,7 @@ pub use bundled::Bundled;
 pub use console::Console;
 pub use exit_code::ExitCode;
 
+use crate::drill::DrillError;
 use crate::plan::{self, Loaded};
 use crate::report::table::Caught;
 use crate::report::{mistake, rules, table, wrap};
@@ -123,7 +124,8 @@ fn prove(
         Ok(rows) => rows,
         Err(error) => {
             console.say(&format!("error: {error}\n"));
-            return Ok(ExitCode::Internal);
+            let refused = matches!(error, DrillError::Scenario(_));
+            return Ok(if refused { ExitCode::Usage } else { ExitCode::Internal });
         }
     };
     if rows.is_empty() {

@@ -18,7 +18,7 @@ use super::backend::{Backend, Setting};
 use super::console::Console;
 use super::stopwatch::Stopwatch;
 use super::{ExitCode, cores, load};
-use crate::drill::Drilled;
+use crate::drill::{DrillError, Drilled};
 use crate::finding::Verdict;
 use crate::plan::Loaded;
 use crate::report::terminal::Summary;
@@ -30,7 +30,7 @@ const PATIENCE: Duration = Duration::from_secs(1);
 
 /// What became of one drill: its trace and verdict, or the fault of firedrill.
 struct Outcome {
-    drilled: Result<Drilled, String>,
+    drilled: Result<Drilled, DrillError>,
     real: Duration,
 }
 
@@ -201,9 +201,8 @@ fn progress(len: usize) -> ProgressBar {
 fn one(backend: &dyn Backend, setting: &Setting, drill: &Loaded, seed: Seed) -> Outcome {
     let watch = Stopwatch::start();
     let drilled = match catch_unwind(AssertUnwindSafe(|| backend.run(setting, drill, seed))) {
-        Ok(Ok(drilled)) => Ok(drilled),
-        Ok(Err(error)) => Err(error.to_string()),
-        Err(panic) => Err(format!("it panicked: {}", crate::testing::panic_message(&*panic))),
+        Ok(drilled) => drilled,
+        Err(panic) => Err(crate::testing::panicked(&*panic)),
     };
     Outcome { drilled, real: watch.elapsed() }
 }
@@ -235,11 +234,11 @@ impl Reporter<'_, '_, '_> {
                     Format::Jsonl => jsonl::drill(&ran),
                 }
             }
-            Err(message) => {
-                self.summary.add_fault(loaded, seed);
+            Err(error) => {
+                self.summary.add_error(loaded, seed, error);
                 match self.args.format {
-                    Format::Terminal => terminal::fault(loaded, message, &replay(&loaded.file, seed)),
-                    Format::Jsonl => jsonl::fault(loaded, seed, message),
+                    Format::Terminal => terminal::no_verdict(loaded, error, &replay(&loaded.file, seed)),
+                    Format::Jsonl => jsonl::no_verdict(loaded, seed, error),
                 }
             }
         };

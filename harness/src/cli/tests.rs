@@ -36,6 +36,7 @@ impl Backend for Fake {
             "pass" => Ok(fake::drilled(Verdict::Pass)),
             "fail" => Ok(fake::drilled(Verdict::Fail)),
             "unknown" => Ok(fake::drilled(Verdict::Unknown)),
+            "refused" => Err(DrillError::Scenario("this cannot be".into())),
             "panic" => panic!("the world fell over"),
             _ => Err(DrillError::Harness("a port was taken".into())),
         }
@@ -83,6 +84,8 @@ fn the_exit_code_is_that_of_the_worst_drill() {
     assert_eq!(code(&["pass"]), ExitCode::Passed);
     assert_eq!(code(&["pass", "unknown"]), ExitCode::Unknown);
     assert_eq!(code(&["unknown", "fail", "pass"]), ExitCode::Failed);
+    assert_eq!(code(&["fail", "refused"]), ExitCode::Usage);
+    assert_eq!(code(&["refused", "broken"]), ExitCode::Internal);
     assert_eq!(code(&["fail", "broken"]), ExitCode::Internal);
     assert_eq!(code(&["panic", "pass"]), ExitCode::Internal);
     assert_eq!(code(&[]), ExitCode::Usage, "nothing run is no pass");

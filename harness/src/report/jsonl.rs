@@ -5,6 +5,7 @@
 use serde::Serialize;
 
 use super::{Ran, replay};
+use crate::drill::DrillError;
 use crate::finding::{Judgement, Verdict};
 use crate::plan::Loaded;
 use crate::seed::Seed;
@@ -16,12 +17,15 @@ struct Line<'a> {
     family: String,
     drill: &'a str,
     seed: Seed,
-    /// `pass`, `unknown` or `fail`; absent if firedrill itself broke.
+    /// `pass`, `unknown` or `fail`; absent if there is none.
     #[serde(skip_serializing_if = "Option::is_none")]
     verdict: Option<Verdict>,
     /// What broke in firedrill itself.
     #[serde(skip_serializing_if = "Option::is_none")]
-    fault: Option<&'a str>,
+    fault: Option<String>,
+    /// Why the file cannot be drilled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refused: Option<String>,
     /// Drill time, in microseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     spanned_us: Option<u64>,
@@ -49,6 +53,7 @@ pub fn drill(ran: &Ran<'_>) -> String {
         seed: ran.seed,
         verdict: Some(ran.drilled.verdict),
         fault: None,
+        refused: None,
         spanned_us: Some(ran.spanned().0),
         exchanges: Some(ran.exchanges()),
         real_ms: ran.real.map(|r| r.as_millis()),
@@ -57,8 +62,10 @@ pub fn drill(ran: &Ran<'_>) -> String {
     })
 }
 
-/// The line of a drill that gave no verdict because firedrill itself broke.
-pub fn fault(loaded: &Loaded, seed: Seed, message: &str) -> String {
+/// The line of a drill that gave no verdict: its file asks for what cannot be, or firedrill itself
+/// broke.
+pub fn no_verdict(loaded: &Loaded, seed: Seed, error: &DrillError) -> String {
+    let refused = matches!(error, DrillError::Scenario(_));
     write(&Line {
         name: loaded.name(),
         file: &loaded.file,
@@ -66,7 +73,8 @@ pub fn fault(loaded: &Loaded, seed: Seed, message: &str) -> String {
         drill: &loaded.scenario.drill,
         seed,
         verdict: None,
-        fault: Some(message),
+        fault: (!refused).then(|| error.to_string()),
+        refused: refused.then(|| error.to_string()),
         spanned_us: None,
         exchanges: None,
         real_ms: None,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use super::timeline::Timeline;
 use super::{BOLD, CYAN, DIM, RED, Ran, WIDTH, YELLOW, count, paint, replay, style_of, wrap};
+use crate::drill::DrillError;
 use crate::finding::{Finding, Verdict};
 use crate::plan::Loaded;
 use crate::seed::Seed;
@@ -70,14 +71,20 @@ fn line(ran: &Ran<'_>) -> String {
     )
 }
 
-/// The line of a drill that gave no verdict because firedrill itself broke.
-pub fn fault(loaded: &Loaded, message: &str, replay: &str) -> String {
-    let mut text = head("FAULT", RED, &loaded.family(), &loaded.scenario.drill, "");
+/// The line of a drill that gave no verdict: its file asks for what cannot be, or firedrill itself
+/// broke.
+pub fn no_verdict(loaded: &Loaded, error: &DrillError, replay: &str) -> String {
+    let (label, who, message) = match error {
+        DrillError::Scenario(message) => ("REFUSED", "mistake", message.clone()),
+        other => (
+            "FAULT",
+            "firedrill",
+            format!("{other} (this is a fault of firedrill or of this machine, not of the subject)"),
+        ),
+    };
+    let mut text = head(label, RED, &loaded.family(), &loaded.scenario.drill, "");
     text.push('\n');
-    text.push_str(&labelled(
-        "firedrill",
-        &format!("{message} (this is a fault of firedrill, not of the subject)"),
-    ));
+    text.push_str(&labelled(who, &message));
     text.push_str(&labelled_raw("replay", &paint(CYAN, replay)));
     text.push('\n');
     text
@@ -158,6 +165,17 @@ fn labelled_raw(label: &str, text: &str) -> String {
     format!("    {} {text}\n", paint(DIM, &format!("{label:<9}")))
 }
 
+/// The worst that came of a run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Worst {
+    /// Every drill has a verdict; this is the worst.
+    Verdict(Verdict),
+    /// A drill file asks for what cannot be.
+    Refused,
+    /// firedrill itself broke: nothing can be trusted.
+    Fault,
+}
+
 /// What all drills together came to.
 #[derive(Clone, Debug, Default)]
 pub struct Summary {
@@ -168,6 +186,7 @@ pub struct Summary {
     failed: Vec<String>,
     unknown: Vec<String>,
     faults: Vec<String>,
+    refused: Vec<String>,
 }
 
 impl Summary {
@@ -183,31 +202,38 @@ impl Summary {
     }
 
     /// Counts one drill that gave no verdict.
-    pub fn add_fault(&mut self, loaded: &Loaded, seed: Seed) {
-        self.faults.push(replay(&loaded.file, seed));
+    pub fn add_error(&mut self, loaded: &Loaded, seed: Seed, error: &DrillError) {
+        let list = match error {
+            DrillError::Scenario(_) => &mut self.refused,
+            _ => &mut self.faults,
+        };
+        list.push(replay(&loaded.file, seed));
     }
 
-    /// The worst verdict; `None` if firedrill itself broke, since nothing can be trusted then.
-    pub fn worst(&self) -> Option<Verdict> {
+    /// What it all came to: the worst of it.
+    pub fn worst(&self) -> Worst {
         if !self.faults.is_empty() {
-            None
+            Worst::Fault
+        } else if !self.refused.is_empty() {
+            Worst::Refused
         } else if !self.failed.is_empty() {
-            Some(Verdict::Fail)
+            Worst::Verdict(Verdict::Fail)
         } else if !self.unknown.is_empty() {
-            Some(Verdict::Unknown)
+            Worst::Verdict(Verdict::Unknown)
         } else {
-            Some(Verdict::Pass)
+            Worst::Verdict(Verdict::Pass)
         }
     }
 
     /// The last lines of the report; `left` drills were not run because of `--fail-fast`.
     pub fn render(&self, left: usize, real: Option<Duration>) -> String {
-        let ran = self.passed + self.failed.len() + self.unknown.len() + self.faults.len();
+        let none = self.faults.len() + self.refused.len();
+        let ran = self.passed + self.failed.len() + self.unknown.len() + none;
         let mut parts = vec![paint(style_of(Verdict::Pass), &format!("{} passed", self.passed))];
         for (n, what, style) in [
             (self.failed.len(), "failed", RED),
             (self.unknown.len(), "unknown", YELLOW),
-            (self.faults.len(), "without a verdict", RED),
+            (none, "without a verdict", RED),
         ] {
             if n > 0 {
                 parts.push(paint(style, &format!("{n} {what}")));
@@ -238,7 +264,8 @@ impl Summary {
             )
         ));
         for (title, commands, style) in [
-            ("no verdict", &self.faults, RED),
+            ("fault of firedrill", &self.faults, RED),
+            ("refused", &self.refused, RED),
             ("failed", &self.failed, RED),
             ("unknown", &self.unknown, YELLOW),
         ] {

@@ -6,7 +6,9 @@ use bytes::Bytes;
 use serde_json::json;
 
 use super::table::{Caught, Row};
+use super::terminal::Worst;
 use super::*;
+use crate::drill::DrillError;
 use crate::fault::{ErrorKind, Moment};
 use crate::finding::{Finding, Judgement};
 use crate::scenario;
@@ -240,9 +242,11 @@ fn the_summary_counts_and_names_the_commands() {
     for verdict in [Verdict::Pass, Verdict::Fail, Verdict::Unknown] {
         summary.add(&ran(&loaded, &drilled(verdict)));
     }
-    assert_eq!(summary.worst(), Some(Verdict::Fail));
-    summary.add_fault(&loaded, Seed(9));
-    assert_eq!(summary.worst(), None);
+    assert_eq!(summary.worst(), Worst::Verdict(Verdict::Fail));
+    summary.add_error(&loaded, Seed(8), &DrillError::Scenario("no".into()));
+    assert_eq!(summary.worst(), Worst::Refused);
+    summary.add_error(&loaded, Seed(9), &DrillError::Harness("no".into()));
+    assert_eq!(summary.worst(), Worst::Fault);
     insta::assert_snapshot!(plain(&summary.render(2, None)));
 }
 

@@ -87,13 +87,11 @@ impl<'a> Timeline<'a> {
         let lines: Vec<(At, Line)> = events
             .iter()
             .map(|event| {
-                // An answer right under its request need not repeat what was asked.
+                // What follows from the request above need not repeat what was asked.
                 let line = self.line(&event.what, open_call);
-                open_call = match &event.what {
-                    What::Request { call, .. } => Some(call.0),
-                    What::Fault(_) => open_call,
-                    _ => None,
-                };
+                if let What::Request { call, .. } = &event.what {
+                    open_call = Some(call.0);
+                }
                 (event.at, line)
             })
             .collect();
@@ -132,13 +130,7 @@ impl<'a> Timeline<'a> {
             } else {
                 text.push_str(row.trim_end());
                 text.push('\n');
-                let pad = head;
-                let room = WIDTH.saturating_sub(pad).max(20);
-                for (part, style) in [(&line.note, CYAN), (&fault, YELLOW)] {
-                    if !part.is_empty() {
-                        text.push_str(&format!("{:pad$}{}\n", "", paint(style, &clip(part, room))));
-                    }
-                }
+                text.push_str(&beneath(&line.note, &fault, head));
             }
         }
         text
@@ -151,9 +143,14 @@ impl<'a> Timeline<'a> {
             What::Request { call, vendor, request, .. } => {
                 let attempt = self.calls.get(&call.0).map_or(1, |c| c.2);
                 let mut line = plain(&format!("subject → {vendor}"), asked(request));
+                let mut notes = Vec::new();
                 if attempt > 1 {
-                    line.note = format!("attempt {attempt}");
+                    notes.push(format!("attempt {attempt}"));
                 }
+                if let Some(key) = request.headers.get("idempotency-key").filter(|k| !k.is_empty()) {
+                    notes.push(format!("key {}", clip(key, 20)));
+                }
+                line.note = notes.join(", ");
                 line
             }
             What::Answer { call, outcome, response, applied, replayed, told, fault } => {
@@ -174,7 +171,8 @@ impl<'a> Timeline<'a> {
                 if let Cause::Call(call) = by
                     && let Some((_, request, _)) = self.calls.get(&call.0)
                 {
-                    line.note = format!("by {}", asked(request));
+                    let this = open_call == Some(call.0);
+                    line.note = if this { "by this call".into() } else { format!("by {}", asked(request)) };
                 }
                 line
             }
@@ -256,6 +254,20 @@ impl<'a> Timeline<'a> {
             }
         }
     }
+}
+
+/// Note and fault mark in lines of their own, under the event: in one, if they fit.
+fn beneath(note: &str, fault: &str, indent: usize) -> String {
+    let room = WIDTH.saturating_sub(indent).max(20);
+    let parts = [(note, CYAN), (fault, YELLOW)];
+    let parts = parts.iter().filter(|(part, _)| !part.is_empty());
+    let painted: Vec<String> = parts.map(|(part, style)| paint(*style, &clip(part, room))).collect();
+    if painted.is_empty() {
+        return String::new();
+    }
+    let together = note.chars().count() + 1 + fault.chars().count() <= room;
+    let lines = if together { vec![painted.join(" ")] } else { painted };
+    lines.iter().map(|line| format!("{:indent$}{line}\n", "")).collect()
 }
 
 fn brief(span: Span) -> String {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use super::nearest::advice;
 use super::text::{Document, Mistake};
-use super::{Action, Scenario};
+use super::{Action, Scenario, schema};
 use crate::expr::Expr;
 use crate::fault::{Act, Rule, Target};
 use crate::time::{At, Span};
@@ -330,11 +330,6 @@ impl<'a> Reviewer<'a> {
                 format!("`{word}` on the subject happens when the window of its rule opens, and this rule has none"),
                 "add `window: 30s..`",
             ),
-            Some(window) if lasts && window.to.is_none() && self.scenario.heal_at.is_none() => self.say(
-                &["faults", index, "window"],
-                format!("`{word}` would last for ever: neither this window nor the drill says when it ends"),
-                "end the window (`30s..5m`), or add `heal_at`",
-            ),
             _ => {}
         }
     }
@@ -349,7 +344,8 @@ impl<'a> Reviewer<'a> {
         };
         for (key, set) in [
             ("attempts", rule.attempts.is_some()),
-            ("calls", rule.calls.is_some() && kind == Kind::Subject),
+            ("calls", rule.calls.is_some()),
+            ("share", rule.share.is_some()),
             ("when", rule.when.is_some()),
         ] {
             if set {
@@ -438,26 +434,13 @@ impl<'a> Reviewer<'a> {
             known.extend(self.aliases());
             self.variables(&["expect", "metrics", &index.to_string(), "equals"], &metric.equals, &known);
         }
+        let sections = if expect.without.is_empty() { Vec::new() } else { schema::sections() };
         for (index, section) in expect.without.iter().enumerate() {
-            const SECTIONS: [&str; 12] = [
-                "agree",
-                "converges",
-                "backoff",
-                "retry_after",
-                "quota",
-                "breaker",
-                "auth",
-                "webhook",
-                "load",
-                "timeout",
-                "alerts",
-                "metrics",
-            ];
-            if !SECTIONS.contains(&section.as_str()) {
+            if !sections.contains(section) {
                 self.say(
                     &["expect", "without", &index.to_string()],
                     format!("`{section}` is not a section of `expect`"),
-                    advice(section, &SECTIONS, "sections"),
+                    advice(section, &sections, "sections"),
                 );
             }
         }
@@ -557,8 +540,7 @@ fn fits(act: &Act) -> &'static [Kind] {
         | Act::UnknownType
         | Act::Poison
         | Act::Unreachable => &[Kind::Webhook],
-        Act::Kill(_) | Act::Stop(_) => &[Kind::Subject, Kind::Calls, Kind::Webhook],
-        Act::ClockSkew(_) => &[Kind::Subject],
+        Act::Kill(_) | Act::Stop(_) | Act::ClockSkew(_) => &[Kind::Subject, Kind::Calls, Kind::Webhook],
     }
 }
 

@@ -15,8 +15,12 @@ pub fn schema() -> Value {
     let schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<Scenario>();
     let mut value = schema.to_value();
     if let Value::Object(map) = &mut value {
-        map.insert("title".to_owned(), json!("firedrill drill"));
-        map.shift_insert(1.min(map.len()), "$id".to_owned(), json!(ID));
+        // What it is comes first, for people who open it.
+        let dialect = map.remove("$schema").unwrap_or_default();
+        map.shift_insert(0, "$schema".to_owned(), dialect);
+        map.shift_insert(1, "$id".to_owned(), json!(ID));
+        map.remove("title");
+        map.shift_insert(2, "title".to_owned(), json!("A firedrill drill"));
     }
     value
 }
@@ -37,6 +41,13 @@ pub(super) fn about(key: &str) -> Option<String> {
     let mut all: Vec<String> = sections.filter_map(said).collect();
     all.dedup();
     said(&schema).or_else(|| if all.len() == 1 { all.pop() } else { None })
+}
+
+/// The sections of `expect` that `without` can name.
+pub(super) fn sections() -> Vec<String> {
+    let schema = schema();
+    let sections = schema["$defs"]["Expect"]["properties"].as_object();
+    sections.into_iter().flat_map(|all| all.keys()).filter(|key| *key != "without").cloned().collect()
 }
 
 #[cfg(test)]
@@ -89,6 +100,31 @@ expect: { converges: { within: 10m } }
         let schema = schema();
         for (key, property) in schema["properties"].as_object().unwrap() {
             assert!(property.get("description").is_some(), "{key}");
+        }
+    }
+
+    #[test]
+    fn the_drills_of_this_repository_are_good_by_schema_and_by_review() {
+        fn files(folder: &std::path::Path, found: &mut Vec<std::path::PathBuf>) {
+            for entry in std::fs::read_dir(folder).into_iter().flatten().flatten() {
+                if entry.path().is_dir() {
+                    files(&entry.path(), found);
+                } else if entry.path().extension().is_some_and(|e| e == "yaml") {
+                    found.push(entry.path());
+                }
+            }
+        }
+        let validator = jsonschema::validator_for(&schema()).unwrap();
+        let mut found = Vec::new();
+        files(std::path::Path::new(concat!(env!("CARGO_MANIFEST_DIR"), "/../scenarios")), &mut found);
+        for file in found.iter().filter(|f| !f.file_name().unwrap().to_string_lossy().starts_with('_')) {
+            let text = std::fs::read_to_string(file).unwrap();
+            let drill = yaml(&text);
+            let refusal = validator.iter_errors(&drill).next();
+            assert!(refusal.is_none(), "{}: {}", file.display(), refusal.unwrap());
+            assert!(super::super::parse("drill.yaml", &text).is_ok(), "{}", file.display());
+            let hint = "# yaml-language-server: $schema=";
+            assert!(text.starts_with(hint), "{} does not begin with `{hint}…`", file.display());
         }
     }
 

@@ -209,3 +209,45 @@ pub fn parse(file: &str, text: &str) -> Result<Scenario, Mistake> {
 pub fn parse_base(file: &str, text: &str) -> Result<Base, Mistake> {
     Document::read(file, text.as_bytes())?.base()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const GOOD: &str = "drill: A lost answer makes one invoice\nwhy: Two are billed\nfamily: idempotency\n\
+        vendors: { crm: hubspot, billing: { vendor: stripe, with: { a: [1, 2.5, null] } } }\n\
+        faults:\n  - on: billing POST /v1/invoices\n    attempts: 1\n    when: 'request.path != \"/\"'\n    \
+        do: { reset: after_applied }\nexpect: { converges: { within: 10m } }\n";
+
+    #[test]
+    fn a_drill_reads_as_it_is_meant() {
+        let drill = parse("good.yaml", GOOD).unwrap();
+        let again: Scenario = serde_json::from_value(serde_json::to_value(&drill).unwrap()).unwrap();
+        assert_eq!(drill, again);
+        assert_eq!(drill, serde_saphyr::from_str(GOOD).unwrap());
+        assert_eq!(drill.faults[0].attempts.unwrap().last, Some(1));
+    }
+
+    proptest! {
+        #[test]
+        fn no_text_makes_the_reader_panic(text: String) {
+            let _ = parse("any.yaml", &text);
+        }
+
+        #[test]
+        fn a_damaged_drill_is_read_or_refused_at_a_place_inside_it(
+            at in 0..GOOD.len(), len in 0usize..12, with in "[ -~\\n\\t]{0,6}"
+        ) {
+            let end = (at + len).min(GOOD.len());
+            let text = format!("{}{with}{}", &GOOD[..at], &GOOD[end..]);
+            if let Err(mistake) = parse("damaged.yaml", &text) {
+                let lines = text.lines().count();
+                prop_assert!(mistake.line >= 1 && mistake.line <= lines + 1, "{mistake:?}");
+                prop_assert!(mistake.column >= 1);
+                prop_assert!(mistake.extent().start <= mistake.source_line.chars().count());
+                prop_assert!(crate::report::mistake::render(&mistake).contains("damaged.yaml"));
+            }
+        }
+    }
+}
