@@ -15,7 +15,6 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 
 use crate::check;
-use crate::fixture;
 use crate::finding::{Finding, Judgement, Verdict};
 use crate::scenario::Scenario;
 use crate::schedule::{Schedule, heals_at, objection};
@@ -84,11 +83,7 @@ const EXPOSED_WITHIN: Duration = Duration::from_secs(30);
 /// # Errors
 /// See [`DrillError`]. A verdict, good or bad, is not an error.
 pub fn run(plan: &Plan, seed: Seed, subject: &dyn Subject) -> Result<Drilled, DrillError> {
-    run_with(plan, seed, subject, &|scenario, profiles, trace| {
-        let mut judgements = check::judge(scenario, profiles, trace);
-        judgements.extend(Some(fixture::judge(scenario, trace)).filter(|j| j.judged > 0));
-        judgements
-    })
+    run_with(plan, seed, subject, &check::judge)
 }
 
 /// Runs a drill and judges it with `judge`.

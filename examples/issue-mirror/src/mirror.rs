@@ -68,8 +68,6 @@ impl Mirror {
     /// A mended mirror of `octocat/hello-world` at the API's `base_url`, which keeps its store in
     /// `state_dir`; the methods below change one thing each.
     pub fn new(base_url: impl Into<String>, token: impl Into<String>, state_dir: impl AsRef<Path>) -> Mirror {
-        // reqwest is built without a TLS provider of its own choice; a second call changes nothing.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         Mirror {
             client: reqwest::Client::new(),
             base_url: base_url.into().trim_end_matches('/').to_owned(),

@@ -39,6 +39,7 @@ mod retries;
 mod retry_after;
 mod rotation;
 mod secrets;
+mod shown;
 mod webhook;
 
 use std::collections::BTreeMap;
@@ -46,6 +47,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use evidence::Evidence;
 
+use crate::fixture;
 use crate::finding::{Finding, Judgement, Verdict};
 use crate::scenario::Scenario;
 use crate::trace::Trace;
@@ -55,7 +57,7 @@ use crate::vendor::Profile;
 type Check = (&'static str, fn(&Evidence<'_>) -> Option<Judgement>);
 
 /// All checks, in the order of the report.
-const CHECKS: [Check; 14] = [
+const CHECKS: [Check; 16] = [
     ("faults", faults::check),
     ("liveness", liveness::check),
     ("reconciliation", reconciliation::check),
@@ -70,6 +72,8 @@ const CHECKS: [Check; 14] = [
     ("auth", auth::check),
     ("observability", observability::check),
     ("secrets", secrets::check),
+    ("exposed", |e| shown::judge(e.scenario, e.trace)),
+    ("fixture", |e| fixture::judge(e.scenario, e.trace)),
 ];
 
 /// Judges a trace: one judgement for each check that has something to judge, always in the same
