@@ -263,8 +263,8 @@ fn help_documents_the_exit_codes() {
 
 #[test]
 fn an_explanation_answers_a_finding() {
-    let said = firedrill(&Fake::default(), &["explain", "idempotency/second_effect"]);
+    let said = firedrill(&Fake::default(), &["explain", "idempotency/no_key"]);
     assert_eq!(said.code, ExitCode::Passed);
-    assert!(said.out.starts_with("idempotency/second_effect\n\nAll attempts of one write"));
+    assert!(said.out.starts_with("idempotency/no_key\n\nAll attempts of one write"));
     assert!(firedrill(&Fake::default(), &["explain", "webhok"]).err.contains("did you mean `webhook`?"));
 }

@@ -33,11 +33,33 @@ before it is used, or the vendor takes its reuse for theft and revokes the whole
 help. A key that was rolled is taken up from where its operator put it.",
     },
     Explanation {
+        rule: "auth/invalid_grant_loop",
+        text: "`invalid_grant` (RFC 6749 §5.2) came, and the subject asked again. No retry can help: stop, \
+keep the work, and raise an alert for the person who can grant access anew.",
+    },
+    Explanation {
+        rule: "auth/stampede",
+        text: "One expiry set off several refreshes at once: each worker noticed it and none knew of the \
+others. With rotating refresh tokens they revoke each other. Let one refresh at a time run \
+(single flight), and let the rest wait for its token.",
+    },
+    Explanation {
+        rule: "auth/superseded_refresh_token",
+        text: "A refresh token was used that a later answer had replaced. The vendor may take it for theft \
+and revoke the whole family (RFC 9700 §4.14.2). Store the new one, durably, before the new \
+access token is used.",
+    },
+    Explanation {
         rule: "backoff",
         text: "The waits between attempts of one operation lie inside the promised envelope: base × \
 factor^n, up to the cap, drawn with jitter. Clients without jitter come back together, as one \
 herd, and keep a vendor down that could have recovered (Brooker, \"Exponential Backoff and \
 Jitter\", AWS Architecture Blog, 2015).",
+    },
+    Explanation {
+        rule: "backoff/no_jitter",
+        text: "The waits of many operations fall together more closely than chance allows. Clients that \
+fail together then come back together. Draw each wait from the whole envelope (full jitter).",
     },
     Explanation {
         rule: "breaker",
@@ -47,10 +69,28 @@ opens; it opens on the caller's own 4xx; it never half-opens; a burst of probes 
 probe that hangs keeps it open for ever.",
     },
     Explanation {
+        rule: "breaker/calls_while_open",
+        text: "Calls went out while the circuit should have been open. Either it never opened, or some path \
+to the vendor goes around it: a second client, a token refresh, a retry loop that holds its \
+own permit.",
+    },
+    Explanation {
+        rule: "exposed",
+        text: "What the subject shows of itself at the end (a GET of its own store, as JSON) equals \
+what the vendors hold: the promise of an integration that keeps a copy of its own instead of \
+writing to another vendor. It must answer, with JSON, and the values must agree.",
+    },
+    Explanation {
         rule: "faults",
         text: "Each fault rule of the drill must bite at least once. One that never did makes the \
 drill unknown: the promise was not put to the test. Either the subject never made such a call, or \
 the rule's window, attempts or condition exclude what it did.",
+    },
+    Explanation {
+        rule: "faults/never_fired",
+        text: "A fault rule of the drill did not bite even once, so the promise was not put to the test, \
+and the drill is unknown. Look at the rule's target, window, attempts and condition, and at \
+what the subject called instead (`--verbose`).",
     },
     Explanation {
         rule: "idempotency",
@@ -61,10 +101,28 @@ use) the same key waits; a replayed answer, errors included, is final (docs.stri
 draft-ietf-httpapi-idempotency-key-header).",
     },
     Explanation {
+        rule: "idempotency/fresh_key",
+        text: "Two attempts of one write carried different idempotency keys: to the vendor they are two \
+writes. Make the key once for each operation, store it before the first attempt is sent, and \
+read it back for every retry and after every restart.",
+    },
+    Explanation {
+        rule: "idempotency/second_effect",
+        text: "One source record had two live effects. This is the duplicate invoice itself, whatever led \
+to it: a fresh key for a retry, a key that outlived the vendor's memory of it, or a write \
+that was never looked up before it was repeated.",
+    },
+    Explanation {
         rule: "liveness",
         text: "Once the faults are over, work gets done within the promised time, and calls do not \
 hang: each has a limit for the whole exchange, the body included, not only for its head. A job \
 that cannot succeed does not keep the ones behind it from running.",
+    },
+    Explanation {
+        rule: "liveness/waited_too_long",
+        text: "A call was held open longer than the promised patience. Usual cause: a timeout that covers \
+only the connect or the response head, so that a body that drips, or never ends, holds a \
+worker for ever.",
     },
     Explanation {
         rule: "load",
@@ -92,16 +150,34 @@ two live effects. Comparing counts is not enough, and repair must not overwrite 
 older.",
     },
     Explanation {
+        rule: "reconciliation/missing",
+        text: "A source record has no effect in the end, and nothing says that it was set aside. Usual \
+causes: a dropped webhook that no sweep repairs, an ambiguous timeout taken for a refusal, \
+work that was acknowledged before it was stored.",
+    },
+    Explanation {
         rule: "retries",
         text: "What may succeed later is tried again (503, 429, a reset, a timeout); what cannot is \
 not (400, 401 with the same credential, 404, 422). Attempts have a limit and a deadline, and only \
 one layer retries.",
     },
     Explanation {
+        rule: "retries/unretryable",
+        text: "A request that the vendor refused as wrong (400, 404, 422) was sent again as it was. It \
+cannot succeed; it spends quota, and it may hold up the work behind it. Set it aside with \
+its reason.",
+    },
+    Explanation {
         rule: "retry_after",
         text: "A vendor that says when to come back is obeyed: whole seconds, or any of the three \
 HTTP-date forms (RFC 9110 §10.2.3, §5.6.7). Absurd, negative and malformed values are bounded: they \
 must neither stall the subject for days nor make it retry at once.",
+    },
+    Explanation {
+        rule: "retry_after/too_early",
+        text: "The subject came back before the moment that the vendor had named in Retry-After (RFC 9110 \
+§10.2.3). Vendors lengthen the ban of clients that do. Check the date forms too: a value \
+that cannot be parsed must not mean `at once`.",
     },
     Explanation {
         rule: "secrets",
@@ -116,6 +192,18 @@ acknowledged, and acknowledged before it is worked on. Duplicates are known by t
 the delivery's. Order is not promised: the older state must not win. An unknown type is \
 acknowledged, and one bad event does not fail its batch.",
     },
+    Explanation {
+        rule: "webhook/forgery_accepted",
+        text: "A delivery with a wrong, missing or outdated signature was acknowledged. Anybody who knows \
+the address can then write into the ledgers. Verify the raw bytes, and the timestamp, before \
+anything else.",
+    },
+    Explanation {
+        rule: "webhook/slow_ack",
+        text: "A delivery was acknowledged later than promised. The vendor times out and sends it again, \
+and disables the subscription in the end. Store it, acknowledge it, and only then work on \
+it.",
+    },
 ];
 
 #[cfg(test)]
@@ -124,7 +212,8 @@ mod tests {
 
     #[test]
     fn a_rule_is_explained_by_its_check_where_it_has_no_text_of_its_own() {
-        assert_eq!(explain("idempotency/second_effect").map(|e| e.rule), Some("idempotency"));
+        assert_eq!(explain("idempotency/second_effect").map(|e| e.rule), Some("idempotency/second_effect"));
+        assert_eq!(explain("idempotency/no_key").map(|e| e.rule), Some("idempotency"));
         assert_eq!(explain("nonsense/x"), None);
     }
 

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{BOLD, CYAN, DIM, RED, WIDTH, YELLOW, clip, paint};
+use super::{BOLD, CYAN, DIM, WIDTH, YELLOW, clip, count, paint};
 use crate::finding::Finding;
 use crate::time::{At, Span};
 use crate::trace::{Cause, ChangeKind, EventId, FaultRef, Outcome, SubjectEvent, Told, Trace, What};
@@ -30,6 +30,44 @@ struct Line {
     what: String,
     note: String,
     fault: Option<String>,
+}
+
+impl Line {
+    /// The line behind its `start`, which takes `head` columns: on one line, if it fits; else with
+    /// its note and fault mark underneath.
+    fn set(&self, start: &str, head: usize) -> String {
+        let room = WIDTH.saturating_sub(head).max(20);
+        let fault = self.fault.as_ref().map(|f| format!("[{f}]")).unwrap_or_default();
+        let parts = [(&self.note, CYAN), (&fault, YELLOW)];
+        let parts: Vec<_> = parts.into_iter().filter(|(part, _)| !part.is_empty()).collect();
+        let extra: usize = parts.iter().map(|(part, _)| part.chars().count() + 1).sum();
+        if self.what.chars().count() + extra <= room {
+            let mut line = format!("{start}{}", paint(BOLD, &clip(&self.what, room)));
+            for (part, style) in parts {
+                line.push_str(&format!(" {}", paint(style, &clip(part, room))));
+            }
+            return line + "\n";
+        }
+        let mut text = String::new();
+        for (n, piece) in fold(&self.what, room).iter().enumerate() {
+            let before = if n == 0 { start.to_owned() } else { " ".repeat(head) };
+            text.push_str(&format!("{before}{}\n", paint(BOLD, piece)));
+        }
+        let together = extra <= room + 1;
+        let painted = parts.iter().map(|(part, style)| paint(*style, &clip(part, room)));
+        if together && !parts.is_empty() {
+            text.push_str(&format!("{:head$}{}\n", "", painted.collect::<Vec<_>>().join(" ")));
+        } else {
+            painted.for_each(|part| text.push_str(&format!("{:head$}{part}\n", "")));
+        }
+        text
+    }
+}
+
+/// `text` in at most three pieces of `width` columns; what is longer ends in an ellipsis.
+fn fold(text: &str, width: usize) -> Vec<String> {
+    let shown: Vec<char> = clip(text, 3 * width).chars().collect();
+    shown.chunks(width).map(|piece| piece.iter().collect()).collect()
 }
 
 impl<'a> Timeline<'a> {
@@ -83,55 +121,39 @@ impl<'a> Timeline<'a> {
         let mut text = String::new();
         let mut last: Option<At> = None;
         let mut open_call = None;
-        let events: Vec<_> = ids.iter().filter_map(|id| self.trace.event(*id)).collect();
-        let lines: Vec<(At, Line)> = events
-            .iter()
-            .map(|event| {
-                // What follows from the request above need not repeat what was asked.
-                let line = self.line(&event.what, open_call);
-                if let What::Request { call, .. } = &event.what {
-                    open_call = Some(call.0);
+        let mut lines: Vec<(At, Line)> = Vec::new();
+        let mut given: Option<(&str, &str, usize)> = None;
+        for event in ids.iter().filter_map(|id| self.trace.event(*id)) {
+            // Twenty records that are there from the start are one thing to know.
+            if let What::Change { vendor, collection, change: ChangeKind::Given, .. } = &event.what {
+                let here = (vendor.as_ref(), collection.as_ref());
+                let n = given.filter(|(v, c, _)| (*v, *c) == here).map_or(0, |(_, _, n)| n);
+                if n > 0 {
+                    lines.pop();
                 }
-                (event.at, line)
-            })
-            .collect();
-        let who_width = lines.iter().map(|(_, l)| l.who.chars().count()).max().unwrap_or(0).min(26);
+                let line = self.line(&event.what, open_call);
+                let what = format!("{} given in {collection}", count(n + 1, "record"));
+                lines.push((event.at, if n == 0 { line } else { Line { what, ..line } }));
+                given = Some((here.0, here.1, n + 1));
+                continue;
+            }
+            given = None;
+            // What follows from the request above need not repeat what was asked.
+            lines.push((event.at, self.line(&event.what, open_call)));
+            if let What::Request { call, .. } = &event.what {
+                open_call = Some(call.0);
+            }
+        }
+        let who_width = lines.iter().map(|(_, l)| l.who.chars().count()).max().unwrap_or(0).min(24);
         for (at, line) in lines {
             let since = last.map(|l| at.since(l)).filter(|s| *s > Span::ZERO);
             let wait = since.map(|s| format!("+{}", brief(s))).unwrap_or_default();
             last = Some(at);
-            let fault = line.fault.map(|f| format!("[fault: {f}]")).unwrap_or_default();
+            let time = brief(at.since(At::START));
             let who = clip(&line.who, who_width);
-            // At least this much is taken before the free text begins.
-            let head = indent + 10 + 1 + 9 + 1 + who_width + 2;
-            let extra = [&line.note, &fault]
-                .iter()
-                .filter(|s| !s.is_empty())
-                .map(|s| s.chars().count() + 1)
-                .sum::<usize>();
-            let fits = head + line.what.chars().count() + extra <= WIDTH;
-            let what_room = if fits { WIDTH } else { WIDTH.saturating_sub(head).max(20) };
-            let mut row = format!(
-                "{:indent$}{:>10} {} {who:<who_width$}  {}",
-                "",
-                brief(at.since(At::START)),
-                paint(DIM, &format!("{wait:>9}")),
-                paint(BOLD, &clip(&line.what, what_room)),
-            );
-            if fits {
-                for part in [paint(CYAN, &line.note), paint(YELLOW, &fault)] {
-                    if !part.is_empty() {
-                        row.push(' ');
-                        row.push_str(&part);
-                    }
-                }
-                text.push_str(row.trim_end());
-                text.push('\n');
-            } else {
-                text.push_str(row.trim_end());
-                text.push('\n');
-                text.push_str(&beneath(&line.note, &fault, head));
-            }
+            let start =
+                format!("{:indent$}{time:>9} {} {who:<who_width$}  ", "", paint(DIM, &format!("{wait:>9}")));
+            text.push_str(&line.set(&start, indent + 9 + 1 + 9 + 1 + who_width + 2));
         }
         text
     }
@@ -226,7 +248,7 @@ impl<'a> Timeline<'a> {
                     [one] => one.to_string(),
                     [first, ..] => format!("{first} and {} more", records.len() - 1),
                 };
-                line.fault = error.clone();
+                line.fault = error.as_ref().map(|e| format!("went wrong: {e}"));
                 line
             }
             What::Credential { vendor, change, handed_over } => {
@@ -249,25 +271,9 @@ impl<'a> Timeline<'a> {
             }
             What::Healed => plain("firedrill", "the disturbance ends here".into()),
             What::Ended => plain("firedrill", "the drill ends".into()),
-            What::HarnessFault { message } => {
-                plain("firedrill", paint(RED, &format!("fault of firedrill: {}", clip(message, 200))))
-            }
+            What::HarnessFault { message } => plain("firedrill", format!("fault of its own: {message}")),
         }
     }
-}
-
-/// Note and fault mark in lines of their own, under the event: in one, if they fit.
-fn beneath(note: &str, fault: &str, indent: usize) -> String {
-    let room = WIDTH.saturating_sub(indent).max(20);
-    let parts = [(note, CYAN), (fault, YELLOW)];
-    let parts = parts.iter().filter(|(part, _)| !part.is_empty());
-    let painted: Vec<String> = parts.map(|(part, style)| paint(*style, &clip(part, room))).collect();
-    if painted.is_empty() {
-        return String::new();
-    }
-    let together = note.chars().count() + 1 + fault.chars().count() <= room;
-    let lines = if together { vec![painted.join(" ")] } else { painted };
-    lines.iter().map(|line| format!("{:indent$}{line}\n", "")).collect()
 }
 
 fn brief(span: Span) -> String {
@@ -279,24 +285,18 @@ fn asked(request: &Request) -> String {
 }
 
 fn ended(outcome: Outcome, response: Option<&Response>) -> String {
-    let word = match outcome {
-        Outcome::Answered => {
-            return response.map_or_else(|| "answered".into(), |r| format!("{}", r.status));
-        }
-        Outcome::Reset => "connection reset",
-        Outcome::Closed => "closed without an answer",
-        Outcome::Truncated => "answer cut short",
-        Outcome::Garbage => "answered with garbage",
-        Outcome::Abandoned => "the client gave up",
-        Outcome::SubjectGone => "the subject was gone",
-        Outcome::Open => "still open at the end",
-        Outcome::Refused => "connection refused",
-        Outcome::ConnectTimeout => "connect never answered",
-        Outcome::TimedOut => "timed out",
-    };
-    match response {
-        Some(r) => format!("{word} (would be {})", r.status),
-        None => word.to_owned(),
+    match outcome {
+        Outcome::Answered => response.map_or_else(|| "answered".into(), |r| r.status.to_string()),
+        Outcome::Reset => "connection reset".into(),
+        Outcome::Closed => "closed, no answer".into(),
+        Outcome::Truncated => "answer cut short".into(),
+        Outcome::Garbage => "answered with garbage".into(),
+        Outcome::Abandoned => "the client gave up".into(),
+        Outcome::SubjectGone => "the subject was gone".into(),
+        Outcome::Open => "still open at the end".into(),
+        Outcome::Refused => "connection refused".into(),
+        Outcome::ConnectTimeout => "connect never answered".into(),
+        Outcome::TimedOut => "timed out".into(),
     }
 }
 
@@ -332,14 +332,14 @@ fn told_in_words(told: &Told, outcome: Outcome, applied: bool, replayed: bool) -
 
 fn fault_in_words(fault: &FaultRef) -> String {
     match &fault.moment {
-        Some(moment) => format!("{} {}", fault.act, word(moment)),
-        None => fault.act.to_string(),
+        Some(moment) => format!("fault: {} {}", fault.act, word(moment)),
+        None => format!("fault: {}", fault.act),
     }
 }
 
 fn change_in_words(change: ChangeKind) -> &'static str {
     match change {
-        ChangeKind::Given => "is there from the start",
+        ChangeKind::Given => "given",
         ChangeKind::Created => "created",
         ChangeKind::Updated => "updated",
         ChangeKind::Deleted => "deleted",

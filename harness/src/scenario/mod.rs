@@ -4,6 +4,7 @@
 //! any of it is carried out or judged.
 
 mod expect;
+mod fits;
 mod located;
 mod nearest;
 mod review;
