@@ -11,6 +11,7 @@ mod exchange;
 mod hooks;
 mod host;
 mod ledgers;
+mod metrics;
 mod receiver;
 mod recorder;
 mod supervisor;
@@ -221,8 +222,15 @@ pub(crate) fn shown(world: &World, mut response: crate::wire::Response) -> crate
     if let Some(text) = std::str::from_utf8(&response.body).ok().and_then(|t| world.canon_if_needed(t)) {
         response.body = text.into();
     }
+    let metrics = response
+        .headers
+        .get("content-type")
+        .is_some_and(|t| t.starts_with("application/openmetrics-text") || t.contains("version=0.0.4"));
+    if metrics && let Ok(page) = std::str::from_utf8(&response.body) {
+        response.body = metrics::in_order(page).into();
+    }
     response
 }
 
-/// Ids and aliases that are told apart by address nowhere: plain shared text.
+/// Shared text: ids, aliases, names of collections.
 pub(crate) type Text = Arc<str>;
