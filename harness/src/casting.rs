@@ -64,8 +64,9 @@ fn role(drill: &Loaded, vendor: &VendorUse, contracts: &Path) -> Result<OpenVend
         return Ok(Box::new(move |epoch, seed| vendor::open(&file, epoch, seed)));
     };
     let beside = Path::new(&drill.file).parent().unwrap_or(Path::new("."));
-    let recorded = Fixture::read(&beside.join(&run))
-        .map_err(|e| Mistake::whole(&drill.file, e.to_string(), Some(format!("`fixtures.run` is `{run}`"))))?;
+    let recorded = Fixture::read(&beside.join(&run)).map_err(|e| {
+        Mistake::whole(&drill.file, e.to_string(), Some(format!("`fixtures.run` is `{run}`")))
+    })?;
     Ok(Box::new(move |epoch, seed| {
         Box::new(Replay::new(vendor::open(&file, epoch, seed), &recorded, mode, epoch))
     }))

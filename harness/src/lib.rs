@@ -29,7 +29,7 @@ pub mod testing;
 pub mod time;
 pub mod trace;
 pub mod vendor;
+pub mod wire;
 #[cfg(feature = "wiremock")]
 pub mod wiremock;
-pub mod wire;
 pub mod world;

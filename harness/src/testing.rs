@@ -173,7 +173,8 @@ fn carry_out(
     contracts: &Path,
     subject: &dyn Subject,
 ) -> Result<Drilled, DrillError> {
-    let plan = casting::plan(drill, contracts).map_err(|mistake| DrillError::Scenario(mistake.to_string()))?;
+    let plan =
+        casting::plan(drill, contracts).map_err(|mistake| DrillError::Scenario(mistake.to_string()))?;
     drill::run(&plan, seed, subject)
 }
 

@@ -47,8 +47,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use evidence::Evidence;
 
-use crate::fixture;
 use crate::finding::{Finding, Judgement, Verdict};
+use crate::fixture;
 use crate::scenario::Scenario;
 use crate::trace::Trace;
 use crate::vendor::Profile;

@@ -55,9 +55,10 @@ impl Backend for Bundled {
         let wanted: Vec<Defect> = prove::defects()
             .into_iter()
             .filter(|d| {
-                request.filter.as_deref().is_none_or(|word| {
-                    [d.name, d.drill, d.check].iter().any(|text| text.contains(word))
-                })
+                request
+                    .filter
+                    .as_deref()
+                    .is_none_or(|word| [d.name, d.drill, d.check].iter().any(|text| text.contains(word)))
             })
             .collect();
         // A drill that fails the sound core too proves nothing by failing the broken one.
@@ -75,9 +76,8 @@ impl Backend for Bundled {
                     loop {
                         let n = next.fetch_add(1, Ordering::Relaxed);
                         let Some(&defect) = wanted.get(n) else { return };
-                        let row = prove::prove(defect, &plans, &request.seeds).map(|proof| {
-                            row(&proof, sound.get(defect.drill).cloned().unwrap_or_default())
-                        });
+                        let row = prove::prove(defect, &plans, &request.seeds)
+                            .map(|proof| row(&proof, sound.get(defect.drill).cloned().unwrap_or_default()));
                         rows.lock().unwrap_or_else(PoisonError::into_inner).insert(n, row);
                     }
                 });

@@ -36,10 +36,14 @@ impl Proof {
 ///
 /// # Errors
 /// If there is no such drill among `plans` (by `family/file_stem`), or firedrill itself fails.
-pub fn prove(defect: Defect, plans: &BTreeMap<String, Arc<Plan>>, seeds: &[Seed]) -> Result<Proof, DrillError> {
-    let plan = plans
-        .get(defect.drill)
-        .ok_or_else(|| DrillError::Harness(format!("no drill `{}` for defect `{}`", defect.drill, defect.name)))?;
+pub fn prove(
+    defect: Defect,
+    plans: &BTreeMap<String, Arc<Plan>>,
+    seeds: &[Seed],
+) -> Result<Proof, DrillError> {
+    let plan = plans.get(defect.drill).ok_or_else(|| {
+        DrillError::Harness(format!("no drill `{}` for defect `{}`", defect.drill, defect.name))
+    })?;
     let subject = Bundled::with_defect(defect.name, defect.plant);
     let mut proof = Proof { defect, caught: Vec::new(), missed: Vec::new(), rules: Vec::new() };
     for &seed in seeds {

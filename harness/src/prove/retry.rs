@@ -6,7 +6,8 @@ use std::time::Duration;
 use http::HeaderMap;
 use integration_core::AttemptOutcome;
 use integration_core::policy::{
-    AttemptFacts, Backoff, FullJitter, RetryAfterReader, RetryRule, Rfc9110RetryAfter, Timeouts, TransientOnly,
+    AttemptFacts, Backoff, FullJitter, RetryAfterReader, RetryRule, Rfc9110RetryAfter, Timeouts,
+    TransientOnly,
 };
 
 use super::Defect;
