@@ -6,7 +6,10 @@
 //! Knows: how to compile an expression once and evaluate it over JSON. Must not know: which
 //! variables a place offers; its caller binds them.
 
+mod reads;
+
 use std::borrow::Cow;
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -16,12 +19,15 @@ use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 use serde_json::Value;
 
+use reads::Reads;
+
 /// A compiled CEL expression with the text it came from.
 #[derive(Clone)]
 pub struct Expr {
     source: Arc<str>,
     program: Arc<cel::Program>,
     names: Arc<[String]>,
+    reads: Arc<BTreeMap<String, Reads>>,
 }
 
 /// Why an expression could not be compiled or evaluated.
@@ -58,7 +64,8 @@ impl Expr {
         let mut names: Vec<String> =
             program.references().variables().iter().map(|v| (*v).to_owned()).collect();
         names.sort();
-        Ok(Expr { source: source.into(), program: Arc::new(program), names: names.into() })
+        let reads = Arc::new(reads::of(program.expression()));
+        Ok(Expr { source: source.into(), program: Arc::new(program), names: names.into(), reads })
     }
 
     /// The text it was compiled from.
@@ -80,7 +87,8 @@ impl Expr {
         ROOT.with(|root| {
             let mut context = root.new_inner_scope();
             for (name, value) in variables.iter().filter(|(name, _)| self.names.iter().any(|n| n == name)) {
-                let value = cel::to_value(Signed(value)).map_err(|e| failed(e.to_string()))?;
+                let reads = self.reads.get(*name).unwrap_or(&Reads::Whole);
+                let value = cel::to_value(Signed(value, reads)).map_err(|e| failed(e.to_string()))?;
                 context.add_variable_from_value(*name, value);
             }
             let value = self.program.execute(&context).map_err(|e| failed(e.to_string()))?;
@@ -103,8 +111,9 @@ impl Expr {
     }
 }
 
-/// JSON for CEL: whole numbers are signed wherever they fit, so that they add up with literals.
-struct Signed<'v>(&'v Value);
+/// JSON for CEL, as far as it is read: whole numbers are signed wherever they fit, so that they add
+/// up with literals.
+struct Signed<'v>(&'v Value, &'v Reads);
 
 impl Serialize for Signed<'_> {
     fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
@@ -113,8 +122,14 @@ impl Serialize for Signed<'_> {
                 Some(n) => s.serialize_i64(n),
                 None => n.serialize(s),
             },
-            Value::Array(list) => s.collect_seq(list.iter().map(Signed)),
-            Value::Object(map) => s.collect_map(map.iter().map(|(k, v)| (k, Signed(v)))),
+            // Members of a list have no names: it is all or nothing.
+            Value::Array(list) => s.collect_seq(list.iter().map(|v| Signed(v, &Reads::Whole))),
+            Value::Object(map) => match self.1 {
+                Reads::Whole => s.collect_map(map.iter().map(|(k, v)| (k, Signed(v, &Reads::Whole)))),
+                Reads::Members(of) => {
+                    s.collect_map(of.iter().filter_map(|(k, reads)| Some((k, Signed(map.get(k)?, reads)))))
+                }
+            },
             other => other.serialize(s),
         }
     }
@@ -225,6 +240,25 @@ mod tests {
     fn a_missing_key_is_an_error_not_false() {
         let e = Expr::compile("deal.stage == 'x'").unwrap();
         assert!(e.holds(&[("deal", &json!({}))]).is_err());
+    }
+
+    #[test]
+    fn what_is_not_read_makes_no_difference() {
+        let deal = json!({ "a": { "b": 1, "c": [1, 2] }, "d": { "e": "x" }, "f": null });
+        for (source, value) in [
+            ("deal.a.b + size(deal.a.c)", json!(3)),
+            ("has(deal.a.x) || has(deal.f)", json!(true)),
+            ("deal.d", json!({ "e": "x" })),
+            ("deal.a.c.exists(n, n == deal.a.b + 1)", json!(true)),
+            ("size(deal)", json!(3)),
+            ("deal['d'].e + deal.d.e", json!("xx")),
+        ] {
+            assert_eq!(
+                Expr::compile(source).unwrap().evaluate(&[("deal", &deal)]).unwrap(),
+                value,
+                "{source}"
+            );
+        }
     }
 
     #[test]

@@ -14,6 +14,7 @@ mod ledgers;
 mod metrics;
 mod receiver;
 mod recorder;
+mod server;
 mod supervisor;
 mod tap;
 mod workload;
@@ -32,7 +33,9 @@ pub(crate) use ledgers::Ledgers;
 pub(crate) use client::{call, plain};
 pub(crate) use host::{Host, keep_door, serve, settle_all};
 pub(crate) use receiver::{alerts, open as open_alerts};
+pub use recorder::Journal;
 pub(crate) use recorder::Recorder;
+pub use server::Server;
 pub(crate) use supervisor::{Supervisor, afflict, drive};
 pub(crate) use workload::{last_step, run as run_workload};
 
@@ -149,6 +152,10 @@ impl World {
 
     /// Writes the vendor's credentials where the subject finds them.
     pub fn hand_over(&self, host: &Host) {
+        if self.secrets_dir.as_os_str().is_empty() {
+            // Vendors that are only served have nobody to hand anything to.
+            return;
+        }
         for (name, value) in host.vendor.borrow().credentials() {
             if let Err(e) = put(&self.secrets_dir, &format!("{}.{name}", host.alias), &value) {
                 self.recorder

@@ -3,12 +3,26 @@
 //! Knows: drill time and the events so far. Must not know: what they mean.
 
 use std::cell::{Cell, RefCell};
+use std::io::{self, Write};
 use std::rc::Rc;
 
 use tokio::time::Instant;
 
 use crate::time::At;
 use crate::trace::{CallId, DeliveryId, Event, FaultRef, What};
+
+/// How much of what happened is kept.
+#[derive(Default)]
+pub enum Journal {
+    /// All of it, in memory: as a drill needs it.
+    #[default]
+    Whole,
+    /// At least this many of the last events, and at most twice as many: memory stays bounded.
+    Last(usize),
+    /// Nothing in memory; each event is written here at once, one JSON object a line. Buffering is
+    /// the writer's.
+    Lines(Box<dyn Write>),
+}
 
 /// Writes events in the order they are told, at the drill's time. Clones share one trace.
 #[derive(Clone)]
@@ -17,6 +31,8 @@ pub(crate) struct Recorder(Rc<Inner>);
 struct Inner {
     started: Instant,
     events: RefCell<Vec<Event>>,
+    journal: RefCell<Journal>,
+    broken: RefCell<Option<io::Error>>,
     calls: Cell<u32>,
     deliveries: Cell<u32>,
     closed: Cell<bool>,
@@ -25,9 +41,16 @@ struct Inner {
 impl Recorder {
     /// An empty trace of a drill that starts now.
     pub fn new() -> Recorder {
+        Recorder::keeping(Journal::Whole)
+    }
+
+    /// An empty trace, of which `journal` says how much is kept, that starts now.
+    pub fn keeping(journal: Journal) -> Recorder {
         Recorder(Rc::new(Inner {
             started: Instant::now(),
             events: RefCell::default(),
+            journal: RefCell::new(journal),
+            broken: RefCell::default(),
             calls: Cell::new(0),
             deliveries: Cell::new(0),
             closed: Cell::new(false),
@@ -51,9 +74,29 @@ impl Recorder {
 
     /// Writes an event. After [`Recorder::close`] nothing is written any more.
     pub fn note(&self, what: What) {
-        if !self.0.closed.get() {
-            let at = self.now();
-            self.0.events.borrow_mut().push(Event { at, what });
+        if self.0.closed.get() {
+            return;
+        }
+        let event = Event { at: self.now(), what };
+        match &mut *self.0.journal.borrow_mut() {
+            Journal::Whole => self.0.events.borrow_mut().push(event),
+            Journal::Last(kept) => {
+                let mut events = self.0.events.borrow_mut();
+                events.push(event);
+                // In one go, so that each event costs the same on average.
+                if events.len() > kept.saturating_mul(2) {
+                    let old = events.len() - *kept;
+                    events.drain(..old);
+                }
+            }
+            Journal::Lines(out) => {
+                let written = serde_json::to_writer(&mut *out, &event)
+                    .map_err(io::Error::from)
+                    .and_then(|()| out.write_all(b"\n"));
+                if let Err(e) = written {
+                    self.0.broken.borrow_mut().get_or_insert(e);
+                }
+            }
         }
     }
 
@@ -82,9 +125,61 @@ impl Recorder {
         f(&self.0.events.borrow())
     }
 
+    /// As [`Recorder::close`], once the journal is written down.
+    ///
+    /// # Errors
+    /// The first one of the journal's writer.
+    pub fn finish(&self) -> io::Result<Vec<Event>> {
+        let events = self.close();
+        if let Journal::Lines(out) = &mut *self.0.journal.borrow_mut()
+            && let Err(e) = out.flush()
+        {
+            self.0.broken.borrow_mut().get_or_insert(e);
+        }
+        self.0.broken.take().map_or(Ok(events), Err)
+    }
+
     /// Ends the trace and hands it out.
     pub fn close(&self) -> Vec<Event> {
         self.0.closed.set(true);
         self.0.events.take()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn log(n: usize) -> What {
+        What::Log { level: "info".to_owned(), line: n.to_string() }
+    }
+
+    #[tokio::test]
+    async fn a_bounded_journal_keeps_the_last_events() {
+        let recorder = Recorder::keeping(Journal::Last(10));
+        for n in 0..1000 {
+            recorder.note(log(n));
+            recorder.with(|events| assert!(events.len() <= 20));
+        }
+        let kept: Vec<What> = recorder.finish().unwrap().into_iter().map(|e| e.what).collect();
+        assert!(kept.len() >= 10);
+        let first = 1000 - kept.len();
+        assert_eq!(kept, (first..1000).map(log).collect::<Vec<_>>());
+    }
+
+    #[tokio::test]
+    async fn a_written_journal_keeps_nothing_and_tells_of_a_full_disk() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let recorder = Recorder::keeping(Journal::Lines(Box::new(file.reopen().unwrap())));
+        recorder.note(log(1));
+        recorder.note(log(2));
+        assert_eq!(recorder.finish().unwrap(), []);
+        let text = std::fs::read_to_string(file.path()).unwrap();
+        let lines: Vec<Event> = text.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+        assert_eq!(lines.iter().map(|e| e.what.clone()).collect::<Vec<_>>(), [log(1), log(2)]);
+
+        let nowhere = Recorder::keeping(Journal::Lines(Box::new(&mut [] as &mut [u8])));
+        nowhere.note(log(1));
+        assert!(nowhere.finish().is_err());
     }
 }

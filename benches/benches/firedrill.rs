@@ -1,0 +1,28 @@
+//! All benchmarks, in one program so that they are linked once.
+//!
+//! `cargo bench -p firedrill-benches` measures all of them, `… -- judge` one group; `… -- memory`
+//! takes no times but the memory that a long recording needs.
+
+#[path = "firedrill/checks.rs"]
+mod checks;
+#[path = "firedrill/drills.rs"]
+mod drills;
+#[path = "firedrill/memory.rs"]
+mod memory;
+#[path = "firedrill/reading.rs"]
+mod reading;
+#[path = "firedrill/vendor.rs"]
+mod vendor;
+
+use criterion::{Criterion, criterion_group};
+
+criterion_group!(benches, drills::drills, vendor::model, vendor::socket, checks::checks, reading::reading);
+
+fn main() {
+    let words: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
+    if words.first().is_some_and(|word| word == "memory") {
+        return memory::memory(words.get(1).map(String::as_str));
+    }
+    benches();
+    Criterion::default().configure_from_args().final_summary();
+}

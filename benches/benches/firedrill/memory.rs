@@ -1,0 +1,54 @@
+//! How much memory a long recording takes: resident size of a process that serves 300,000 requests.
+//! Each server is measured in a process of its own, so that none inherits another's heap.
+
+use std::process::Command;
+
+use firedrill_benches::load::load;
+use firedrill_benches::servers::{self, Keep, REQUEST};
+
+const SERVERS: [&str; 4] = ["hyper", "firedrill-keep-10k", "firedrill-keep-all", "wiremock"];
+const STEPS: usize = 3;
+const REQUESTS: usize = 100_032;
+
+/// Measures the server called `name`, or all of them.
+pub fn memory(name: Option<&str>) {
+    if let Some(name) = name {
+        return measure(name);
+    }
+    let this = std::env::current_exe().expect("this program has a path");
+    for name in SERVERS {
+        let status = Command::new(&this).args(["memory", name]).status().expect("it can be started again");
+        assert!(status.success(), "{name} failed");
+    }
+}
+
+fn measure(name: &str) {
+    let server = match name {
+        "hyper" => servers::bare(),
+        "wiremock" => servers::wiremock(),
+        "firedrill-keep-all" => servers::firedrill(Keep::Whole, servers::stub),
+        _ => servers::firedrill(Keep::Last(10_000), servers::stub),
+    };
+    load(server.addr, 64, 6_400, REQUEST);
+    print!("{name:<20} {:>7.1} MiB", resident());
+    for step in 1..=STEPS {
+        let took = load(server.addr, 64, REQUESTS, REQUEST);
+        print!(
+            "  after {:>3}k: {:>7.1} MiB ({:.0} requests/s)",
+            step * REQUESTS / 1_000,
+            resident(),
+            REQUESTS as f64 / took.as_secs_f64()
+        );
+    }
+    println!();
+}
+
+/// Resident memory of this process in MiB; not a number where the system does not say.
+fn resident() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    status
+        .lines()
+        .find_map(|line| line.strip_prefix("VmRSS:"))
+        .and_then(|rest| rest.trim().trim_end_matches(" kB").parse::<f64>().ok())
+        .map_or(f64::NAN, |kb| kb / 1024.0)
+}
