@@ -10,6 +10,7 @@ use super::say::{Findings, Say, count};
 use crate::finding::Judgement;
 use crate::scenario::{Breaker, Family};
 use crate::time::{At, Span};
+use crate::trace::EventId;
 
 /// Calls sent before the last failure was heard of.
 const ON_THE_WAY: Span = Span::millis(20);
@@ -93,21 +94,20 @@ impl<'e, 't> Walk<'e, 't> {
     }
 
     fn run(&mut self, found: &mut Findings) {
-        let mut edges: Vec<(At, Edge)> =
-            self.e.lives.starts.iter().map(|(at, _)| (*at, Edge::Start)).collect();
+        // In the order of the trace: in virtual time a call may end in the moment in which it came.
+        let starts = self.e.lives.starts.iter().map(|(at, event)| (*event, *at, Edge::Start));
+        let mut edges: Vec<(EventId, At, Edge)> = starts.collect();
         for index in self.e.by_vendor.get(self.vendor).into_iter().flatten() {
             let call = &self.e.calls[*index];
             // A token may be fetched beside the breaker.
             if call.is_token() {
                 continue;
             }
-            edges.push((call.arrived, Edge::Arrival(*index)));
-            if call.ending != Ending::Open {
-                edges.push((call.ended, Edge::End(*index)));
-            }
+            edges.push((call.asked, call.arrived, Edge::Arrival(*index)));
+            edges.extend(call.answered.map(|answered| (answered, call.ended, Edge::End(*index))));
         }
         edges.sort_unstable();
-        for (at, edge) in edges {
+        for (_, at, edge) in edges {
             match edge {
                 Edge::Start => self.close(found),
                 Edge::Arrival(index) => self.arrives(at, index, found),
@@ -324,6 +324,17 @@ mod tests {
     fn silence_one_probe_and_recovery_are_sound() {
         tripped()
             .calls([down(2_500), down(32_500), read(63_000), read(63_050), read(63_060)])
+            .passes(&breaker(), "breaker");
+    }
+
+    #[test]
+    fn calls_that_take_no_time_are_not_under_way_at_once() {
+        let quick = |x: Exchange| x.takes(0);
+        drill()
+            .calls(
+                [down(0), down(1_000), down(2_000), down(32_500), down(63_000), read(94_000), read(94_001)]
+                    .map(quick),
+            )
             .passes(&breaker(), "breaker");
     }
 

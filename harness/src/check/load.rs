@@ -10,6 +10,7 @@ use super::say::{Findings, Say, count};
 use crate::finding::Judgement;
 use crate::scenario::{Family, Load};
 use crate::time::{At, Span};
+use crate::trace::EventId;
 
 /// The stretch over which a rate is taken.
 const STRETCH: Span = Span::secs(10);
@@ -113,22 +114,22 @@ fn catch_up(e: &Evidence<'_>, vendor: &str, calls: &[&Call<'_>], promise: &Load,
 /// Calls at once.
 fn concurrent(vendor: &str, calls: &[&Call<'_>], promise: &Load, found: &mut Findings) {
     let Some(limit) = promise.concurrent else { return };
-    // At one moment, ends come before arrivals: a call that follows another does not overlap it.
-    let mut edges: Vec<(At, bool, usize)> = Vec::with_capacity(calls.len() * 2);
+    // In the order of the trace: in virtual time a call may end in the moment in which it came.
+    let mut edges: Vec<(EventId, bool, usize)> = Vec::with_capacity(calls.len() * 2);
     for (i, call) in calls.iter().enumerate() {
-        edges.push((call.arrived, true, i));
-        edges.push((call.ended.max(call.arrived), false, i));
+        edges.push((call.asked, true, i));
+        edges.extend(call.answered.map(|answered| (answered, false, i)));
     }
     edges.sort_unstable();
     let mut open: BTreeSet<usize> = BTreeSet::new();
     let mut most: (usize, At, Vec<usize>) = (0, At::START, Vec::new());
-    for (at, begins, i) in edges {
+    for (_, begins, i) in edges {
         if !begins {
             open.remove(&i);
         } else {
             open.insert(i);
             if open.len() > most.0 {
-                most = (open.len(), at, open.iter().take(6).copied().collect());
+                most = (open.len(), calls[i].arrived, open.iter().take(6).copied().collect());
             }
         }
     }
@@ -182,6 +183,7 @@ mod tests {
         let slow = |n: u64, takes| read(n, n).takes(takes);
         drill().calls((0..6).map(|n| slow(n, 100))).fails(&scenario(LOAD), "load/concurrent");
         drill().calls((0..6).map(|n| slow(n, 1))).passes(&scenario(LOAD), "load");
+        drill().calls((0..6).map(|n| slow(n, 0))).passes(&scenario(LOAD), "load");
     }
 
     #[test]
