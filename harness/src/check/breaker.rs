@@ -94,9 +94,9 @@ impl<'e, 't> Walk<'e, 't> {
     }
 
     fn run(&mut self, found: &mut Findings) {
-        // By event, not by time: in drill time an answer often comes at the moment of its request.
-        let mut edges: Vec<(EventId, At, Edge)> =
-            self.e.lives.starts.iter().map(|(at, event)| (*event, *at, Edge::Start)).collect();
+        // In the order of the trace: in virtual time a call may end in the moment in which it came.
+        let starts = self.e.lives.starts.iter().map(|(at, event)| (*event, *at, Edge::Start));
+        let mut edges: Vec<(EventId, At, Edge)> = starts.collect();
         for index in self.e.by_vendor.get(self.vendor).into_iter().flatten() {
             let call = &self.e.calls[*index];
             // A token may be fetched beside the breaker.
@@ -104,9 +104,7 @@ impl<'e, 't> Walk<'e, 't> {
                 continue;
             }
             edges.push((call.asked, call.arrived, Edge::Arrival(*index)));
-            if let Some(answered) = call.answered.filter(|_| call.ending != Ending::Open) {
-                edges.push((answered, call.ended, Edge::End(*index)));
-            }
+            edges.extend(call.answered.map(|answered| (answered, call.ended, Edge::End(*index))));
         }
         edges.sort_unstable();
         for (_, at, edge) in edges {
@@ -326,6 +324,17 @@ mod tests {
     fn silence_one_probe_and_recovery_are_sound() {
         tripped()
             .calls([down(2_500), down(32_500), read(63_000), read(63_050), read(63_060)])
+            .passes(&breaker(), "breaker");
+    }
+
+    #[test]
+    fn calls_that_take_no_time_are_not_under_way_at_once() {
+        let quick = |x: Exchange| x.takes(0);
+        drill()
+            .calls(
+                [down(0), down(1_000), down(2_000), down(32_500), down(63_000), read(94_000), read(94_001)]
+                    .map(quick),
+            )
             .passes(&breaker(), "breaker");
     }
 

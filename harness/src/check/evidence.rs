@@ -12,7 +12,7 @@ use super::agreement::Agreement;
 use super::call::{Call, ending};
 use super::chain::{Chain, chains};
 use super::exposed::Exposed;
-use super::lives::Lives;
+use super::lives::{Lives, Mishap};
 use crate::scenario::{Family, Scenario};
 use crate::time::{At, Span};
 use crate::trace::{
@@ -253,6 +253,9 @@ impl<'t> Evidence<'t> {
             What::Subject(event) => {
                 if let SubjectEvent::Triggered { .. } = event {
                     self.jobs.push(at);
+                }
+                if let SubjectEvent::Straggler { .. } = event {
+                    self.lives.mishaps.push((at, id, Mishap::Straggler));
                 }
                 self.lives.note(at, id, event);
             }

@@ -64,6 +64,7 @@ impl Lives {
                 self.close(at);
             }
             SubjectEvent::Stopped => self.close(at),
+            SubjectEvent::Straggler { .. } => {}
             SubjectEvent::Overstayed => {
                 self.kills.push(at);
                 self.mishaps.push((at, id, Mishap::Overstayed));
@@ -74,7 +75,6 @@ impl Lives {
                 self.close(at);
             }
             SubjectEvent::ClockSkewed { micros } => self.skews.push((at, *micros)),
-            SubjectEvent::Straggler { .. } => self.mishaps.push((at, id, Mishap::Straggler)),
             SubjectEvent::Triggered { .. } => {}
         }
     }
