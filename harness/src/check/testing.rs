@@ -24,7 +24,8 @@ pub(super) fn scenario(expect: &str) -> Scenario {
 /// A scenario of this family, with more top-level YAML.
 pub(super) fn scenario_of(family: &str, expect: &str, more: &str) -> Scenario {
     let expect = if expect.trim().is_empty() { "{}" } else { expect };
-    let text = format!("drill: d\nwhy: w\nfamily: {family}\n{more}\nexpect:\n  {expect}\n");
+    let vendors = "vendors: { crm: hubspot, billing: stripe }";
+    let text = format!("drill: d\nwhy: w\nfamily: {family}\n{vendors}\n{more}\nexpect:\n  {expect}\n");
     parse("test.yaml", &text).unwrap_or_else(|e| panic!("{e}\n{text}"))
 }
 
