@@ -176,6 +176,7 @@ fn supported(rule: usize, of: &Rule, vendor: &str) -> Result<(), MountError> {
         Act::UnknownType => return refused("unknown_type", WEBHOOK),
         Act::Poison => return refused("poison", WEBHOOK),
         Act::Unreachable => return refused("unreachable", WEBHOOK),
+        Act::LostAck => return refused("lost_ack", WEBHOOK),
         Act::Kill(_) => return refused("kill", LIFE),
         Act::Stop(_) => return refused("stop", LIFE),
         Act::ClockSkew(_) => return refused("clock_skew", LIFE),

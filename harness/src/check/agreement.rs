@@ -311,8 +311,13 @@ impl Agreement {
 
     /// Whether something was unsettled all the time from `from` to `to`.
     pub fn pending_throughout(&self, from: At, to: At) -> bool {
-        let at = self.pending.partition_point(|(start, _)| *start <= from);
-        at > 0 && to <= self.pending[at - 1].1
+        self.pending_until(to).is_some_and(|since| since <= from)
+    }
+
+    /// Since when something had been unsettled without a break at `to`; `None` if nothing was.
+    pub fn pending_until(&self, to: At) -> Option<At> {
+        let at = self.pending.partition_point(|(start, _)| *start < to);
+        self.pending[..at].last().filter(|(_, end)| to <= *end).map(|(start, _)| *start)
     }
 }
 

@@ -36,29 +36,30 @@ pub(super) fn after<'e>(
             excused = excused.max(starts.unwrap_or(last.ended)).max(last.ended);
             let next = indices.get(n + 1).map(|i| &e.calls[*i]);
             let to = next.map_or(e.ends_at, |c| c.arrived);
-            let stands = starts.is_some() && to.since(excused) > limit;
-            if stands && waiting(e, last, next, excused, to) && !e.unseen_calls(vendor, excused, to) {
+            if starts.is_none() || to.since(excused) <= limit || e.unseen_calls(vendor, excused, to) {
+                continue;
+            }
+            if let Some(from) = waiting(e, last, next, excused, to).filter(|from| to.since(*from) > limit) {
                 let next = next.map(|c| c.asked);
-                stalls.push(Stall { vendor, from: excused, to, last, next });
+                stalls.push(Stall { vendor, from, to, last, next });
             }
         }
     }
     stalls
 }
 
-/// Whether work was waiting from `from` to `to`, as far as can be known: the ledgers disagreed all
-/// the time, or, where nothing is promised of them, what failed before was not set aside.
-fn waiting(e: &Evidence<'_>, last: &Call<'_>, next: Option<&Call<'_>>, from: At, to: At) -> bool {
-    if !e.lives.up_throughout(from, to) {
-        return false;
-    }
-    match e.agreement() {
-        Some(agreement) => agreement.pending_throughout(from, to),
+/// Since when, between `from` and `to`, work had been waiting without a break when `to` came, as far
+/// as can be known: the ledgers disagreed all the time, or, where nothing is promised of them, what
+/// failed before was not set aside.
+fn waiting(e: &Evidence<'_>, last: &Call<'_>, next: Option<&Call<'_>>, from: At, to: At) -> Option<At> {
+    let since = match e.agreement() {
+        Some(agreement) => agreement.pending_until(to)?.max(from),
         None => {
             let body = String::from_utf8_lossy(&last.request.body);
             let aside = super::evidence::words(&body).any(|w| e.exposed.set_aside(w).is_some());
             let same = next.is_none_or(|n| n.request.target == last.request.target && n.key == last.key);
-            !last.succeeded() && !aside && same
+            (!last.succeeded() && !aside && same).then_some(from)?
         }
-    }
+    };
+    e.lives.up_throughout(since, to).then_some(since)
 }

@@ -129,5 +129,5 @@ impl Lives {
 
 fn throughout(stretches: &[Stretch], from: At, to: At) -> bool {
     let at = stretches.partition_point(|(start, _)| *start <= from);
-    at > 0 && to < stretches[at - 1].1
+    at > 0 && to <= stretches[at - 1].1
 }

@@ -49,9 +49,8 @@ impl Backend for Bundled {
 
     fn run(&self, setting: &Setting, drill: &Loaded, seed: Seed) -> Result<Drilled, DrillError> {
         let defect = prove::defects().into_iter().find(|d| Some(d.name) == setting.defect.as_deref());
-        let subject = defect.map_or_else(bundled::Bundled::sound, |d| {
-            bundled::Bundled::with_defect(d.name, d.plant)
-        });
+        let subject =
+            defect.map_or_else(bundled::Bundled::sound, |d| bundled::Bundled::with_defect(d.name, d.plant));
         drill::run(&*self.plan(setting, drill)?, seed, &subject)
     }
 

@@ -63,7 +63,7 @@ impl Hooks {
         }
     }
 
-    /// The secrets as the operator hands them over: one a line, the newest first.
+    /// The secrets as the operator hands them over: one a line, the newest last, as an operator appends it.
     pub fn handed_over(&self) -> String {
         self.secrets.iter().map(String::as_str).collect::<Vec<_>>().join("\n")
     }
