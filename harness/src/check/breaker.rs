@@ -74,6 +74,9 @@ struct Walk<'e, 't> {
     /// Calls that came while it was open.
     extra: Vec<usize>,
     probing: Vec<usize>,
+    /// Probes sent since it was last half open, and whether one of them has failed.
+    round: Vec<usize>,
+    reopened: bool,
     opened: u64,
     longest: usize,
 }
@@ -88,6 +91,8 @@ impl<'e, 't> Walk<'e, 't> {
             open_since: None,
             extra: Vec::new(),
             probing: Vec::new(),
+            round: Vec::new(),
+            reopened: false,
             opened: 0,
             longest: 0,
         }
@@ -122,17 +127,26 @@ impl<'e, 't> Walk<'e, 't> {
         if at < since + silence(self.promise) {
             if at > since + ON_THE_WAY {
                 self.extra.push(index);
+                return;
             }
-            return;
+            if !self.reopened {
+                return;
+            }
+        } else {
+            if self.probing.is_empty() {
+                self.round.clear();
+            }
+            self.probing.push(index);
         }
-        self.probing.push(index);
-        if self.probing.len() > self.promise.probes as usize {
+        // A probe that fails at once does not make its companions fewer.
+        self.round.push(index);
+        if self.round.len() > self.promise.probes as usize {
             found.fail(Say {
                 rule: "breaker/burst_of_probes",
                 group: self.vendor,
                 message: format!(
-                    "at {at} {} to {} were under way at once after its breaker had been open since {since}",
-                    count(self.probing.len() as u64, "probe"),
+                    "at {at} {} to {} came together after its breaker had been open since {since}",
+                    count(self.round.len() as u64, "probe"),
                     self.vendor
                 ),
                 expected: format!(
@@ -140,7 +154,7 @@ impl<'e, 't> Walk<'e, 't> {
                     count(self.promise.probes.into(), "probe")
                 ),
                 hint: "half open means one caller through, and the others refused until it is back",
-                evidence: self.probing.iter().map(|i| self.e.calls[*i].asked).collect(),
+                evidence: self.round.iter().map(|i| self.e.calls[*i].asked).collect(),
             });
         }
     }
@@ -165,6 +179,7 @@ impl<'e, 't> Walk<'e, 't> {
         if failed {
             self.judge_extra(found);
             self.open_since = Some(at);
+            self.reopened = true;
             self.failures = vec![index];
         } else {
             self.close(found);
@@ -176,6 +191,8 @@ impl<'e, 't> Walk<'e, 't> {
         self.open_since = None;
         self.failures.clear();
         self.probing.clear();
+        self.round.clear();
+        self.reopened = false;
     }
 
     fn judge_extra(&mut self, found: &mut Findings) {
@@ -353,6 +370,8 @@ mod tests {
     #[test]
     fn a_burst_of_probes_is_found() {
         tripped().calls([read(33_000), read(33_001)]).fails(&breaker(), "breaker/burst_of_probes");
+        let at_once = [down(33_000).takes(0), down(33_000).body("2").takes(0), down(33_001).takes(0)];
+        tripped().calls(at_once).fails(&breaker(), "breaker/burst_of_probes");
     }
 
     #[test]
