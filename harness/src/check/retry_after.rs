@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::call::{Call, Ending};
+use super::chain::Identity;
 use super::evidence::Evidence;
 use super::idle;
 use super::say::{Findings, Say};
@@ -87,7 +88,7 @@ pub(super) fn check(e: &Evidence<'_>) -> Option<Judgement> {
 
 /// One request that is put off for ever while others flow.
 fn put_off(e: &Evidence<'_>, obeyed: Span, limit: Span, found: &mut Findings) {
-    let mut next_of: BTreeMap<(&str, &str, &str, Result<&str, u128>), At> = BTreeMap::new();
+    let mut next_of: BTreeMap<Identity<'_>, At> = BTreeMap::new();
     for call in e.calls.iter().rev() {
         let same = (call.vendor, &*call.request.method, &*call.request.target, call.key.ok_or(call.digest));
         let next = next_of.insert(same, call.arrived);
