@@ -124,7 +124,6 @@ type Ids = BTreeMap<CallId, usize>;
 impl<'t> Evidence<'t> {
     /// Reads a trace once.
     pub fn of(scenario: &'t Scenario, profiles: &'t BTreeMap<String, Profile>, trace: &'t Trace) -> Self {
-        // What comes after the drill's end is its winding up: the subject is stopped, and counted.
         let ends_at = trace.events.last().map_or(trace.head.ends_at, |e| e.at.min(trace.head.ends_at));
         let mut e = Evidence {
             scenario,
