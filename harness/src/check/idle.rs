@@ -5,6 +5,7 @@
 
 use super::call::Call;
 use super::evidence::Evidence;
+use super::lives::Stretch;
 use crate::time::{At, Span};
 use crate::trace::EventId;
 
@@ -36,10 +37,12 @@ pub(super) fn after<'e>(
             excused = excused.max(starts.unwrap_or(last.ended)).max(last.ended);
             let next = indices.get(n + 1).map(|i| &e.calls[*i]);
             let to = next.map_or(e.ends_at, |c| c.arrived);
-            if starts.is_none() || to.since(excused) <= limit || e.unseen_calls(vendor, excused, to) {
+            if starts.is_none() || to.since(excused) <= limit {
                 continue;
             }
-            if let Some(from) = waiting(e, last, next, excused, to).filter(|from| to.since(*from) > limit) {
+            if let Some((from, to)) = waiting(e, last, next, (excused, to), limit)
+                && !e.unseen_calls(vendor, from, to)
+            {
                 let next = next.map(|c| c.asked);
                 stalls.push(Stall { vendor, from, to, last, next });
             }
@@ -48,18 +51,24 @@ pub(super) fn after<'e>(
     stalls
 }
 
-/// Since when, between `from` and `to`, work had been waiting without a break when `to` came, as far
-/// as can be known: the ledgers disagreed all the time, or, where nothing is promised of them, what
-/// failed before was not set aside.
-fn waiting(e: &Evidence<'_>, last: &Call<'_>, next: Option<&Call<'_>>, from: At, to: At) -> Option<At> {
-    let since = match e.agreement() {
-        Some(agreement) => agreement.pending_until(to)?.max(from),
-        None => {
-            let body = String::from_utf8_lossy(&last.request.body);
-            let aside = super::evidence::words(&body).any(|w| e.exposed.set_aside(w).is_some());
-            let same = next.is_none_or(|n| n.request.target == last.request.target && n.key == last.key);
-            (!last.succeeded() && !aside && same).then_some(from)?
-        }
-    };
-    e.lives.up_throughout(since, to).then_some(since)
+/// The part of a pause in which work was waiting for more than `limit`, as far as can be known:
+/// the ledgers disagreed all that time, or, where nothing is promised of them, what failed before
+/// was not set aside.
+fn waiting(
+    e: &Evidence<'_>,
+    last: &Call<'_>,
+    next: Option<&Call<'_>>,
+    (from, to): Stretch,
+    limit: Span,
+) -> Option<Stretch> {
+    let up = |(a, b): &Stretch| b.since(*a) > limit && e.lives.up_throughout(*a, *b);
+    if let Some(agreement) = e.agreement() {
+        let first = agreement.pending.partition_point(|(_, end)| *end <= from);
+        let within = agreement.pending[first..].iter().take_while(|(start, _)| *start < to);
+        return within.map(|(a, b)| ((*a).max(from), (*b).min(to))).find(up);
+    }
+    let body = String::from_utf8_lossy(&last.request.body);
+    let aside = super::evidence::words(&body).any(|w| e.exposed.set_aside(w).is_some());
+    let same = next.is_none_or(|n| n.request.target == last.request.target && n.key == last.key);
+    (!last.succeeded() && !aside && same).then_some((from, to)).filter(up)
 }

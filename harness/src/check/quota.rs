@@ -183,6 +183,8 @@ mod tests {
         let deal = serde_json::json!({ "id": "d1" });
         let waiting = || drill().change(0, "crm.deals", crate::trace::ChangeKind::Given, deal.clone(), None);
         waiting().call(read(0, 100, 50)).fails(&scenario(&agree), "quota/stalled");
+        let later = drill().change(60_000, "crm.deals", crate::trace::ChangeKind::Given, deal.clone(), None);
+        later.call(read(0, 100, 50)).fails(&scenario(&agree), "quota/stalled");
         let steady = (0..70).map(|n| read(n, n * 110_000, 50));
         waiting().calls(steady).call(read(0, 10, 15)).passes(&scenario(&agree), "quota");
     }

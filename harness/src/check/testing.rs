@@ -285,7 +285,10 @@ impl Builder {
     }
     pub fn build(mut self) -> Trace {
         self.events.push((self.heals, What::Healed));
-        self.events.push((self.ends, What::Ended));
+        // As the world does it: the subject is stopped at the end, and a moment later all is over.
+        self.events.push((self.ends, What::Subject(SubjectEvent::Stopping)));
+        self.events.push((self.ends, What::Subject(SubjectEvent::Stopped)));
+        self.events.push((self.ends + 1, What::Ended));
         self.events.sort_by_key(|(at, _)| *at);
         Trace {
             head: Head {
