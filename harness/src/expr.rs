@@ -84,7 +84,7 @@ impl Expr {
                 context.add_variable_from_value(*name, value);
             }
             let value = self.program.execute(&context).map_err(|e| failed(e.to_string()))?;
-            value.json().map_err(|e| failed(e.to_string()))
+            value.json().map(ordered).map_err(|e| failed(e.to_string()))
         })
     }
 
@@ -100,6 +100,20 @@ impl Expr {
                 why: format!("expected true or false, got {other}"),
             }),
         }
+    }
+}
+
+/// With the keys of every object in order: a map that CEL built has them in the order of a hash,
+/// which differs from run to run.
+fn ordered(value: Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let mut entries: Vec<(String, Value)> = map.into_iter().map(|(k, v)| (k, ordered(v))).collect();
+            entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+            Value::Object(entries.into_iter().collect())
+        }
+        Value::Array(list) => Value::Array(list.into_iter().map(ordered).collect()),
+        other => other,
     }
 }
 
@@ -256,5 +270,14 @@ mod tests {
         let e = Expr::compile("epoch_seconds(t) == 1767323045 && lower('EUR') == 'eur'").unwrap();
         assert!(e.holds(&[("t", &json!("2026-01-02T03:04:05Z"))]).unwrap());
         assert!(e.holds(&[("t", &json!("yesterday"))]).is_err());
+    }
+
+    #[test]
+    fn maps_come_out_in_the_order_of_their_keys() {
+        let e = Expr::compile("[{'title': 'a', 'number': 1, 'kind': {'z': 1, 'y': 2}}]").unwrap();
+        for _ in 0..50 {
+            let text = e.evaluate(&[]).unwrap().to_string();
+            assert_eq!(text, r#"[{"kind":{"y":2,"z":1},"number":1,"title":"a"}]"#);
+        }
     }
 }
