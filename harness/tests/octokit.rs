@@ -85,7 +85,7 @@ type Fact = Box<dyn Fn(&[Exchange]) -> Result<(), Failed> + Send>;
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let mut trials = vec![trial("the_recordings_are_those_that_are_known", |folder| known(folder))];
+    let mut trials = vec![trial("the_recordings_are_those_that_are_known", known)];
     for (name, _) in RECORDINGS {
         trials.push(of(name, "is_answered_as_it_was_recorded", Box::new(undisturbed)));
         trials.push(of(name, "what_the_client_holds_costs_304", Box::new(conditional)));

@@ -15,7 +15,8 @@ use firedrill::seed::Seed;
 use firedrill::{casting, drill};
 use issue_mirror::Policy;
 
-/// Each drill, with the rules that the naive policy breaks in it: all of them, and no others.
+/// Each drill, with the rules that it is about, each of which the naive policy breaks. It may break
+/// more: a check that sees further is no mistake here.
 const BROKEN: [(&str, &[&str]); 7] = [
     ("rate_limit/rate-limited", &["exposed/differs"]),
     ("rate_limit/secondary-limit", &["exposed/differs"]),
@@ -69,7 +70,10 @@ fn the_naive_policy_fails_every_drill_by_the_rule_it_is_about() {
             let drilled = run(drill, seed, Policy::naive());
             let name = drill.name();
             assert_eq!(drilled.verdict, Verdict::Fail, "{name}, seed {seed}: {:?}", drilled.judgements);
-            assert_eq!(rules(&drilled, Verdict::Fail), expected[&*name], "{name}, seed {seed}");
+            let broken = rules(&drilled, Verdict::Fail);
+            for rule in expected[&*name] {
+                assert!(broken.iter().any(|b| b == rule), "{name}, seed {seed}: {rule} is not in {broken:?}");
+            }
             assert_eq!(rules(&drilled, Verdict::Unknown), [""; 0], "{name}, seed {seed}");
         }
     }
