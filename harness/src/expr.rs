@@ -53,7 +53,7 @@ impl Expr {
     pub fn compile(source: &str) -> Result<Expr, ExprError> {
         let program = cel::Program::compile(source).map_err(|e| ExprError::Syntax {
             source_text: source.to_owned(),
-            why: e.to_string().lines().next().unwrap_or_default().to_owned(),
+            why: in_words(&e.to_string()),
         })?;
         let mut names: Vec<String> =
             program.references().variables().iter().map(|v| (*v).to_owned()).collect();
@@ -101,6 +101,24 @@ impl Expr {
             }),
         }
     }
+}
+
+/// The first line of what the parser said, with its `ERROR: <input>:1:27: Syntax error: …` told as
+/// `at column 27: …`.
+fn in_words(said: &str) -> String {
+    let first = said.lines().next().unwrap_or_default();
+    let told = first.strip_prefix("ERROR: <input>:").and_then(|rest| {
+        let (line, rest) = rest.split_once(':')?;
+        let (column, rest) = rest.split_once(':')?;
+        let why = rest.trim().trim_start_matches("Syntax error:").trim();
+        let column: u32 = column.parse().ok()?;
+        Some(if line == "1" {
+            format!("at column {column}: {why}")
+        } else {
+            format!("in line {line}: {why}")
+        })
+    });
+    told.unwrap_or_else(|| first.to_owned())
 }
 
 /// With the keys of every object in order: a map that CEL built has them in the order of a hash,

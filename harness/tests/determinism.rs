@@ -1,6 +1,6 @@
 //! The same scenario and seed leave the same bytes, however often and however busy the machine is.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use firedrill::drill::{self, Plan};
@@ -12,8 +12,7 @@ fn load(file: &str) -> Plan {
     let here = Path::new(env!("CARGO_MANIFEST_DIR"));
     let contracts = here.join("../contracts");
     let facts = |vendor: &_| casting::facts(vendor, &contracts).map(Some);
-    let drills = plan::load(&[PathBuf::from(here.join("../scenarios").join(file))], &facts)
-        .expect("the drill can be read");
+    let drills = plan::load(&[here.join("../scenarios").join(file)], &facts).expect("the drill can be read");
     casting::plan(&drills[0], &contracts).expect("its vendors can be read")
 }
 
