@@ -59,7 +59,7 @@ impl Expr {
     pub fn compile(source: &str) -> Result<Expr, ExprError> {
         let program = cel::Program::compile(source).map_err(|e| ExprError::Syntax {
             source_text: source.to_owned(),
-            why: e.to_string().lines().next().unwrap_or_default().to_owned(),
+            why: in_words(&e.to_string()),
         })?;
         let mut names: Vec<String> =
             program.references().variables().iter().map(|v| (*v).to_owned()).collect();
@@ -92,7 +92,7 @@ impl Expr {
                 context.add_variable_from_value(*name, value);
             }
             let value = self.program.execute(&context).map_err(|e| failed(e.to_string()))?;
-            value.json().map_err(|e| failed(e.to_string()))
+            value.json().map(ordered).map_err(|e| failed(e.to_string()))
         })
     }
 
@@ -108,6 +108,38 @@ impl Expr {
                 why: format!("expected true or false, got {other}"),
             }),
         }
+    }
+}
+
+/// The first line of what the parser said, with its `ERROR: <input>:1:27: Syntax error: …` told as
+/// `at column 27: …`.
+fn in_words(said: &str) -> String {
+    let first = said.lines().next().unwrap_or_default();
+    let told = first.strip_prefix("ERROR: <input>:").and_then(|rest| {
+        let (line, rest) = rest.split_once(':')?;
+        let (column, rest) = rest.split_once(':')?;
+        let why = rest.trim().trim_start_matches("Syntax error:").trim();
+        let column: u32 = column.parse().ok()?;
+        Some(if line == "1" {
+            format!("at column {column}: {why}")
+        } else {
+            format!("in line {line}: {why}")
+        })
+    });
+    told.unwrap_or_else(|| first.to_owned())
+}
+
+/// With the keys of every object in order: a map that CEL built has them in the order of a hash,
+/// which differs from run to run.
+fn ordered(value: Value) -> Value {
+    match value {
+        Value::Object(map) => {
+            let mut entries: Vec<(String, Value)> = map.into_iter().map(|(k, v)| (k, ordered(v))).collect();
+            entries.sort_by(|(a, _), (b, _)| a.cmp(b));
+            Value::Object(entries.into_iter().collect())
+        }
+        Value::Array(list) => Value::Array(list.into_iter().map(ordered).collect()),
+        other => other,
     }
 }
 
@@ -290,5 +322,14 @@ mod tests {
         let e = Expr::compile("epoch_seconds(t) == 1767323045 && lower('EUR') == 'eur'").unwrap();
         assert!(e.holds(&[("t", &json!("2026-01-02T03:04:05Z"))]).unwrap());
         assert!(e.holds(&[("t", &json!("yesterday"))]).is_err());
+    }
+
+    #[test]
+    fn maps_come_out_in_the_order_of_their_keys() {
+        let e = Expr::compile("[{'title': 'a', 'number': 1, 'kind': {'z': 1, 'y': 2}}]").unwrap();
+        for _ in 0..50 {
+            let text = e.evaluate(&[]).unwrap().to_string();
+            assert_eq!(text, r#"[{"kind":{"y":2,"z":1},"number":1,"title":"a"}]"#);
+        }
     }
 }

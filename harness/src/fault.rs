@@ -99,6 +99,9 @@ pub enum Act {
     Poison,
     /// The delivery never reaches the subject; the vendor sees a failed attempt.
     Unreachable,
+    /// The delivery reaches the subject and its answer never reaches the vendor, which sees a
+    /// failed attempt and delivers the same events again.
+    LostAck,
 
     // -- subject ---------------------------------------------------------------------------
     /// SIGKILL: everything the subject runs stops at once; it starts again on the same state.

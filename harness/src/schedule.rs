@@ -298,7 +298,7 @@ fn at_point(act: &Act, point: Point) -> bool {
         | Act::Burst
         | Act::UnknownType
         | Act::Poison => point == Point::Emission,
-        Act::Signature(_) | Act::Unreachable => point == Point::Delivery,
+        Act::Signature(_) | Act::Unreachable | Act::LostAck => point == Point::Delivery,
         Act::Kill(_) | Act::Stop(_) | Act::ClockSkew(_) => matches!(point, Point::Call | Point::Ack),
     }
 }
@@ -329,6 +329,7 @@ pub fn name_of(act: &Act) -> &'static str {
         Act::UnknownType => "unknown_type",
         Act::Poison => "poison",
         Act::Unreachable => "unreachable",
+        Act::LostAck => "lost_ack",
         Act::Kill(_) => "kill",
         Act::Stop(_) => "stop",
         Act::ClockSkew(_) => "clock_skew",

@@ -15,6 +15,8 @@ use tokio::time::Instant;
 use wiremock::{Match, Mock, MockServer, Request as Asked, Respond, ResponseTemplate};
 
 use crate::fault::{Act, Reply, Rule, Target};
+use crate::schedule::{Call, Schedule};
+use crate::seed::Seed;
 use crate::time::{At, Span};
 use crate::vendor::{Reaction, Vendor};
 use crate::wire::{Headers, Request, Response};
@@ -50,7 +52,9 @@ pub struct Mounted(Arc<Mutex<State>>);
 
 struct State {
     vendor: Box<dyn Vendor + Send>,
-    rules: Rules,
+    schedule: Schedule,
+    /// How often each rule bit.
+    fired: Vec<u32>,
     started: Instant,
     /// The server's address, which stands in for the vendor's origin in what it answers.
     here: String,
@@ -71,7 +75,14 @@ pub async fn mount(
     for (rule, of) in (1..).zip(&rules) {
         supported(rule, of, &name)?;
     }
-    let state = State { vendor, rules: Rules::new(name, rules), started: Instant::now(), here: server.uri() };
+    let state = State {
+        // A mounted vendor never heals by itself, and nothing here is left to chance: see `supported`.
+        schedule: Schedule::new(&rules, At(u64::MAX), Seed(0)),
+        fired: vec![0; rules.len()],
+        vendor,
+        started: Instant::now(),
+        here: server.uri(),
+    };
     let mounted = Mounted(Arc::new(Mutex::new(state)));
     Mock::given(mounted.clone()).respond_with(mounted.clone()).mount(server).await;
     Ok(mounted)
@@ -80,7 +91,7 @@ pub async fn mount(
 impl Mounted {
     /// How often each rule bit, in their order. A rule that never did tested nothing.
     pub fn fired(&self) -> Vec<u32> {
-        self.state().rules.fired.clone()
+        self.state().fired.clone()
     }
 
     /// The vendor's live records of a collection, oldest first; `None` if it has no such.
@@ -112,10 +123,27 @@ impl Respond for Mounted {
 }
 
 impl State {
+    /// What hits a request, if anything: decided as in a drill.
+    fn bite(&mut self, now: At, request: &Request) -> Option<Act> {
+        let profile = self.vendor.profile();
+        let call = Call {
+            vendor: &profile.name,
+            key_header: profile.idempotency_header.as_deref(),
+            request,
+            // wiremock does not say which connection a request came on; no rule here asks.
+            reused: false,
+        };
+        let bite = self.schedule.call(now, call)?;
+        if let Some(fired) = usize::try_from(bite.fault.rule).ok().and_then(|n| self.fired.get_mut(n)) {
+            *fired += 1;
+        }
+        Some(bite.act)
+    }
+
     fn respond(&mut self, request: &Request) -> ResponseTemplate {
         let now = At::START + Span::from(self.started.elapsed());
         let mut delay = Span::ZERO;
-        let act = self.rules.bite(now, request).cloned();
+        let act = self.bite(now, request);
         let reaction = match &act {
             Some(Act::Error(error)) => self.vendor.fail(now, request, error),
             Some(Act::Reply(reply)) => {
@@ -176,6 +204,7 @@ fn supported(rule: usize, of: &Rule, vendor: &str) -> Result<(), MountError> {
         Act::UnknownType => return refused("unknown_type", WEBHOOK),
         Act::Poison => return refused("poison", WEBHOOK),
         Act::Unreachable => return refused("unreachable", WEBHOOK),
+        Act::LostAck => return refused("lost_ack", WEBHOOK),
         Act::Kill(_) => return refused("kill", LIFE),
         Act::Stop(_) => return refused("stop", LIFE),
         Act::ClockSkew(_) => return refused("clock_skew", LIFE),
@@ -191,48 +220,7 @@ fn supported(rule: usize, of: &Rule, vendor: &str) -> Result<(), MountError> {
     if of.share.is_some() {
         return refused("share", "chance needs a drill's seed: name the `calls` or `attempts` instead");
     }
-    if of.when.is_some() {
-        return refused("when", "name the path in `on`, and the `calls` or `attempts`, instead");
-    }
     Ok(())
-}
-
-/// Fault rules with their counts: the part of the schedule that a whole response needs.
-struct Rules {
-    vendor: String,
-    rules: Vec<Rule>,
-    matched: Vec<u32>,
-    fired: Vec<u32>,
-    /// Attempts so far of each operation: one method, target and body.
-    attempts: BTreeMap<(String, String, Vec<u8>), u32>,
-}
-
-impl Rules {
-    fn new(vendor: String, rules: Vec<Rule>) -> Rules {
-        let none = vec![0; rules.len()];
-        Rules { vendor, matched: none.clone(), fired: none, rules, attempts: BTreeMap::new() }
-    }
-
-    /// The act of the first rule that bites.
-    fn bite(&mut self, now: At, request: &Request) -> Option<&Act> {
-        let key = (request.method.clone(), request.target.clone(), request.body.to_vec());
-        let attempt = self.attempts.entry(key).or_default();
-        *attempt += 1;
-        for (n, rule) in self.rules.iter().enumerate() {
-            let meant = rule.on.matches_call(&self.vendor, &request.method, request.path())
-                && rule.window.is_none_or(|w| w.contains(now))
-                && rule.attempts.is_none_or(|a| a.contains(*attempt));
-            if !meant {
-                continue;
-            }
-            self.matched[n] += 1;
-            if rule.calls.is_none_or(|c| c.contains(self.matched[n])) {
-                self.fired[n] += 1;
-                return Some(&self.rules[n].act);
-            }
-        }
-        None
-    }
 }
 
 fn request(asked: &Asked) -> Request {

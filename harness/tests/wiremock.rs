@@ -61,7 +61,8 @@ async fn response_faults_bite_by_attempt_and_by_call() {
     let mut failing = rule("notes POST /notes", error(503, None));
     failing.attempts = Some("1".parse().unwrap());
     let mut lost = rule("notes POST /notes", error(502, Some(Moment::AfterApplied)));
-    lost.calls = Some("1".parse().unwrap());
+    // As in a drill, a rule counts the calls that are meant, whichever rule bites first.
+    lost.calls = Some("2".parse().unwrap());
     let headers =
         Act::Headers(BTreeMap::from([("x-lie".into(), Some("yes".into())), ("content-type".into(), None)]));
     let (server, vendor) = mounted(vec![failing, lost, rule("notes GET /notes", headers)]).await;
@@ -101,6 +102,18 @@ async fn a_literal_reply_and_latency_reach_the_client() {
     let late = client.get(format!("{}/notes", server.uri())).send().await.unwrap_err();
     assert!(late.is_timeout());
     assert_eq!(vendor.fired(), [1, 0, 1]);
+}
+
+#[tokio::test]
+async fn a_rule_with_a_condition_bites_where_it_holds() {
+    let mut second = rule("notes GET /notes", error(503, None));
+    second.when = Some(firedrill::expr::Expr::compile("request.query.page == '2'").unwrap());
+    let (server, vendor) = mounted(vec![second]).await;
+    for (query, status) in [("", 200), ("?page=1", 200), ("?page=2", 503)] {
+        let answer = reqwest::get(format!("{}/notes{query}", server.uri())).await.unwrap();
+        assert_eq!(answer.status(), status, "{query}");
+    }
+    assert_eq!(vendor.fired(), [1]);
 }
 
 #[tokio::test]

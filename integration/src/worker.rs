@@ -103,7 +103,7 @@ impl Dispatcher {
             }
             match client.breaker.readiness() {
                 Readiness::Ready => {}
-                Readiness::Probe if self.running.is_empty() => {}
+                Readiness::Probe if self.running.len() < self.ctx.policies.breaker.probes as usize => {}
                 Readiness::Probe => hold(far),
                 Readiness::Wait(until) => hold(until.unwrap_or(far)),
             }

@@ -92,7 +92,10 @@ pub(super) struct Agreement {
     pub targets: BTreeMap<String, History>,
     slots: BTreeMap<String, Slot>,
     pub doubles: Vec<Double>,
-    /// When each key disagreed.
+    /// When each key was in disagreement, whatever excuses it.
+    pub raw: BTreeMap<String, Vec<Stretch>>,
+    raw_open: BTreeMap<String, At>,
+    /// When each key disagreed that the subject did not set aside.
     pub stretches: BTreeMap<String, Vec<Stretch>>,
     /// When any key disagreed that the subject did not set aside.
     pub pending: Vec<Stretch>,
@@ -260,6 +263,14 @@ impl Agreement {
 
     fn settle(&mut self, key: &str, at: At) {
         let wrong = self.wrong(key);
+        match (wrong.is_some(), self.raw_open.get(key).copied()) {
+            (true, None) => drop(self.raw_open.insert(key.to_owned(), at)),
+            (false, Some(from)) => {
+                self.raw_open.remove(key);
+                self.raw.entry(key.to_owned()).or_default().push((from, at));
+            }
+            _ => {}
+        }
         let was = self.open.contains_key(key);
         let excused = wrong.as_ref().is_some_and(|w| self.excused(key, w));
         let is = wrong.is_some() && !excused;
@@ -286,9 +297,19 @@ impl Agreement {
         for (key, from) in std::mem::take(&mut self.open) {
             self.stretches.entry(key).or_default().push((from, end));
         }
+        for (key, from) in std::mem::take(&mut self.raw_open) {
+            self.raw.entry(key).or_default().push((from, end));
+        }
         if let Some(since) = self.pending_since.take() {
             self.pending.push((since, end));
         }
+    }
+
+    /// Whether the present state of a source of this key is the subject's doing.
+    pub fn touched(&self, key: &str) -> bool {
+        let sources = self.slots.get(key).into_iter().flat_map(|s| &s.sources);
+        let last = |id: &String| self.sources.get(id)?.versions.last().map(|v| v.by);
+        sources.filter_map(last).any(|by| matches!(by, Cause::Call(_)))
     }
 
     /// Keys that were ever seen.
@@ -311,8 +332,13 @@ impl Agreement {
 
     /// Whether something was unsettled all the time from `from` to `to`.
     pub fn pending_throughout(&self, from: At, to: At) -> bool {
-        let at = self.pending.partition_point(|(start, _)| *start <= from);
-        at > 0 && to <= self.pending[at - 1].1
+        self.pending_until(to).is_some_and(|since| since <= from)
+    }
+
+    /// Since when something had been unsettled without a break at `to`; `None` if nothing was.
+    pub fn pending_until(&self, to: At) -> Option<At> {
+        let at = self.pending.partition_point(|(start, _)| *start < to);
+        self.pending[..at].last().filter(|(_, end)| to <= *end).map(|(start, _)| *start)
     }
 }
 

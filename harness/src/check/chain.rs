@@ -17,7 +17,7 @@ pub(super) struct Chain {
 }
 
 /// What makes two calls the same request: vendor, method, target, and key or body.
-type Identity<'t> = (&'t str, &'t str, &'t str, Result<&'t str, u128>);
+pub(super) type Identity<'t> = (&'t str, &'t str, &'t str, Result<&'t str, u128>);
 
 /// Groups calls into chains. A call joins the chain of the same request while that has not
 /// succeeded and its last attempt ended less than `rest` ago.

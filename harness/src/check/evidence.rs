@@ -12,7 +12,7 @@ use super::agreement::Agreement;
 use super::call::{Call, ending};
 use super::chain::{Chain, chains};
 use super::exposed::Exposed;
-use super::lives::Lives;
+use super::lives::{Lives, Mishap};
 use crate::scenario::{Family, Scenario};
 use crate::time::{At, Span};
 use crate::trace::{
@@ -124,7 +124,7 @@ type Ids = BTreeMap<CallId, usize>;
 impl<'t> Evidence<'t> {
     /// Reads a trace once.
     pub fn of(scenario: &'t Scenario, profiles: &'t BTreeMap<String, Profile>, trace: &'t Trace) -> Self {
-        let ends_at = trace.events.last().map_or(trace.head.ends_at, |e| e.at);
+        let ends_at = trace.events.last().map_or(trace.head.ends_at, |e| e.at.min(trace.head.ends_at));
         let mut e = Evidence {
             scenario,
             profiles,
@@ -253,6 +253,9 @@ impl<'t> Evidence<'t> {
             What::Subject(event) => {
                 if let SubjectEvent::Triggered { .. } = event {
                     self.jobs.push(at);
+                }
+                if let SubjectEvent::Straggler { .. } = event {
+                    self.lives.mishaps.push((at, id, Mishap::Straggler));
                 }
                 self.lives.note(at, id, event);
             }

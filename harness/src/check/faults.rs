@@ -114,7 +114,8 @@ mod tests {
     use crate::check::testing::*;
     use crate::trace::What;
 
-    const FAULTS: &str = "faults:\n  - { on: billing POST /invoices, window: 10s..20s, do: refuse }";
+    const FAULTS: &str =
+        "faults:\n  - { on: billing POST /invoices, window: 10s..20s, do: { reset: before_applied } }";
 
     #[test]
     fn a_rule_that_bit_is_sound() {

@@ -21,6 +21,7 @@ pub(super) fn check(e: &Evidence<'_>) -> Option<Judgement> {
     let writes = e.calls.iter().filter(|c| c.kind().map_or(c.key.is_some(), OperationKind::writes)).count();
     second_effects(e, &mut found);
     keys(e, &mut found);
+    raced(e, &mut found);
     told(e, &mut found);
     if writes == 0 && found.is_empty() {
         return None;
@@ -91,6 +92,34 @@ fn keys(e: &Evidence<'_>, found: &mut Findings) {
         let kept = e.profiles.get(group[0].vendor).and_then(|p| p.idempotency_kept);
         fresh_keys(group, kept, found);
         applied_twice(group, found);
+    }
+}
+
+/// No key is in two requests at once. A client that gave up on the first has closed its connection
+/// by then; one that has not is two workers at the same job.
+fn raced(e: &Evidence<'_>, found: &mut Findings) {
+    let mut last_of: BTreeMap<(&str, &str), &Call<'_>> = BTreeMap::new();
+    for call in &e.calls {
+        let Some(key) = call.key else { continue };
+        let Some(first) = last_of.insert((call.vendor, key), call) else { continue };
+        // Both at one moment can be a client that hung up and asked again at once.
+        if first.ended <= call.arrived || first.ending == Ending::Open {
+            continue;
+        }
+        found.fail(Say {
+            rule: "idempotency/raced",
+            group: call.vendor,
+            message: format!(
+                "{} was sent at {} under key `{key}`, and again at {} while the first was still under way (until {})",
+                call.name(),
+                first.arrived,
+                call.arrived,
+                first.ended,
+            ),
+            expected: "one request at a time under one key".into(),
+            hint: "two workers are at the same job: is its lease shorter than the work, or not renewed?",
+            evidence: first.cite().into_iter().chain(call.cite()).collect(),
+        });
     }
 }
 

@@ -5,6 +5,7 @@
 
 use super::call::Call;
 use super::evidence::Evidence;
+use super::lives::Stretch;
 use crate::time::{At, Span};
 use crate::trace::EventId;
 
@@ -36,29 +37,38 @@ pub(super) fn after<'e>(
             excused = excused.max(starts.unwrap_or(last.ended)).max(last.ended);
             let next = indices.get(n + 1).map(|i| &e.calls[*i]);
             let to = next.map_or(e.ends_at, |c| c.arrived);
-            let stands = starts.is_some() && to.since(excused) > limit;
-            if stands && waiting(e, last, next, excused, to) && !e.unseen_calls(vendor, excused, to) {
+            if starts.is_none() || to.since(excused) <= limit {
+                continue;
+            }
+            if let Some((from, to)) = waiting(e, last, next, (excused, to), limit)
+                && !e.unseen_calls(vendor, from, to)
+            {
                 let next = next.map(|c| c.asked);
-                stalls.push(Stall { vendor, from: excused, to, last, next });
+                stalls.push(Stall { vendor, from, to, last, next });
             }
         }
     }
     stalls
 }
 
-/// Whether work was waiting from `from` to `to`, as far as can be known: the ledgers disagreed all
-/// the time, or, where nothing is promised of them, what failed before was not set aside.
-fn waiting(e: &Evidence<'_>, last: &Call<'_>, next: Option<&Call<'_>>, from: At, to: At) -> bool {
-    if !e.lives.up_throughout(from, to) {
-        return false;
+/// The part of a pause in which work was waiting for more than `limit`, as far as can be known:
+/// the ledgers disagreed all that time, or, where nothing is promised of them, what failed before
+/// was not set aside.
+fn waiting(
+    e: &Evidence<'_>,
+    last: &Call<'_>,
+    next: Option<&Call<'_>>,
+    (from, to): Stretch,
+    limit: Span,
+) -> Option<Stretch> {
+    let up = |(a, b): &Stretch| b.since(*a) > limit && e.lives.up_throughout(*a, *b);
+    if let Some(agreement) = e.agreement() {
+        let first = agreement.pending.partition_point(|(_, end)| *end <= from);
+        let within = agreement.pending[first..].iter().take_while(|(start, _)| *start < to);
+        return within.map(|(a, b)| ((*a).max(from), (*b).min(to))).find(up);
     }
-    match e.agreement() {
-        Some(agreement) => agreement.pending_throughout(from, to),
-        None => {
-            let body = String::from_utf8_lossy(&last.request.body);
-            let aside = super::evidence::words(&body).any(|w| e.exposed.set_aside(w).is_some());
-            let same = next.is_none_or(|n| n.request.target == last.request.target && n.key == last.key);
-            !last.succeeded() && !aside && same
-        }
-    }
+    let body = String::from_utf8_lossy(&last.request.body);
+    let aside = super::evidence::words(&body).any(|w| e.exposed.set_aside(w).is_some());
+    let same = next.is_none_or(|n| n.request.target == last.request.target && n.key == last.key);
+    (!last.succeeded() && !aside && same).then_some((from, to)).filter(up)
 }

@@ -144,6 +144,8 @@ mod tests {
         let exited = SubjectEvent::Exited { error: Some("boom".into()) };
         drill().subject(5_000, exited).fails(&scenario(""), "liveness/exited");
         drill().subject(5_000, SubjectEvent::Overstayed).fails(&scenario(""), "liveness/overstayed");
+        let straggler = SubjectEvent::Straggler { call: crate::trace::CallId(0) };
+        drill().subject(5_000, straggler).fails(&scenario(""), "liveness/straggler");
         quiet()
             .subject(0, SubjectEvent::Started { incarnation: 1 })
             .fails(&scenario(""), "liveness/never_ready");

@@ -55,15 +55,15 @@ impl Lives {
                 self.open_ready.get_or_insert(at);
             }
             SubjectEvent::Stopping => {
-                self.awaiting = None;
+                self.give_up_awaiting(at);
                 self.close_ready(at);
             }
             SubjectEvent::Killed => {
-                self.awaiting = None;
                 self.kills.push(at);
                 self.close(at);
             }
             SubjectEvent::Stopped => self.close(at),
+            SubjectEvent::Straggler { .. } => {}
             SubjectEvent::Overstayed => {
                 self.kills.push(at);
                 self.mishaps.push((at, id, Mishap::Overstayed));
@@ -74,7 +74,6 @@ impl Lives {
                 self.close(at);
             }
             SubjectEvent::ClockSkewed { micros } => self.skews.push((at, *micros)),
-            SubjectEvent::Straggler { .. } => self.mishaps.push((at, id, Mishap::Straggler)),
             SubjectEvent::Triggered { .. } => {}
         }
     }
@@ -85,11 +84,15 @@ impl Lives {
     }
 
     fn close(&mut self, at: At) {
-        self.never_ready.extend(self.awaiting.take().map(|(id, from)| (id, from, at)));
+        self.give_up_awaiting(at);
         self.close_ready(at);
         if let Some(from) = self.open_up.take() {
             self.up.push((from, at));
         }
+    }
+
+    fn give_up_awaiting(&mut self, at: At) {
+        self.never_ready.extend(self.awaiting.take().map(|(id, from)| (id, from, at)));
     }
 
     fn close_ready(&mut self, at: At) {
@@ -98,14 +101,14 @@ impl Lives {
         }
     }
 
-    /// Whether it ran from `from` to `to` without a break.
+    /// Whether it ran from `from` to `to` without a break; it may have ended in that last moment.
     pub fn up_throughout(&self, from: At, to: At) -> bool {
-        throughout(&self.up, from, to)
+        stretch(&self.up, from).is_some_and(|(_, end)| to <= end)
     }
 
     /// Whether it was ready from `from` to `to` without a break.
     pub fn ready_throughout(&self, from: At, to: At) -> bool {
-        throughout(&self.ready, from, to)
+        stretch(&self.ready, from).is_some_and(|(_, end)| to < end)
     }
 
     /// Whether it was started in `(from, to]`.
@@ -127,7 +130,8 @@ impl Lives {
     }
 }
 
-fn throughout(stretches: &[Stretch], from: At, to: At) -> bool {
+/// The last stretch that begins by `from`.
+fn stretch(stretches: &[Stretch], from: At) -> Option<Stretch> {
     let at = stretches.partition_point(|(start, _)| *start <= from);
-    at > 0 && to < stretches[at - 1].1
+    at.checked_sub(1).map(|n| stretches[n])
 }

@@ -275,7 +275,7 @@ mod tests {
     #[test]
     fn no_metrics_at_all_or_a_broken_expression_is_unknown() {
         two_calls().unknown(&scenario(METRIC), "observability/no_metrics");
-        let broken = scenario("metrics: [ { metric: up, equals: 'nothing.size()' } ]");
+        let broken = scenario("metrics: [ { metric: up, equals: 'calls[99].status' } ]");
         two_calls().exposed("metrics", "up 1\n").unknown(&broken, "observability/bad_expression");
     }
 

@@ -14,6 +14,8 @@ use crate::time::{At, Span};
 
 /// How much faster than an even spread is still a spread.
 const TOLERANCE: f64 = 2.0;
+/// The share left at which a quota counts as put to the test.
+const PRESSED: f64 = 0.5;
 /// Calls that were on their way when the quota ran low.
 const ON_THE_WAY: f64 = 3.0;
 
@@ -50,7 +52,12 @@ pub(super) fn check(e: &Evidence<'_>) -> Option<Judgement> {
     if low == 0 && found.is_empty() {
         let tampered =
             e.calls.iter().any(|c| c.hit_by("headers")) && promise.never_idle_longer_than.is_some();
-        match (e.about(&[Family::RateLimit]), tampered) {
+        // Who keeps well within the quota by itself never sees it low, and is judged by rejections
+        // all the same if there was work enough to spend half of it.
+        let shares = e.calls.iter().filter_map(Call::quota).filter(|q| q.limit > 0);
+        let lowest = shares.map(|q| q.remaining as f64 / q.limit as f64).fold(1.0, f64::min);
+        let tested = tampered || lowest <= PRESSED;
+        match (e.about(&[Family::RateLimit]), tested) {
             (false, _) if told == 0 => return None,
             (false, _) | (true, true) => {}
             (true, false) => found.unknown(Say {
@@ -176,6 +183,8 @@ mod tests {
         let deal = serde_json::json!({ "id": "d1" });
         let waiting = || drill().change(0, "crm.deals", crate::trace::ChangeKind::Given, deal.clone(), None);
         waiting().call(read(0, 100, 50)).fails(&scenario(&agree), "quota/stalled");
+        let later = drill().change(60_000, "crm.deals", crate::trace::ChangeKind::Given, deal.clone(), None);
+        later.call(read(0, 100, 50)).fails(&scenario(&agree), "quota/stalled");
         let steady = (0..70).map(|n| read(n, n * 110_000, 50));
         waiting().calls(steady).call(read(0, 10, 15)).passes(&scenario(&agree), "quota");
     }

@@ -100,6 +100,11 @@ fn disagreements(e: &Evidence<'_>, a: &Agreement, found: &mut Findings) {
                 format!("{key} has {} live {to} at the end: {}", ids.len(), ids.join(", ")),
                 "look for a fresh idempotency key, a lost mapping, or an event handled twice",
             ),
+            Wrong::Differs { field, wanted: Err(why), .. } => (
+                "reconciliation/unclear",
+                format!("what `{field}` should be for {key} cannot be computed: {why}"),
+                "the source record is impossible, or the expression does not allow for it",
+            ),
             Wrong::Differs { field, found, wanted } => (
                 "reconciliation/differs",
                 format!("{key}: `{field}` is {} where the source says {}", shown(found), shown(wanted)),
@@ -121,7 +126,13 @@ fn disagreements(e: &Evidence<'_>, a: &Agreement, found: &mut Findings) {
             Wrong::Unwanted(_) => format!("no live {to}"),
             _ => format!("exactly 1 live {to}"),
         };
-        found.fail(Say { rule, group: "", message, expected, hint, evidence });
+        let say = Say { rule, group: "", message, expected, hint, evidence };
+        // What is right cannot be told: no fault of the subject, as long as it left the source alone.
+        if rule == "reconciliation/unclear" && !a.touched(key) {
+            found.unknown(say);
+        } else {
+            found.fail(say);
+        }
     }
 }
 
@@ -343,7 +354,14 @@ mod tests {
     fn a_record_that_cannot_be_judged_is_named() {
         drill()
             .change(0, "crm.deals", Given, json!({ "id": "d1" }), None)
+            .unknown(&agree(""), "reconciliation/unclear");
+        drill()
+            .change(0, "crm.deals", Given, deal(true, "1"), None)
+            .change(5, "crm.deals", Updated, json!({ "id": "d1" }), Some(0))
             .fails(&agree(""), "reconciliation/unclear");
+        invoiced()
+            .change(3_000, "crm.deals", Updated, deal(true, "1.005"), None)
+            .unknown(&agree(""), "reconciliation/unclear");
         invoiced()
             .change(3_000, "billing.invoices", Created, json!({ "id": "i9", "status": "open" }), Some(0))
             .fails(&agree(""), "reconciliation/orphan");

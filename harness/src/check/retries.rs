@@ -57,12 +57,26 @@ fn is_final(call: &Call<'_>) -> bool {
         )
 }
 
+/// Whether the subject removed something at the vendor after it was refused with 409 or 422: what
+/// was in the way (`already_exists`) may be gone, and the request deserves another answer.
+fn made_way(e: &Evidence<'_>, refused: &Call<'_>, next: &Call<'_>) -> bool {
+    matches!(refused.status(), Some(409 | 422))
+        && e.calls.iter().any(|c| {
+            c.request.method == "DELETE"
+                && c.vendor == refused.vendor
+                && c.succeeded()
+                && refused.ended <= c.arrived
+                && c.ended <= next.arrived
+        })
+}
+
 fn unretryable(e: &Evidence<'_>, chain: &Chain, found: &mut Findings) {
     let calls: Vec<&Call<'_>> = e.attempts(chain).collect();
     let repeats: Vec<(&Call<'_>, &Call<'_>)> = calls
         .windows(2)
         .map(|pair| (pair[0], pair[1]))
         .filter(|(refused, next)| is_final(refused) && refused.ended <= next.arrived)
+        .filter(|(refused, next)| !made_way(e, refused, next))
         .collect();
     let Some((refused, next)) = repeats.first() else { return };
     let last = calls[calls.len() - 1];
@@ -330,6 +344,20 @@ mod tests {
             .call(create(0).status(503).told(|t| t.should_retry = Some(false)))
             .call(create(2_000))
             .fails(&scenario(""), "retries/unretryable");
+    }
+
+    #[test]
+    fn a_conflict_that_was_removed_is_worth_another_try() {
+        let refused = || drill().call(create(0).error(422, ErrorKind::Unprocessable));
+        let delete = |at| call("billing", "DELETE /v1/invoices/in_1", at);
+        refused().call(delete(500)).call(create(2_000)).passes(&scenario(""), "retries");
+        refused().call(create(2_000)).call(delete(2_500)).fails(&scenario(""), "retries/unretryable");
+        refused()
+            .call(delete(500).status(404))
+            .call(create(2_000))
+            .fails(&scenario(""), "retries/unretryable");
+        let elsewhere = call("crm", "DELETE /deals/d1", 500);
+        refused().call(elsewhere).call(create(2_000)).fails(&scenario(""), "retries/unretryable");
     }
 
     #[test]

@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 
 use super::call::{Call, Ending};
+use super::chain::Identity;
 use super::evidence::Evidence;
 use super::idle;
 use super::say::{Findings, Say};
@@ -64,6 +65,9 @@ pub(super) fn check(e: &Evidence<'_>) -> Option<Judgement> {
             ));
         }
     }
+    if let Some(limit) = promise.never_idle_longer_than {
+        put_off(e, promise.obeyed_up_to, limit, &mut found);
+    }
     let malformed =
         e.calls.iter().any(|c| c.fault.is_some() && matches!(c.ending, Ending::Limited | Ending::Broken));
     if judged == 0 && found.is_empty() && !(malformed && promise.never_idle_longer_than.is_some()) {
@@ -80,6 +84,43 @@ pub(super) fn check(e: &Evidence<'_>) -> Option<Judgement> {
         });
     }
     Some(found.judgement("retry_after", judged.max(1)))
+}
+
+/// One request that is put off for ever while others flow.
+fn put_off(e: &Evidence<'_>, obeyed: Span, limit: Span, found: &mut Findings) {
+    let mut next_of: BTreeMap<Identity<'_>, At> = BTreeMap::new();
+    for call in e.calls.iter().rev() {
+        let same = (call.vendor, &*call.request.method, &*call.request.target, call.key.ok_or(call.digest));
+        let next = next_of.insert(same, call.arrived);
+        let Some(asked) = call.retry_at() else { continue };
+        let due = asked.min(call.ended + obeyed) + limit;
+        let back = next.unwrap_or(e.ends_at);
+        if back <= due || asked <= call.ended + obeyed || !e.lives.up_throughout(call.ended, back) {
+            continue;
+        }
+        let Some(agreement) = e.agreement() else { continue };
+        let body = String::from_utf8_lossy(&call.request.body);
+        let named = super::evidence::words(&call.request.target).chain(super::evidence::words(&body));
+        let waiting = |key: &str| {
+            let stretches = agreement.stretches.get(key);
+            stretches.is_some_and(|s| s.iter().any(|(from, to)| *from <= call.ended && *to >= due))
+        };
+        let Some(key) = named.into_iter().find(|w| waiting(w)) else { continue };
+        found.fail(Say {
+            rule: "retry_after/put_off",
+            group: call.vendor,
+            message: format!(
+                "{} for {key} was told at {} to stay away for {}, and {}",
+                call.name(),
+                call.ended,
+                asked.since(call.ended),
+                next.map_or_else(|| "never came back".to_owned(), |t| format!("came back only at {t}")),
+            ),
+            expected: format!("another attempt by {due}, {obeyed} being the most that is obeyed"),
+            hint: "cap what you obey: a misconfigured proxy may ask for a year",
+            evidence: call.cite(),
+        });
+    }
 }
 
 /// A rate limit covers the vendor, a lock the one request, anything else the operation.
@@ -229,6 +270,22 @@ mod tests {
             .call(limited(0, day))
             .call(create(900_000, "k"))
             .fails(&scenario(OBEY), "retry_after/stalled");
+    }
+
+    #[test]
+    fn one_request_put_off_for_ever_is_found_while_others_flow() {
+        let s = scenario(&format!(
+            "{OBEY}\n  agree: {{ from: crm.deals, where: 'deal.won', to: billing.invoices, key: invoice.deal }}"
+        ));
+        let deal = serde_json::json!({ "id": "d1", "won": true });
+        let absurd = |until| {
+            call("billing", "POST /invoices", 10).key("k1").body("deal=d1").status(503).retry_at(until)
+        };
+        let others = (0..70u64).map(|n| call("billing", "GET /customers", 1_000 + n * 100_000));
+        let drill = || drill().change(0, "crm.deals", crate::trace::ChangeKind::Given, deal.clone(), None);
+        drill().call(absurd(86_400_000)).calls(others.clone()).fails(&s, "retry_after/put_off");
+        let again = create(130_000, "k1").body("deal=d1");
+        drill().call(absurd(86_400_000)).call(again).calls(others).passes(&s, "retry_after");
     }
 
     #[test]

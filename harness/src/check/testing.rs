@@ -24,7 +24,8 @@ pub(super) fn scenario(expect: &str) -> Scenario {
 /// A scenario of this family, with more top-level YAML.
 pub(super) fn scenario_of(family: &str, expect: &str, more: &str) -> Scenario {
     let expect = if expect.trim().is_empty() { "{}" } else { expect };
-    let text = format!("drill: d\nwhy: w\nfamily: {family}\n{more}\nexpect:\n  {expect}\n");
+    let vendors = "vendors: { crm: hubspot, billing: stripe }";
+    let text = format!("drill: d\nwhy: w\nfamily: {family}\n{vendors}\n{more}\nexpect:\n  {expect}\n");
     parse("test.yaml", &text).unwrap_or_else(|e| panic!("{e}\n{text}"))
 }
 
@@ -284,7 +285,10 @@ impl Builder {
     }
     pub fn build(mut self) -> Trace {
         self.events.push((self.heals, What::Healed));
-        self.events.push((self.ends, What::Ended));
+        // As the world does it: the subject is stopped at the end, and a moment later all is over.
+        self.events.push((self.ends, What::Subject(SubjectEvent::Stopping)));
+        self.events.push((self.ends, What::Subject(SubjectEvent::Stopped)));
+        self.events.push((self.ends + 1, What::Ended));
         self.events.sort_by_key(|(at, _)| *at);
         Trace {
             head: Head {

@@ -19,7 +19,9 @@ pub(super) fn check(e: &Evidence<'_>) -> Option<Judgement> {
     let mut judged = 0;
     for delivery in &e.deliveries {
         // One that never reached the subject, or found it gone, says nothing about it.
-        let reached = delivery.outcome != Outcome::Open && !hit_by(delivery, "unreachable");
+        let reached = delivery.outcome != Outcome::Open
+            && !hit_by(delivery, "unreachable")
+            && !hit_by(delivery, "lost_ack");
         if !reached || !e.lives.ready_throughout(delivery.sent, delivery.ended) {
             continue;
         }

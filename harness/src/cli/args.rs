@@ -67,6 +67,9 @@ pub struct Run {
     /// Only say which drills there are.
     #[arg(long)]
     pub list: bool,
+    /// Plant this defect in the bundled core first, to see what its drill says (`prove` names them).
+    #[arg(long, value_name = "NAME")]
+    pub defect: Option<String>,
     /// Show all findings and the whole timeline of each drill.
     #[arg(long, short)]
     pub verbose: bool,

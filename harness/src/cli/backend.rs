@@ -15,6 +15,8 @@ use crate::seed::Seed;
 pub struct Setting {
     /// The folder that describes the vendors.
     pub contracts: PathBuf,
+    /// A defect to plant in the subject.
+    pub defect: Option<String>,
 }
 
 /// What a proof is asked to cover.
@@ -32,6 +34,11 @@ pub struct ProofRequest {
 
 /// Carries out drills. Called from many threads at once.
 pub trait Backend: Sync {
+    /// The defects that can be planted.
+    fn defects(&self) -> Vec<&'static str> {
+        Vec::new()
+    }
+
     /// What a vendor has that a drill can name; `None` if that cannot be known.
     ///
     /// # Errors

@@ -39,12 +39,19 @@ impl Bundled {
 }
 
 impl Backend for Bundled {
+    fn defects(&self) -> Vec<&'static str> {
+        prove::defects().iter().map(|d| d.name).collect()
+    }
+
     fn facts(&self, setting: &Setting, vendor: &VendorUse) -> Result<Option<VendorFacts>, Mistake> {
         casting::facts(vendor, &setting.contracts).map(Some)
     }
 
     fn run(&self, setting: &Setting, drill: &Loaded, seed: Seed) -> Result<Drilled, DrillError> {
-        drill::run(&*self.plan(setting, drill)?, seed, &bundled::Bundled::sound())
+        let defect = prove::defects().into_iter().find(|d| Some(d.name) == setting.defect.as_deref());
+        let subject =
+            defect.map_or_else(bundled::Bundled::sound, |d| bundled::Bundled::with_defect(d.name, d.plant));
+        drill::run(&*self.plan(setting, drill)?, seed, &subject)
     }
 
     fn prove(&self, setting: &Setting, request: &ProofRequest) -> Result<Vec<Row>, DrillError> {

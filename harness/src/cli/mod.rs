@@ -60,7 +60,17 @@ pub fn command(
             };
         }
     };
-    let setting = Setting { contracts: args.contracts.clone() };
+    let defect = match &args.command {
+        Command::Run(run) => run.defect.clone(),
+        _ => None,
+    };
+    if let Some(name) = defect.as_deref().filter(|name| !backend.defects().contains(name)) {
+        let near = crate::scenario::nearest(name, backend.defects().iter().copied());
+        let near = near.map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
+        console.say(&format!("error: no defect is called `{name}`{near}\n"));
+        return ExitCode::Usage;
+    }
+    let setting = Setting { contracts: args.contracts.clone(), defect };
     let result = match &args.command {
         Command::Run(args) => run::run(args, &setting, backend, console),
         Command::Prove(args) => prove(args, &setting, backend, console),

@@ -217,12 +217,18 @@ struct Reporter<'r, 'c, 's> {
 }
 
 impl Reporter<'_, '_, '_> {
+    /// The command that runs a drill again as it was run now.
+    fn again(&self, loaded: &Loaded, seed: Seed) -> String {
+        let planted = self.args.defect.as_deref().map(|d| format!(" --defect {d}")).unwrap_or_default();
+        replay(&loaded.file, seed) + &planted
+    }
+
     fn report(&mut self, index: usize, outcome: &Outcome) -> io::Result<()> {
         let (loaded, seed) = self.jobs[index];
         let text = match &outcome.drilled {
             Ok(drilled) => {
                 let real = self.console.real_times.then_some(outcome.real);
-                let ran = Ran { loaded, seed, drilled, real, replay: replay(&loaded.file, seed) };
+                let ran = Ran { loaded, seed, drilled, real, replay: self.again(loaded, seed) };
                 self.summary.add(&ran);
                 if let Some(folder) = &self.args.trace
                     && let Err(e) = write_trace(folder, &ran)
@@ -237,7 +243,7 @@ impl Reporter<'_, '_, '_> {
             Err(error) => {
                 self.summary.add_error(loaded, seed, error);
                 match self.args.format {
-                    Format::Terminal => terminal::no_verdict(loaded, error, &replay(&loaded.file, seed)),
+                    Format::Terminal => terminal::no_verdict(loaded, error, &self.again(loaded, seed)),
                     Format::Jsonl => jsonl::no_verdict(loaded, seed, error),
                 }
             }

@@ -46,6 +46,7 @@ pub(super) const DEFECTS: &[Defect] = &[
         plant: |_, p| {
             p.dedup.identity = EventIdentity::None;
             p.writes.unchanged = Unchanged::WriteAgain;
+            p.writes.look_first = false;
         },
     },
     Defect {
@@ -56,6 +57,7 @@ pub(super) const DEFECTS: &[Defect] = &[
         plant: |_, p| {
             p.dedup.identity = EventIdentity::Delivery;
             p.writes.unchanged = Unchanged::WriteAgain;
+            p.writes.look_first = false;
         },
     },
     Defect {
@@ -66,6 +68,7 @@ pub(super) const DEFECTS: &[Defect] = &[
         plant: |_, p| {
             p.dedup.retention = Duration::from_secs(3600);
             p.writes.unchanged = Unchanged::WriteAgain;
+            p.writes.look_first = false;
         },
     },
     Defect {

@@ -22,7 +22,7 @@ pub(super) const DEFECTS: &[Defect] = &[
         name: "html_taken_for_data",
         bug: "200 with an error body or an HTML page accepted",
         drill: "reconciliation/an_html_page_is_not_data",
-        check: "reconciliation",
+        check: "observability",
         plant: |_, p| p.validation.strict = false,
     },
     Defect {
@@ -61,6 +61,7 @@ pub(super) const DEFECTS: &[Defect] = &[
         plant: |_, p| {
             p.queue.lease = Duration::from_secs(5);
             p.queue.renew = false;
+            p.writes.look_first = false;
         },
     },
     Defect {

@@ -70,7 +70,10 @@ pub(super) const DEFECTS: &[Defect] = &[
         bug: "replayed 500 retried for ever",
         drill: "idempotency/a_saved_500_is_not_asked_for_ever",
         check: "idempotency",
-        plant: |_, p| p.writes.replayed_failure = ReplayedFailure::SameKey,
+        plant: |_, p| {
+            p.writes.replayed_failure = ReplayedFailure::SameKey;
+            p.writes.look_first = false;
+        },
     },
     Defect {
         name: "replay_mints_a_new_key",

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::{BOLD, CYAN, DIM, WIDTH, YELLOW, clip, count, paint};
+use super::{BOLD, CYAN, DIM, WIDTH, YELLOW, clip, count, paint, wrap};
 use crate::finding::Finding;
 use crate::time::{At, Span};
 use crate::trace::{Cause, ChangeKind, EventId, FaultRef, Outcome, SubjectEvent, Told, Trace, What};
@@ -66,8 +66,12 @@ impl Line {
 
 /// `text` in at most three pieces of `width` columns; what is longer ends in an ellipsis.
 fn fold(text: &str, width: usize) -> Vec<String> {
-    let shown: Vec<char> = clip(text, 3 * width).chars().collect();
-    shown.chunks(width).map(|piece| piece.iter().collect()).collect()
+    // At spaces where there are any; a long URL or key is cut where the column ends.
+    let pieces = |line: String| {
+        let shown: Vec<char> = line.chars().collect();
+        shown.chunks(width).map(|piece| piece.iter().collect()).collect::<Vec<String>>()
+    };
+    wrap(&clip(text, 3 * width), width).into_iter().flat_map(pieces).collect()
 }
 
 impl<'a> Timeline<'a> {

@@ -86,7 +86,8 @@ pub(super) fn fits(act: &Act) -> &'static [Kind] {
         | Act::Signature(_)
         | Act::UnknownType
         | Act::Poison
-        | Act::Unreachable => &[Kind::Webhook],
+        | Act::Unreachable
+        | Act::LostAck => &[Kind::Webhook],
         Act::Kill(_) | Act::Stop(_) | Act::ClockSkew(_) => &[Kind::Subject, Kind::Calls, Kind::Webhook],
     }
 }

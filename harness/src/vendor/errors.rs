@@ -314,10 +314,18 @@ pub fn override_error(error: &ErrorReply, response: &mut Response, now: At, epoc
     }
 }
 
-/// Writes a Retry-After field as a fault rule asks for it: `date+30s`, `rfc850+30s` and
-/// `asctime+30s` become the HTTP-dates of RFC 9110 §5.6.7, anything else stays as it is.
+/// Writes a Retry-After field as a fault rule asks for it: a span (`30s`, `2m`) becomes whole
+/// seconds, rounded up; `date+30s`, `rfc850+30s` and `asctime+30s` become the HTTP-dates of
+/// RFC 9110 §5.6.7; anything else stays as it is.
 fn retry_after_text(text: &str, now: At, epoch: jiff::Timestamp) -> String {
-    let Some((form, span)) = text.split_once('+') else { return text.to_owned() };
+    let Some((form, span)) = text.split_once('+') else {
+        // A number without a unit is the field's own form, true or not (`17`, `-5`, `2.0`).
+        let spelled = text.ends_with(|c: char| c.is_ascii_alphabetic());
+        return match text.parse::<Span>() {
+            Ok(span) if spelled => span.0.div_ceil(1_000_000).to_string(),
+            _ => text.to_owned(),
+        };
+    };
     let Ok(span) = span.parse::<Span>() else { return text.to_owned() };
     let at = (now + span).on_wall(epoch);
     match form {
@@ -373,6 +381,15 @@ mod tests {
             assert_eq!(response.headers.get("retry-after"), Some(written));
             assert_eq!(at, Some(At(30_000_000)), "{text}");
             assert_eq!(response.status, 418);
+        }
+    }
+
+    #[test]
+    fn a_span_is_written_in_whole_seconds() {
+        for (span, written, at) in [("30s", "30", 30), ("2m", "120", 120), ("1500ms", "2", 2)] {
+            let (response, told) = with(span);
+            assert_eq!(response.headers.get("retry-after"), Some(written));
+            assert_eq!(told, Some(At(500_000) + Span::secs(at)));
         }
     }
 

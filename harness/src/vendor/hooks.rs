@@ -63,9 +63,9 @@ impl Hooks {
         }
     }
 
-    /// The secrets as the operator hands them over: one a line, the newest first.
+    /// The secrets as the operator hands them over: one a line, the newest last, as an operator appends it.
     pub fn handed_over(&self) -> String {
-        self.secrets.iter().rev().map(String::as_str).collect::<Vec<_>>().join("\n")
+        self.secrets.iter().map(String::as_str).collect::<Vec<_>>().join("\n")
     }
 
     /// A new secret; the one before stays good, older ones do not.

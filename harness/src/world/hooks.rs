@@ -221,6 +221,10 @@ async fn attempt_once(
         None => Err(Outcome::Refused),
     };
     match answer {
+        Ok(_) if matches!(bite.as_ref().map(|b| &b.act), Some(Act::LostAck)) => {
+            tokio::time::sleep(patience.duration()).await;
+            (Ended(delivery, Outcome::TimedOut), None)
+        }
         Ok(response) => (Ended(delivery, Outcome::Answered), Some(shown(world, response))),
         Err(_) if endpoint.is_some() && (world.subject.incarnation() != life || !world.subject.is_up()) => {
             (Ended(delivery, Outcome::SubjectGone), None)
