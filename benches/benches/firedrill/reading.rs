@@ -16,7 +16,7 @@ pub fn reading(c: &mut Criterion) {
     });
     let (scenarios, contracts) = (folder("scenarios"), folder("contracts"));
     let all = || {
-        plan::load(&[scenarios.clone()], &|vendor| casting::facts(vendor, &contracts).map(Some))
+        plan::load(std::slice::from_ref(&scenarios), &|vendor| casting::facts(vendor, &contracts).map(Some))
             .unwrap_or_else(|mistakes| panic!("{mistakes:?}"))
     };
     group.throughput(Throughput::Elements(all().len() as u64));
