@@ -4,7 +4,6 @@ use std::cell::RefCell;
 use std::rc::Rc;
 use std::time::Duration;
 
-use firedrill::drill::run;
 use firedrill::finding::Verdict;
 use firedrill::seed::Seed;
 use firedrill::trace::{Outcome, What};

@@ -263,6 +263,6 @@ fn a_subject_that_miscounts_is_noticed() {
         start.attempts.note("toy", AttemptOutcome::Answered);
         drop(client().get(base(&start)).send().await);
     });
-    let error = firedrill::drill::run(&plan("ends_at: 1m"), firedrill::seed::Seed(1), &subject).unwrap_err();
+    let error = run(&plan("ends_at: 1m"), firedrill::seed::Seed(1), &subject).unwrap_err();
     assert!(error.to_string().contains("counts 2 attempts, 1 are in the trace"), "{error}");
 }

@@ -4,7 +4,6 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use axum::routing::{get, post};
-use firedrill::drill::run;
 use firedrill::finding::Verdict;
 use firedrill::seed::Seed;
 use firedrill::subject::{Endpoints, Start};
@@ -46,7 +45,7 @@ fn a_killed_subject_stops_at_once_and_comes_back_on_its_state() {
     let told = seen.clone();
     let drilled = drill(
         "faults: [ { on: toy POST /items, calls: 3, do: { kill: { restart_after: 5s } } } ]\n\
-         heal_at: 30s\nends_at: 10s",
+         heal_at: 9s\nends_at: 10s",
         move |start| diligent(start, told.clone()),
     );
     assert_eq!(*seen.borrow(), ["", "x"]);
