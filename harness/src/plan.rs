@@ -133,7 +133,10 @@ fn walk(folder: &Path, root: &Path, found: &mut Vec<Found>) -> std::io::Result<(
         if fs::symlink_metadata(&path)?.is_dir() {
             walk(&path, root, found)?;
         } else if name.ends_with(".yaml") || name.ends_with(".yml") {
-            found.push(Found { path, root: root.to_owned(), named: false });
+            // The base of a family that is run by naming its folder lies beside that folder.
+            let beside = || canonical(root).and_then(|whole| whole.parent().map(Path::to_owned));
+            let root = Some(root.to_owned()).filter(|root| folder != root).or_else(beside);
+            found.push(Found { path, root: root.unwrap_or_else(|| folder.to_owned()), named: false });
         }
     }
     Ok(())
