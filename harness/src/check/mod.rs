@@ -45,6 +45,7 @@ mod webhook;
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+pub use breaker::Opened;
 use evidence::Evidence;
 
 use crate::finding::{Finding, Judgement, Verdict};
@@ -90,6 +91,13 @@ pub fn judge(scenario: &Scenario, profiles: &BTreeMap<String, Profile>, trace: &
         Err(why) => Some(crashed(name, &why)),
     };
     CHECKS.iter().filter_map(judge).collect()
+}
+
+/// When the breakers that `scenario` promises are open, as the wire shows it: for a picture of the
+/// drill.
+pub fn breakers_opened(scenario: &Scenario, trace: &Trace) -> Vec<Opened> {
+    let profiles = BTreeMap::new();
+    guarded(|| breaker::opened(&Evidence::of(scenario, &profiles, trace))).unwrap_or_default()
 }
 
 fn guarded<T>(run: impl FnOnce() -> T) -> Result<T, String> {

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 use super::exit_code;
+use super::partition::Partition;
 use crate::seed::Seed;
 
 /// Failure drills for API integrations: faults, virtual time, verdicts.
@@ -39,31 +40,52 @@ pub enum Command {
     Explain(Explain),
 }
 
-/// Options of `run`.
+/// Which drills, under which seeds, and how many at a time.
 #[derive(Clone, Debug, ClapArgs)]
-#[command(after_help = exit_code::HELP)]
-pub struct Run {
+pub struct Drilling {
     /// Drill files, or folders of them.
     #[arg(value_name = "PATHS", default_value = "scenarios")]
     pub paths: Vec<PathBuf>,
     /// Seeds to run under.
     #[command(flatten)]
     pub seeds: Seeds,
-    /// Only drills whose name, file or promise contains this.
-    #[arg(long, value_name = "TEXT")]
-    pub filter: Option<String>,
     /// Drills at a time [default: as many as there are cores].
     #[arg(long, short, value_name = "N")]
     pub jobs: Option<NonZeroUsize>,
+}
+
+/// Options of `run`.
+#[derive(Clone, Debug, ClapArgs)]
+#[command(after_help = exit_code::HELP)]
+pub struct Run {
+    /// What to run.
+    #[command(flatten)]
+    pub drilling: Drilling,
+    /// Only drills whose name, file or promise contains this.
+    #[arg(long, value_name = "TEXT")]
+    pub filter: Option<String>,
+    /// Only this part of all drills, to spread them over machines: `2/8` is the second of eight.
+    #[arg(long, value_name = "PART/PARTS")]
+    pub partition: Option<Partition>,
     /// Write each trace into this folder, as JSON lines.
     #[arg(long, value_name = "DIR")]
     pub trace: Option<PathBuf>,
+    /// Write a timeline of each drill into this folder, as a page for the browser, and an index.
+    #[arg(long, value_name = "DIR")]
+    pub html: Option<PathBuf>,
+    /// Write a JUnit report to this file.
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
     /// How to report.
     #[arg(long, value_enum, default_value_t = Format::Terminal)]
     pub format: Format,
     /// Begin no further drill once one has failed.
     #[arg(long)]
     pub fail_fast: bool,
+    /// Run a drill that failed up to this many times more; one that passes then is reported as
+    /// flaky. A flaky drill is a bug: in virtual time the same seed gives the same drill.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub retries: u32,
     /// Only say which drills there are.
     #[arg(long)]
     pub list: bool,
@@ -106,18 +128,12 @@ pub enum Format {
 #[derive(Clone, Debug, ClapArgs)]
 #[command(after_help = exit_code::HELP)]
 pub struct Prove {
-    /// Drill files, or folders of them.
-    #[arg(value_name = "PATHS", default_value = "scenarios")]
-    pub paths: Vec<PathBuf>,
-    /// Seeds to run under.
+    /// What to run.
     #[command(flatten)]
-    pub seeds: Seeds,
+    pub drilling: Drilling,
     /// Only defects whose name, drill or rule contains this.
     #[arg(long, value_name = "TEXT")]
     pub filter: Option<String>,
-    /// Drills at a time [default: as many as there are cores].
-    #[arg(long, short, value_name = "N")]
-    pub jobs: Option<NonZeroUsize>,
 }
 
 /// Options of `check`.

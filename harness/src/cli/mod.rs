@@ -8,6 +8,8 @@ mod backend;
 mod bundled;
 mod console;
 mod exit_code;
+mod partition;
+mod reporter;
 mod run;
 mod starter;
 mod stopwatch;
@@ -18,11 +20,12 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser;
 
-pub use args::{Args, Check, Command, Explain, Format, New, Prove, Run, Seeds};
+pub use args::{Args, Check, Command, Drilling, Explain, Format, New, Prove, Run, Seeds};
 pub use backend::{Backend, ProofRequest, Setting};
 pub use bundled::Bundled;
 pub use console::Console;
 pub use exit_code::ExitCode;
+pub use partition::Partition;
 
 use crate::drill::DrillError;
 use crate::plan::{self, Loaded};
@@ -127,9 +130,12 @@ fn prove(
     backend: &dyn Backend,
     console: &mut Console<'_>,
 ) -> io::Result<ExitCode> {
-    let Some(drills) = load(&args.paths, setting, backend, console) else { return Ok(ExitCode::Usage) };
-    let jobs = args.jobs.map_or_else(cores, |n| n.get());
-    let request = ProofRequest { drills, seeds: args.seeds.all(), filter: args.filter.clone(), jobs };
+    let Some(drills) = load(&args.drilling.paths, setting, backend, console) else {
+        return Ok(ExitCode::Usage);
+    };
+    let jobs = args.drilling.jobs.map_or_else(cores, |n| n.get());
+    let seeds = args.drilling.seeds.all();
+    let request = ProofRequest { drills, seeds, filter: args.filter.clone(), jobs };
     let rows = match backend.prove(setting, &request) {
         Ok(rows) => rows,
         Err(error) => {
