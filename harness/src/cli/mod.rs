@@ -8,6 +8,9 @@ mod backend;
 mod bundled;
 mod console;
 mod exit_code;
+mod import;
+mod keep;
+mod record;
 mod run;
 mod starter;
 mod stopwatch;
@@ -18,7 +21,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser;
 
-pub use args::{Args, Check, Command, Explain, Format, New, Prove, Run, Seeds};
+pub use args::{Args, Check, Command, Explain, Format, Import, Keep, New, Prove, Record, Run, Seeds};
 pub use backend::{Backend, ProofRequest, Setting};
 pub use bundled::Bundled;
 pub use console::Console;
@@ -76,6 +79,8 @@ pub fn command(
         Command::Prove(args) => prove(args, &setting, backend, console),
         Command::Check(args) => check(&args.files, &setting, backend, console),
         Command::New(args) => starter::new(&args.path, console),
+        Command::Record(args) => record::record(args, console),
+        Command::Import(args) => import::import(args, console),
         Command::Schema => console.print(&schema::pretty()).map(|()| ExitCode::Passed),
         Command::Explain(args) => explain(args.rule.as_deref(), console),
     };
