@@ -36,7 +36,8 @@ pub(super) fn import(args: &Import, console: &mut Console<'_>) -> io::Result<Exi
     }
     let targets: BTreeMap<&PathBuf, &PathBuf> = all.iter().map(|r| (&r.to, &r.from)).collect();
     if targets.len() < all.len() {
-        mistakes.push("two of the files would become one recording; import them one by one with --name".into());
+        mistakes
+            .push("two of the files would become one recording; import them one by one with --name".into());
     }
     let Some((rules, rules_file)) = rules.filter(|_| mistakes.is_empty()) else {
         for mistake in &mistakes {
@@ -80,7 +81,10 @@ fn read(file: &Path, args: &Import) -> Result<Read, String> {
         ));
     }
     if imported.recorded.is_none() && args.recorded.is_none() && !imported.entries.is_empty() {
-        return Err(format!("{}: does not tell when it was recorded; say it with --recorded", file.display()));
+        return Err(format!(
+            "{}: does not tell when it was recorded; say it with --recorded",
+            file.display()
+        ));
     }
     let name = args.keep.name.clone().unwrap_or_else(|| name(file, &args.files));
     let to = Fixture::path(&args.keep.out, &args.keep.vendor, &name);
@@ -135,7 +139,9 @@ fn keep(
     }
     // Twice: what an exchange shows to be a secret may stand in one before it.
     for _ in 0..2 {
-        exchanges.iter_mut().for_each(|(_, e)| drop(redactor.redact(e)));
+        for (_, exchange) in &mut exchanges {
+            redactor.redact(exchange);
+        }
     }
     let mut notes = Vec::new();
     for out in &left_out {
@@ -154,12 +160,20 @@ fn keep(
                 exchange.response.status
             );
             held_back(console, &what, &suspects, rules_file);
-            notes.push(format!("entry {number} of the import was held back: it looked like it holds a secret"));
+            notes.push(format!(
+                "entry {number} of the import was held back: it looked like it holds a secret"
+            ));
         }
         suspects.is_empty()
     });
     for out in &left_out {
-        console.say(&format!("left out  {}: entry {}, {}: {}\n", from.display(), out.number, out.what, out.why));
+        console.say(&format!(
+            "left out  {}: entry {}, {}: {}\n",
+            from.display(),
+            out.number,
+            out.what,
+            out.why
+        ));
     }
     let run = Fixture {
         origin: displayable(&format!(

@@ -138,7 +138,8 @@ impl Keeper {
         }
         let what = passed.what.clone();
         let (order, links_kept, origin) = (passed.order, passed.links_kept, passed.origin.clone());
-        let (mut exchange, bytes, but) = match self.exchange(passed) {
+        let bytes = passed.answered.as_ref().map_or(0, Capture::length);
+        let (mut exchange, size, but) = match self.exchange(passed) {
             Ok(made) => made,
             Err(why) => {
                 self.summary.unanswered += 1;
@@ -174,7 +175,7 @@ impl Keeper {
         if self.run.len() >= PART_EXCHANGES || self.bytes > PART_BYTES {
             self.next_part();
         }
-        self.bytes += bytes;
+        self.bytes += size;
         self.unsaved += 1;
         self.run.insert(order, exchange);
         self.say(Notice::Recorded { what, status, bytes, but });
@@ -240,7 +241,10 @@ impl Keeper {
         let bytes = match captured {
             Captured::Whole(bytes) => bytes,
             Captured::TooLarge(omitted) => {
-                but.push(format!("the body of the {side}, {} bytes, is too large to be kept", omitted.length));
+                but.push(format!(
+                    "the body of the {side}, {} bytes, is too large to be kept",
+                    omitted.length
+                ));
                 return Some(Body::Omitted(omitted));
             }
         };

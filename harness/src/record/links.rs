@@ -96,7 +96,9 @@ mod tests {
         assert_eq!(said("<https://api.x.test/a?p=2>; rel=next"), "<http://127.0.0.1:9/a?p=2>; rel=next");
         assert_eq!(said("https://api.x.test"), "http://127.0.0.1:9");
         assert_eq!(said(r#"{"a":"https:\/\/api.x.test\/b"}"#), r#"{"a":"http:\/\/127.0.0.1:9\/b"}"#);
-        for other in ["https://api.x.test.evil/a", "https://api.x.test:8443/", "http://api.x.test/", "hhttps:/"] {
+        for other in
+            ["https://api.x.test.evil/a", "https://api.x.test:8443/", "http://api.x.test/", "hhttps:/"]
+        {
             assert_eq!(said(other), other);
         }
     }

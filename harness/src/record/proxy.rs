@@ -149,15 +149,24 @@ impl Proxy {
             head.headers.insert(header::ACCEPT_ENCODING, HeaderValue::from_static("identity"));
         }
         let Ok(uri) = format!("{}{target}", self.origin).parse::<http::Uri>() else {
-            return plain(StatusCode::BAD_REQUEST, format!("firedrill record: `{what}` cannot be passed on\n"));
+            return plain(
+                StatusCode::BAD_REQUEST,
+                format!("firedrill record: `{what}` cannot be passed on\n"),
+            );
         };
         let sent = Arc::new(Mutex::new(Capture::new(self.limit)));
         let mut onward = Request::new(Sent::new(body, Arc::clone(&sent)));
         *onward.method_mut() = method.clone();
         *onward.uri_mut() = uri;
         *onward.headers_mut() = head.headers;
-        let mut exchange =
-            Passed { order, what, method: method.to_string(), target, request: recorded, ..Passed::default() };
+        let mut exchange = Passed {
+            order,
+            what,
+            method: method.to_string(),
+            target,
+            request: recorded,
+            ..Passed::default()
+        };
         match self.http.request(onward).await {
             Ok(response) if response.status() != StatusCode::SWITCHING_PROTOCOLS => {
                 exchange.sent = Some(sent);
@@ -262,4 +271,3 @@ pub(super) fn why(error: &dyn Error) -> String {
     }
     said
 }
-
