@@ -81,7 +81,8 @@ fn a_sequence_answers_in_turn_and_repeats_itself_for_a_retry() {
     assert_eq!(answer(&early).status, 404);
     assert!(!early.applied);
     assert!(
-        note(&early).ends_with("exchange 4 would answer it, out of turn (`mode: exact` answers in any order)"),
+        note(&early)
+            .ends_with("exchange 4 would answer it, out of turn (`mode: exact` answers in any order)"),
         "{}",
         note(&early)
     );
@@ -146,7 +147,10 @@ fn a_request_without_a_recording_names_the_nearest_and_the_difference() {
 
 #[test]
 fn an_answer_that_was_too_large_to_be_kept_is_not_made_up() {
-    let run = RUN.replace("\"json\": [{ \"n\": 1 }, { \"n\": 2 }]", "\"omitted\": { \"length\": 9, \"sha256\": \"00\" }");
+    let run = RUN.replace(
+        "\"json\": [{ \"n\": 1 }, { \"n\": 2 }]",
+        "\"omitted\": { \"length\": 9, \"sha256\": \"00\" }",
+    );
     let run = run.replace("\"holds\": { \"items\": { \"paths\": [\"/items\"], \"id\": \"/n\" } },", "");
     let run = Fixture::parse(Path::new("run.json"), &run).unwrap();
     let mut vendor: Replay =

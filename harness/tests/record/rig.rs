@@ -110,3 +110,8 @@ pub fn client() -> reqwest::Client {
         .build()
         .unwrap()
 }
+
+/// A vendor's JSON.
+pub fn json_body(value: serde_json::Value) -> impl axum::response::IntoResponse {
+    ([("content-type", "application/json")], value.to_string())
+}

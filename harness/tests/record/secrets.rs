@@ -11,7 +11,7 @@ use firedrill::fixture::{Replay, Rules};
 use firedrill::record::Notice;
 use serde_json::json;
 
-use crate::rig::{Rig, client};
+use crate::rig::{Rig, client, json_body};
 
 const ACCESS: &str = "9a8b7c6d5e4f3a2b1c0d";
 const SECRETS: [&str; 9] = [
@@ -28,7 +28,7 @@ const SECRETS: [&str; 9] = [
 
 fn vendor() -> Router {
     Router::new()
-        .route("/token", post(|| async { axum::Json(json!({ "access_token": ACCESS, "expires_in": 1800 })) }))
+        .route("/token", post(|| async { json_body(json!({ "access_token": ACCESS, "expires_in": 1800 })) }))
         .route(
             "/me",
             get(|headers: HeaderMap| async move {
@@ -38,7 +38,7 @@ fn vendor() -> Router {
                     "nested": "{\"client_secret\": \"sk_live_0123456789abcdef\"}",
                     "note": format!("{} and {}", SECRETS[7], SECRETS[8]),
                 });
-                ([("set-cookie", format!("sid={}; Path=/; HttpOnly", SECRETS[2]))], axum::Json(body))
+                ([("set-cookie", format!("sid={}; Path=/; HttpOnly", SECRETS[2]))], json_body(body))
             }),
         )
         .route("/hook", post(|_: Request| async { "ok".into_response() }))
@@ -82,9 +82,9 @@ async fn secrets_are_taken_out_everywhere_and_who_used_what_stays_visible() {
 
 /// A vendor with a secret of a kind that nobody knows.
 fn odd() -> Router {
-    Router::new().route("/plain", get(|| async { axum::Json(json!({ "n": 1 })) })).route(
+    Router::new().route("/plain", get(|| async { json_body(json!({ "n": 1 })) })).route(
         "/odd",
-        get(|| async { axum::Json(json!({ "data": [{ "shop_credential": "k9J2mQ7xR4tV8wZ1bN6cL3" }] })) }),
+        get(|| async { json_body(json!({ "data": [{ "shop_credential": "k9J2mQ7xR4tV8wZ1bN6cL3" }] })) }),
     )
 }
 
@@ -165,8 +165,8 @@ fn exchange_headers() -> firedrill::wire::Headers {
 #[tokio::test]
 async fn a_secret_that_passed_before_it_was_known_is_taken_out_of_the_file_too() {
     let vendor = Router::new()
-        .route("/early", get(|| async { axum::Json(json!({ "ref": ACCESS })) }))
-        .route("/token", post(|| async { axum::Json(json!({ "access_token": ACCESS })) }));
+        .route("/early", get(|| async { json_body(json!({ "ref": ACCESS })) }))
+        .route("/token", post(|| async { json_body(json!({ "access_token": ACCESS })) }));
     let rig = Rig::before(vendor).await;
     client().get(rig.url("/early")).send().await.unwrap();
     client().post(rig.url("/token")).send().await.unwrap();
