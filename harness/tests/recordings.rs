@@ -101,6 +101,7 @@ fn all_import(files: &Files) -> Result<(), Failed> {
         Some(Body::Json(_)) => "json",
         Some(Body::Text(_)) => "text",
         Some(Body::Base64(_)) => "base64",
+        Some(Body::Omitted(_)) => "omitted",
     };
     same(
         counts(files, |e| body(&e.response.body).to_owned()),
