@@ -4,7 +4,7 @@
 //! it leaves a **trace**; **checks** read the trace and give a **verdict**.
 //!
 //! Floors, top to bottom; imports run downwards only:
-//! 4 `cli`, `report`, `testing` · 3 `drill`, `casting`, `plan`, `prove` · 2 `world`, `subject`, `wiremock` ·
+//! 4 `cli`, `report`, `testing` · 3 `drill`, `casting`, `plan`, `prove`, `record` · 2 `world`, `subject`, `wiremock` ·
 //! 1 `vendor`, `schedule`, `fixture`, `check` · 0 `scenario`, `fault`, `expr`, `wire`, `trace`,
 //! `finding`, `seed`, `time`.
 
@@ -20,6 +20,8 @@ pub mod fixture;
 pub mod plan;
 #[cfg(feature = "cli")]
 pub mod prove;
+#[cfg(feature = "record")]
+pub mod record;
 pub mod report;
 pub mod scenario;
 pub mod schedule;

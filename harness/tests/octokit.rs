@@ -19,7 +19,7 @@ use asker::{Asker, Seen};
 use firedrill::drill::{Drilled, run};
 use firedrill::fault::{ErrorKind, path_matches};
 use firedrill::finding::Verdict;
-use firedrill::fixture::{Exchange, Fixture, Noise, nock};
+use firedrill::fixture::{Exchange, Fixture, nock};
 use firedrill::seed::Seed;
 use firedrill::time::Span;
 use firedrill::trace::{Outcome, Told, What};
@@ -146,9 +146,8 @@ fn drill(exchanges: &[Exchange], faults: &str, conditional: bool) -> Result<Dril
     let recorded = Fixture {
         origin: "octokit/fixtures".to_owned(),
         recorded: jiff::civil::date(2022, 7, 19),
-        noise: Noise::default(),
-        holds: BTreeMap::new(),
         exchanges: exchanges.to_vec(),
+        ..Fixture::default()
     };
     recorded.write(&folder.path().join("run.json"))?;
     let file = folder.path().join("drill.yaml");

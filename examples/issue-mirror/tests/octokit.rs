@@ -96,6 +96,7 @@ fn run(recorded: &Path, act: &str, policy: Policy) -> Result<(Drilled, Vec<Strin
             },
         )]),
         exchanges,
+        ..Fixture::default()
     };
     fixture.write(&folder.path().join("run.json"))?;
     let faults = match act {

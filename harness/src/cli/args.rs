@@ -34,6 +34,10 @@ pub enum Command {
     Check(Check),
     /// Write a drill to start from.
     New(New),
+    /// Record live exchanges: a reverse proxy in front of a vendor.
+    Record(Record),
+    /// Import recordings of other tools: HAR 1.2 and nock.
+    Import(Import),
     /// Print the JSON Schema of drill files.
     Schema,
     /// Say what the rule of a finding means.
@@ -143,6 +147,89 @@ pub struct Check {
     #[arg(value_name = "FILES", required = true)]
     pub files: Vec<PathBuf>,
 }
+
+/// Where recordings go, and what is secret in them.
+#[derive(Clone, Debug, ClapArgs)]
+pub struct Keep {
+    /// The vendor; its folder in the fixtures gets the recording.
+    #[arg(long, value_name = "VENDOR")]
+    pub vendor: String,
+    /// The folder of fixtures.
+    #[arg(long, value_name = "DIR", default_value = "fixtures")]
+    pub out: PathBuf,
+    /// What the run is called [default: `record` takes the time, `import` the name of the file].
+    #[arg(long, value_name = "RUN")]
+    pub name: Option<String>,
+    /// Rules of redaction [default: redact.yaml in the fixtures and in the vendor's folder].
+    #[arg(long, value_name = "FILE")]
+    pub redact: Option<PathBuf>,
+}
+
+/// Options of `record`.
+#[derive(Clone, Debug, ClapArgs)]
+#[command(after_long_help = KEEPING, after_help = KEEPING)]
+pub struct Record {
+    /// Where it goes.
+    #[command(flatten)]
+    pub keep: Keep,
+    /// The vendor's origin, such as https://api.stripe.com.
+    #[arg(long, value_name = "URL")]
+    pub upstream: String,
+    /// Where to listen; port 0 is any free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    pub listen: std::net::SocketAddr,
+    /// Bodies of more bytes are kept as length and hash alone.
+    #[arg(long, value_name = "BYTES", default_value_t = 4 << 20)]
+    pub largest_body: usize,
+    /// Ask the vendor for uncompressed bodies, so that addresses in them lead back here.
+    #[arg(long)]
+    pub uncompressed: bool,
+    /// Trust the certificates of this PEM file too.
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+}
+
+/// Options of `import`.
+#[derive(Clone, Debug, ClapArgs)]
+#[command(after_long_help = KEEPING, after_help = KEEPING)]
+pub struct Import {
+    /// HAR or nock files; their content tells which.
+    #[arg(value_name = "FILES", required = true)]
+    pub files: Vec<PathBuf>,
+    /// Where they go.
+    #[command(flatten)]
+    pub keep: Keep,
+    /// Only exchanges with this origin, such as https://api.stripe.com; may be given again.
+    #[arg(long, value_name = "URL")]
+    pub origin: Vec<String>,
+    /// The day of the recording, where the file does not tell it.
+    #[arg(long, value_name = "DATE")]
+    pub recorded: Option<jiff::civil::Date>,
+    /// Write over recordings of the same name.
+    #[arg(long)]
+    pub replace: bool,
+}
+
+const KEEPING: &str = "\
+Secrets are taken out before anything is written: credentials in header fields, cookies, queries,
+forms, JSON and addresses become REDACTED-1, REDACTED-2, …; the same secret gets the same number
+throughout a run. What then still looks like a secret is held back, and the message says which
+rule to add. redact.yaml, all parts of which may be left out:
+
+  headers:  [x-acme-session]       # header fields whose value is secret
+  fields:   [pin, customer_key]    # query parameters, form fields and JSON members
+  body:     [/data/*/ssn]          # JSON pointers; * is any one name or index
+  patterns: ['acme_[a-z0-9]{20}']  # regular expressions; of one with a group, the group
+  keep:     [page_token]           # names that sound secret and are not
+  allow:    ['tok_visa']           # values, matched as a whole, that look secret and are not
+  skip:     ['GET /exports/*']     # exchanges that are not to be kept at all
+
+Exit codes:
+   0  all was saved
+   1  something was held back, since it looked like it holds a secret
+   2  there was nothing to save
+  64  wrong usage, or a mistake in a file; nothing was written
+  70  a recording could not be written";
 
 /// Options of `new`.
 #[derive(Clone, Debug, ClapArgs)]

@@ -10,6 +10,9 @@ mod console;
 mod exit_code;
 mod partition;
 mod reporter;
+mod import;
+mod keep;
+mod record;
 mod run;
 mod starter;
 mod stopwatch;
@@ -20,7 +23,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser;
 
-pub use args::{Args, Check, Command, Drilling, Explain, Format, New, Prove, Run, Seeds};
+pub use args::{Args, Check, Command, Drilling, Explain, Format, New, Prove, Run, Seeds, Import, Keep, Record};
 pub use backend::{Backend, ProofRequest, Setting};
 pub use bundled::Bundled;
 pub use console::Console;
@@ -79,6 +82,8 @@ pub fn command(
         Command::Prove(args) => prove(args, &setting, backend, console),
         Command::Check(args) => check(&args.files, &setting, backend, console),
         Command::New(args) => starter::new(&args.path, console),
+        Command::Record(args) => record::record(args, console),
+        Command::Import(args) => import::import(args, console),
         Command::Schema => console.print(&schema::pretty()).map(|()| ExitCode::Passed),
         Command::Explain(args) => explain(args.rule.as_deref(), console),
     };
