@@ -8,11 +8,11 @@ mod backend;
 mod bundled;
 mod console;
 mod exit_code;
-mod partition;
-mod reporter;
 mod import;
 mod keep;
+mod partition;
 mod record;
+mod reporter;
 mod run;
 mod starter;
 mod stopwatch;
@@ -23,7 +23,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser;
 
-pub use args::{Args, Check, Command, Drilling, Explain, Format, New, Prove, Run, Seeds, Import, Keep, Record};
+pub use args::{
+    Args, Check, Command, Drilling, Explain, Format, Import, Keep, New, Prove, Record, Run, Seeds,
+};
 pub use backend::{Backend, ProofRequest, Setting};
 pub use bundled::Bundled;
 pub use console::Console;
