@@ -439,7 +439,7 @@ fn unfired(scenario: &Scenario, trace: &Trace) -> Option<Judgement> {
                 format!(
                     "fault rule {} (`{}` on `{}`) never fired",
                     n + 1,
-                    crate::schedule::name_of(&rule.act),
+                    rule.act.word(),
                     rule.on
                 ),
                 "every fault rule bites at least once",
