@@ -4,7 +4,7 @@
 //! it leaves a **trace**; **checks** read the trace and give a **verdict**.
 //!
 //! Floors, top to bottom; imports run downwards only:
-//! 4 `cli`, `report`, `testing` · 3 `drill`, `casting`, `plan`, `prove` · 2 `world`, `subject`, `wiremock` ·
+//! 4 `cli`, `report`, `testing` · 3 `drill`, `casting`, `plan`, `prove`, `sweep` · 2 `world`, `subject`, `wiremock` ·
 //! 1 `vendor`, `schedule`, `drift`, `fixture`, `check` · 0 `scenario`, `fault`, `expr`, `wire`, `trace`,
 //! `finding`, `seed`, `time`.
 
@@ -26,6 +26,7 @@ pub mod scenario;
 pub mod schedule;
 pub mod seed;
 pub mod subject;
+pub mod sweep;
 pub mod testing;
 pub mod time;
 pub mod trace;
