@@ -257,7 +257,10 @@ impl<'a> Reviewer<'a> {
             }
         }
         let kind = Kind::of(&rule.on);
-        let word = rule.act.word();
+        let word = match &rule.act {
+            Act::Drift(mutation) => mutation.word(),
+            act => act.word(),
+        };
         let kinds = rule.act.kinds();
         if !kinds.contains(&kind) {
             let others: Vec<&str> = kinds.iter().map(|k| called(*k)).collect();
