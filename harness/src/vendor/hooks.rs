@@ -14,11 +14,11 @@ use crate::time::At;
 use crate::trace::WebhookEvent;
 use crate::wire::{Headers, Request};
 
+use super::DeliveryDrift;
 use super::template::{Scope, Template};
 use super::value::{Path, text_of};
 use super::webhook::sign::{Letter, too_old};
 use super::webhook::spelling::{tampered, unusual};
-use super::DeliveryDrift;
 use super::webhook::{EventSpec, WebhookSpec, changed_fields};
 
 /// The state of a vendor's webhooks.
