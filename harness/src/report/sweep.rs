@@ -61,7 +61,7 @@ const COLUMNS: [(&str, &str); 29] = [
     ("to_single", "t1"),
     ("to_epoch_seconds", "es"),
     ("to_epoch_millis", "em"),
-    ("to_iso_date", "iso"),
+    ("to_iso_date", "is"),
     ("new_enum_value", "en"),
     ("unknown_text", "un"),
     ("long_text", "lg"),
