@@ -13,6 +13,8 @@ mod drills;
 mod memory;
 #[path = "firedrill/reading.rs"]
 mod reading;
+#[path = "firedrill/sweep.rs"]
+mod sweep;
 #[path = "firedrill/vendor.rs"]
 mod vendor;
 
@@ -22,7 +24,15 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 use criterion::{Criterion, criterion_group};
 
-criterion_group!(benches, drills::drills, vendor::model, vendor::socket, checks::checks, reading::reading);
+criterion_group!(
+    benches,
+    drills::drills,
+    vendor::model,
+    vendor::socket,
+    checks::checks,
+    reading::reading,
+    sweep::sweep
+);
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();

@@ -4,14 +4,18 @@
 //! it leaves a **trace**; **checks** read the trace and give a **verdict**.
 //!
 //! Floors, top to bottom; imports run downwards only:
-//! 4 `cli`, `report`, `testing` · 3 `drill`, `casting`, `plan`, `prove`, `record` · 2 `world`, `subject`, `wiremock` ·
-//! 1 `vendor`, `schedule`, `fixture`, `check` · 0 `scenario`, `fault`, `expr`, `wire`, `trace`,
+//! 4 `cli`, `report`, `testing` ·
+//! 3 `drill`, `casting`, `plan`, `prove`, `record`, `sweep` ·
+//! 2 `world`, `subject`, `wiremock` ·
+//! 1 `vendor`, `schedule`, `drift`, `fixture`, `check` ·
+//! 0 `scenario`, `fault`, `expr`, `wire`, `trace`,
 //! `finding`, `seed`, `time`.
 
 pub mod casting;
 pub mod check;
 #[cfg(feature = "cli")]
 pub mod cli;
+pub mod drift;
 pub mod drill;
 pub mod expr;
 pub mod fault;
@@ -27,6 +31,7 @@ pub mod scenario;
 pub mod schedule;
 pub mod seed;
 pub mod subject;
+pub mod sweep;
 pub mod testing;
 pub mod time;
 pub mod trace;

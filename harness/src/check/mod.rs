@@ -40,6 +40,7 @@ mod retry_after;
 mod rotation;
 mod secrets;
 mod shown;
+mod standing;
 mod webhook;
 
 use std::collections::BTreeMap;
@@ -47,6 +48,8 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub use breaker::Opened;
 use evidence::Evidence;
+pub use exposed::reasons;
+pub use standing::{Lack, Novelty, Standing, standing};
 
 use crate::finding::{Finding, Judgement, Verdict};
 use crate::fixture;

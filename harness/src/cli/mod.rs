@@ -16,6 +16,7 @@ mod reporter;
 mod run;
 mod starter;
 mod stopwatch;
+mod sweep;
 
 use std::ffi::OsString;
 use std::io;
@@ -24,7 +25,8 @@ use std::path::{Path, PathBuf};
 use clap::Parser;
 
 pub use args::{
-    Args, Check, Command, Drilling, Explain, Format, Import, Keep, New, Prove, Record, Run, Seeds,
+    Args, Check, Command, Drilling, Explain, Format, Import, Keep, New, Prove, Record, Run, Seeds, Sweep,
+    SweepFormat,
 };
 pub use backend::{Backend, ProofRequest, Setting};
 pub use bundled::Bundled;
@@ -70,6 +72,7 @@ pub fn command(
     };
     let defect = match &args.command {
         Command::Run(run) => run.defect.clone(),
+        Command::Sweep(sweep) => sweep.defect.clone(),
         _ => None,
     };
     if let Some(name) = defect.as_deref().filter(|name| !backend.defects().contains(name)) {
@@ -81,6 +84,7 @@ pub fn command(
     let setting = Setting { contracts: args.contracts.clone(), defect };
     let result = match &args.command {
         Command::Run(args) => run::run(args, &setting, backend, console),
+        Command::Sweep(args) => sweep::sweep(args, &setting, backend, console),
         Command::Prove(args) => prove(args, &setting, backend, console),
         Command::Check(args) => check(&args.files, &setting, backend, console),
         Command::New(args) => starter::new(&args.path, console),

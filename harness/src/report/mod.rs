@@ -9,6 +9,7 @@ pub mod jsonl;
 pub mod junit;
 pub mod mistake;
 pub mod rules;
+pub mod sweep;
 pub mod table;
 pub mod terminal;
 pub mod timeline;
