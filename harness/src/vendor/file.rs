@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::scenario::Mistake;
+use crate::scenario::{Mistake, or_nearest};
 use crate::seed::Seed;
 use crate::trace::{Operation, OperationKind};
 use crate::wire::Request;
@@ -18,7 +18,7 @@ use super::auth::account_actions;
 use super::model::Model;
 use super::paging::PagingSpec;
 use super::spec::{Does, OperationSpec, Spec};
-use super::value::{Path, merge_patch, nearest};
+use super::value::{Path, merge_patch};
 use super::{Profile, Vendor, WebhookProfile};
 
 /// The vendors that come with firedrill.
@@ -94,7 +94,7 @@ impl VendorFile {
         match bundled(name) {
             Some(text) => VendorFile::read(&format!("contracts/{name}/vendor.yaml"), text, patch),
             None => {
-                let near = nearest(name, bundled_names());
+                let near = or_nearest(name, bundled_names());
                 let why = format!("there is no vendor `{name}`{near}");
                 let mut mistake = mistake(&format!("contracts/{name}/vendor.yaml"), "", (1, 1), why);
                 mistake.help = Some("write its description into that file".to_owned());
@@ -129,7 +129,7 @@ impl VendorFile {
             if spec.collections.contains_key(name) {
                 return Ok(());
             }
-            let near = nearest(name, spec.collections.keys().map(String::as_str));
+            let near = or_nearest(name, spec.collections.keys().map(String::as_str));
             Err(format!("{place} speaks of a collection `{name}` that is not there{near}"))
         };
         let names: BTreeMap<&str, Arc<str>> =
