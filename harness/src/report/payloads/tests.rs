@@ -110,7 +110,27 @@ fn sound() -> Vec<What> {
 
 #[test]
 fn what_varies_has_a_name_and_the_rest_is_as_it_was() {
-    insta::assert_snapshot!(payloads(&trace(sound())), @"");
+    insta::assert_snapshot!(payloads(&trace(sound())), @r#"
+    billing POST /v1/invoices  (1 payload, sent 2 times)
+      content-type:      application/x-www-form-urlencoded
+      idempotency-key:   [key#1]
+      metadata[deal_id]  [deal#1]
+
+    billing POST /v1/invoices/{id}  (1 payload)
+      authorization:  Bearer [credential#1]
+      ?expand[]       customer
+      amount          12.5
+      at              [epoch s]
+      lines[].id      "il_[invoice#1]" & "b"
+      none            []
+
+    crm webhook deal.creation  (1 payload)
+      eventId        [event#1]
+      objectId       [deal#1]
+      occurredAt     [epoch ms]
+      propertyValue  "[iso time]"
+      attemptNumber  0
+    "#);
 }
 
 #[test]
