@@ -1,6 +1,6 @@
-//! What goes out in each drill, held against a snapshot: a change of a mapping is a change here.
+//! What goes out in each drill, held against a snapshot and against the vendors' descriptions.
 //!
-//! `cargo insta review` shows the differences and takes them over; without it,
+//! A change of a mapping is a change here: `cargo insta review` shows the differences and takes them over; without it,
 //! `INSTA_UPDATE=always cargo test --test payloads`.
 
 use std::collections::BTreeSet;
@@ -8,11 +8,13 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use firedrill::drill;
+use firedrill::drill::{self, Drilled};
+use firedrill::finding::Verdict;
 use firedrill::plan::Loaded;
 use firedrill::seed::Seed;
 use firedrill::subject::bundled::Bundled;
 use firedrill::testing::payloads;
+use firedrill::trace::What;
 use firedrill::{casting, plan};
 use libtest_mimic::{Arguments, Failed, Trial};
 
@@ -47,7 +49,21 @@ fn compare(drill: &Loaded, contracts: &Path) -> Result<(), Failed> {
     settings.set_omit_expression(true);
     settings.set_description(&drill.scenario.drill);
     settings.bind(|| insta::assert_snapshot!(stem, payloads(&drilled.trace)));
-    Ok(())
+    keeps_the_contracts(&drilled)
+}
+
+/// Every request, and every answer and webhook that no fault touched, is as the vendor describes it.
+fn keeps_the_contracts(drilled: &Drilled) -> Result<(), Failed> {
+    let requests = drilled.trace.events.iter().filter(|e| matches!(e.what, What::Request { .. })).count();
+    let judgement = drilled.judgements.iter().find(|j| &*j.check == "contract");
+    let judgement = judgement.ok_or("nothing was held against the vendors' descriptions")?;
+    if judgement.judged <= requests as u64 {
+        return Err(format!("{} messages judged, of {requests} requests alone", judgement.judged).into());
+    }
+    match judgement.verdict {
+        Verdict::Pass => Ok(()),
+        _ => Err(format!("{:#?}", judgement.findings).into()),
+    }
 }
 
 fn orphans(names: &BTreeSet<String>) -> Result<(), Failed> {

@@ -21,7 +21,7 @@ use fold::{Payload, Shapes};
 use names::Names;
 
 /// Header fields that say how a payload is to be read, or who sends it. Others are the client's.
-const HEADERS: [&str; 4] = ["accept", "authorization", "content-type", "stripe-version"];
+const HEADERS: [&str; 3] = ["authorization", "content-type", "stripe-version"];
 
 /// The payloads of a drill: each operation of a vendor and each kind of webhook, in the order of
 /// their names, with one block for each shape of its payloads.
@@ -60,6 +60,9 @@ pub fn payloads(trace: &Trace) -> String {
 
 fn of_request(operation: &str, request: &Request, names: &mut Names) -> Payload {
     let mut payload = Payload::default();
+    if operation.contains('{') {
+        payload.add("path".to_owned(), names.text(request.path()));
+    }
     for (name, value) in &request.headers.0 {
         if HEADERS.contains(&name.as_str()) {
             payload.add(format!("{name}:"), names.text(value));

@@ -12,7 +12,7 @@ const SHOWN: usize = 4;
 /// Of more than those, how many stand for all.
 const STAND_FOR_ALL: usize = 3;
 /// The longest value, in characters.
-const LONGEST: usize = 100;
+const LONGEST: usize = 160;
 
 /// Fields with their values, in the order they were sent.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]

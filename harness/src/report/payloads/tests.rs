@@ -117,6 +117,7 @@ fn what_varies_has_a_name_and_the_rest_is_as_it_was() {
       metadata[deal_id]  [deal#1]
 
     billing POST /v1/invoices/{id}  (1 payload)
+      path            /v1/invoices/[invoice#1]
       authorization:  Bearer [credential#1]
       ?expand[]       customer
       amount          12.5
