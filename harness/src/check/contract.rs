@@ -152,6 +152,9 @@ impl<'t> Judge<'t> {
 
     fn request(&mut self, contract: &Contract, operation: &Operation, call: &Call<'_>) {
         self.judged += 1;
+        if contract.request_fits(operation, call.request) {
+            return;
+        }
         let checked = contract.check_request(operation, call.request);
         for violation in &checked.violations {
             match violation.severity {

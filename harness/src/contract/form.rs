@@ -117,6 +117,31 @@ fn item(text: &str, shape: Option<&Shape<'_>>) -> Value {
     scalar(text, shape.and_then(Shape::items).as_ref())
 }
 
+/// How a single text is read, prepared: as [`typed`] reads a leaf of the same shape.
+#[derive(Clone, Debug)]
+pub(super) struct Leaf {
+    types: Vec<String>,
+    listed: Vec<String>,
+}
+
+/// How a single text of this shape is read; none if it may be the first item of a list.
+pub(super) fn leaf_of(shape: &Shape<'_>) -> Option<Leaf> {
+    let types: Vec<String> = shape.types().into_iter().map(str::to_owned).collect();
+    let listed = shape.listed().unwrap_or_default();
+    let listed = listed.iter().filter_map(|v| v.as_str().map(str::to_owned)).collect();
+    (!types.iter().any(|t| t == "array")).then_some(Leaf { types, listed })
+}
+
+impl Leaf {
+    /// The text as a value.
+    pub fn read(&self, text: &str) -> Value {
+        if self.listed.iter().any(|known| known == text) {
+            return Value::String(text.to_owned());
+        }
+        read(text, self.types.iter().map(String::as_str))
+    }
+}
+
 /// A text as the type that its schema expects; a text that fits none stays one, for the schema
 /// to refuse.
 pub(super) fn scalar(text: &str, shape: Option<&Shape<'_>>) -> Value {
@@ -125,7 +150,11 @@ pub(super) fn scalar(text: &str, shape: Option<&Shape<'_>>) -> Value {
     if shape.listed().is_some_and(|values| values.iter().any(|v| v.as_str() == Some(text))) {
         return as_text();
     }
-    for name in shape.types() {
+    read(text, shape.types().into_iter())
+}
+
+fn read<'t>(text: &str, types: impl Iterator<Item = &'t str>) -> Value {
+    for name in types {
         let value = match name {
             "integer" => plain_integer(text),
             "number" => plain_integer(text).or_else(|| {
@@ -144,7 +173,7 @@ pub(super) fn scalar(text: &str, shape: Option<&Shape<'_>>) -> Value {
             return value;
         }
     }
-    as_text()
+    Value::String(text.to_owned())
 }
 
 fn plain_integer(text: &str) -> Option<Value> {

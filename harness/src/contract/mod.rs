@@ -40,6 +40,7 @@ mod mask;
 mod media;
 mod moved;
 mod operation;
+mod quick;
 mod shape;
 mod source;
 mod unfold;
@@ -71,6 +72,7 @@ pub struct Contract {
     index: Index,
     bases: Vec<String>,
     schemas: Schemas,
+    plans: quick::Plans,
     payloads: BTreeMap<String, Payload>,
 }
 
@@ -137,6 +139,7 @@ impl Contract {
             index,
             bases,
             schemas: Schemas::new(),
+            plans: quick::Plans::default(),
             payloads: BTreeMap::new(),
         })
     }
