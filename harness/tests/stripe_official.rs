@@ -37,8 +37,7 @@ const LATER: [(&str, &str); 5] = [
 ];
 
 /// What Stripe's samples of 2023 lack of our description, and why.
-const EARLIER: [(&str, &str, &str); 1] =
-    [("invoice", "/issuer", "`issuer` was added after it")];
+const EARLIER: [(&str, &str, &str); 1] = [("invoice", "/issuer", "`issuer` was added after it")];
 
 fn main() -> ExitCode {
     let folder = data();
@@ -92,10 +91,13 @@ impl Desk {
 
     fn judge(&mut self, line: &str, request: &Request, response: &Response) -> Result<(), Failed> {
         self.exchanges += 1;
-        let operation = self.official.find(&request.method, &request.target).map_err(|e| e.to_string())?.operation;
+        let operation =
+            self.official.find(&request.method, &request.target).map_err(|e| e.to_string())?.operation;
         let sent = self.official.check_request(operation, request);
         if response.is_success() && sent.breaking().next().is_some() {
-            return Err(format!("{line} was taken, and Stripe's own description refuses it: {sent:#?}").into());
+            return Err(
+                format!("{line} was taken, and Stripe's own description refuses it: {sent:#?}").into()
+            );
         }
         let answered = self.official.check_response(operation, response);
         for violation in answered.breaking() {
@@ -114,7 +116,8 @@ fn answers(folder: &Path) -> Result<(), Failed> {
     let mut desk = Desk { vendor, official, now: At(0), exchanges: 0, differences: BTreeMap::new() };
     let id = |value: &Value| value["id"].as_str().unwrap_or_default().to_owned();
 
-    let address = "name=Ada&email=ada%40example.com&address[city]=London&metadata[deal_id]=7&preferred_locales[0]=en";
+    let address =
+        "name=Ada&email=ada%40example.com&address[city]=London&metadata[deal_id]=7&preferred_locales[0]=en";
     let customer = id(&desk.send("POST /v1/customers", address)?);
     desk.send(&format!("POST /v1/customers/{customer}"), "tax_exempt=exempt&description=first")?;
     desk.send(&format!("GET /v1/customers/{customer}"), "")?;
@@ -126,7 +129,8 @@ fn answers(folder: &Path) -> Result<(), Failed> {
              &pending_invoice_items_behavior=exclude&metadata[deal_id]=7"
         );
         let invoice = id(&desk.send("POST /v1/invoices", &draft)?);
-        let item = format!("customer={customer}&invoice={invoice}&amount=1250&currency=eur&description=Bikes");
+        let item =
+            format!("customer={customer}&invoice={invoice}&amount=1250&currency=eur&description=Bikes");
         let item = id(&desk.send("POST /v1/invoiceitems", &item)?);
         desk.send(&format!("POST /v1/invoiceitems/{item}"), "quantity=1&description=Bicycles")?;
         desk.send(&format!("GET /v1/invoiceitems/{item}"), "")?;
@@ -145,7 +149,8 @@ fn answers(folder: &Path) -> Result<(), Failed> {
     desk.send("GET /v1/invoices?limit=2&status=open", "")?;
     desk.send("GET /v1/invoices/search?query=status%3A%27paid%27&limit=1", "")?;
     desk.send(&format!("DELETE /v1/invoices/{draft}"), "")?;
-    let item = id(&desk.send("POST /v1/invoiceitems", &format!("customer={customer}&amount=1&currency=usd"))?);
+    let item =
+        id(&desk.send("POST /v1/invoiceitems", &format!("customer={customer}&amount=1&currency=usd"))?);
     desk.send(&format!("DELETE /v1/invoiceitems/{item}"), "")?;
     desk.send(&format!("DELETE /v1/customers/{customer}"), "")?;
     desk.send(&format!("GET /v1/customers/{customer}"), "")?;

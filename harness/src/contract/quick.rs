@@ -289,7 +289,10 @@ mod tests {
         for (line, body) in [
             ("GET /v1/invoices?limit=100&customer=cus_1", ""),
             ("POST /v1/invoices/in_1/finalize", "auto_advance=false"),
-            ("POST /v1/invoiceitems", "customer=c&amount=1250&metadata[deal_id]=7&period[start]=1&period[end]=2"),
+            (
+                "POST /v1/invoiceitems",
+                "customer=c&amount=1250&metadata[deal_id]=7&period[start]=1&period[end]=2",
+            ),
         ] {
             let request = request(line, body);
             let operation = contract.find(&request.method, &request.target).unwrap().operation;
