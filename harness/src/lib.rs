@@ -7,7 +7,7 @@
 //! 4 `cli`, `report`, `testing` ·
 //! 3 `drill`, `casting`, `plan`, `prove`, `record`, `sweep` ·
 //! 2 `world`, `subject`, `wiremock` ·
-//! 1 `vendor`, `schedule`, `drift`, `fixture`, `check` ·
+//! 1 `vendor`, `schedule`, `drift`, `contract`, `fixture`, `check` ·
 //! 0 `scenario`, `fault`, `expr`, `wire`, `trace`,
 //! `finding`, `seed`, `time`.
 
@@ -15,6 +15,7 @@ pub mod casting;
 pub mod check;
 #[cfg(feature = "cli")]
 pub mod cli;
+pub mod contract;
 pub mod drift;
 pub mod drill;
 pub mod expr;

@@ -8,6 +8,7 @@ pub mod jsonl;
 #[cfg(feature = "cli")]
 pub mod junit;
 pub mod mistake;
+mod payloads;
 pub mod rules;
 pub mod sweep;
 pub mod table;
@@ -24,6 +25,8 @@ use crate::plan::Loaded;
 use crate::seed::Seed;
 use crate::time::{At, Span};
 use crate::trace::What;
+
+pub use payloads::payloads;
 
 /// The width that reports are set in, in columns.
 pub const WIDTH: usize = 80;
