@@ -4,7 +4,7 @@
 //! it leaves a **trace**; **checks** read the trace and give a **verdict**.
 //!
 //! Floors, top to bottom; imports run downwards only:
-//! 4 `cli`, `report`, `testing` · 3 `drill`, `casting`, `plan`, `prove` · 2 `world`, `subject`, `wiremock` ·
+//! 4 `cli`, `report`, `testing` · 3 `drill`, `casting`, `plan`, `prove`, `verify` · 2 `world`, `subject`, `wiremock` ·
 //! 1 `vendor`, `schedule`, `contract`, `fixture`, `check` · 0 `scenario`, `fault`, `expr`, `wire`, `trace`,
 //! `finding`, `seed`, `time`.
 
@@ -30,6 +30,7 @@ pub mod testing;
 pub mod time;
 pub mod trace;
 pub mod vendor;
+pub mod verify;
 pub mod wire;
 #[cfg(feature = "wiremock")]
 pub mod wiremock;

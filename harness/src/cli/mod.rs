@@ -8,9 +8,11 @@ mod backend;
 mod bundled;
 mod console;
 mod exit_code;
+mod live;
 mod run;
 mod starter;
 mod stopwatch;
+mod verify;
 
 use std::ffi::OsString;
 use std::io;
@@ -18,7 +20,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser;
 
-pub use args::{Args, Check, Command, Explain, Format, New, Prove, Run, Seeds};
+pub use args::{Args, Check, Command, Explain, Format, New, Prove, Run, Seeds, Verify};
 pub use backend::{Backend, ProofRequest, Setting};
 pub use bundled::Bundled;
 pub use console::Console;
@@ -76,6 +78,7 @@ pub fn command(
         Command::Prove(args) => prove(args, &setting, backend, console),
         Command::Check(args) => check(&args.files, &setting, backend, console),
         Command::New(args) => starter::new(&args.path, console),
+        Command::Verify(args) => verify::run(args, &setting.contracts, console),
         Command::Schema => console.print(&schema::pretty()).map(|()| ExitCode::Passed),
         Command::Explain(args) => explain(args.rule.as_deref(), console),
     };

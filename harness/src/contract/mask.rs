@@ -4,7 +4,7 @@
 
 use serde_json::Value;
 
-use crate::fixture::{REDACTED, in_text, is_secret_name};
+use crate::fixture::{REDACTED, displayable, is_secret_name};
 
 /// The longest text that is shown whole, in characters.
 const SHOWN: usize = 48;
@@ -50,7 +50,7 @@ fn text_of(name: &str, text: &str) -> String {
     if !text.is_empty() && is_secret_name(name) {
         return REDACTED.to_owned();
     }
-    let clean = in_text(text);
+    let clean = displayable(text);
     let mut shown: String = clean.chars().take(SHOWN).map(|c| if c.is_control() { '·' } else { c }).collect();
     if clean.chars().count() > SHOWN {
         shown.push('…');

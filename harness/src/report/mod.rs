@@ -9,6 +9,7 @@ pub mod rules;
 pub mod table;
 pub mod terminal;
 pub mod timeline;
+pub mod verify;
 
 use std::time::Duration;
 
