@@ -21,15 +21,21 @@ fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let mut trials = Vec::new();
     for (date, valid, broken) in SAMPLES {
-        trials.push(trial(format!("stripe_{}_samples_fit_the_contract_of_their_day", &date[..4]), "stripe", move |folder| {
-            stripe(folder, date, valid, broken)
-        }));
+        trials.push(trial(
+            format!("stripe_{}_samples_fit_the_contract_of_their_day", &date[..4]),
+            "stripe",
+            move |folder| stripe(folder, date, valid, broken),
+        ));
     }
     trials.push(trial("github_recordings_of_2022_against_todays_contract".to_owned(), "", github));
     libtest_mimic::run(&arguments, trials).exit_code()
 }
 
-fn trial(name: String, part: &'static str, check: impl Fn(&Path) -> Result<(), Failed> + Send + 'static) -> Trial {
+fn trial(
+    name: String,
+    part: &'static str,
+    check: impl Fn(&Path) -> Result<(), Failed> + Send + 'static,
+) -> Trial {
     Trial::ignorable_test(name, move || match data::shared(part) {
         Err(absent) => Ok(Completion::ignored_with(absent)),
         Ok(path) => check(&path).map(|()| Completion::Completed),
@@ -53,25 +59,37 @@ const SAMPLES: [(&str, usize, &[&str]); 3] = [
 
 fn stripe(folder: &Path, date: &str, valid: usize, broken: &[&str]) -> Result<(), Failed> {
     let contract = Contract::load(&folder.join(format!("spec3-{date}.json")))?;
-    let samples: Value = serde_json::from_slice(&std::fs::read(folder.join(format!("fixtures3-{date}.json")))?)?;
+    let samples: Value =
+        serde_json::from_slice(&std::fs::read(folder.join(format!("fixtures3-{date}.json")))?)?;
     let paths = contract.raw()["paths"].as_object().map_or(0, serde_json::Map::len);
     same(contract.typed_paths(), paths)?;
     let (mut fit, mut found) = (0, Vec::new());
     for (name, sample) in samples["resources"].as_object().into_iter().flatten() {
-        let checked = contract.check_value_at(&format!("/components/schemas/{name}"), Direction::Response, sample);
+        let checked =
+            contract.check_value_at(&format!("/components/schemas/{name}"), Direction::Response, sample);
         if checked.verdict() == Verdict::Pass {
             fit += 1;
         }
-        found.extend(checked.violations.iter().filter(|v| v.severity != Severity::Additive).map(|v| format!("{name} {}", v.pointer)));
+        found.extend(
+            checked
+                .violations
+                .iter()
+                .filter(|v| v.severity != Severity::Additive)
+                .map(|v| format!("{name} {}", v.pointer)),
+        );
     }
     same(found, broken.iter().map(|b| (*b).to_owned()).collect())?;
     same(fit, valid)?;
-    if contract.validators_kept() > 64 { Err("more validators are kept than the bound says".into()) } else { Ok(()) }
+    if contract.validators_kept() > 64 {
+        Err("more validators are kept than the bound says".into())
+    } else {
+        Ok(())
+    }
 }
 
 fn github(root: &Path) -> Result<(), Failed> {
     let contract = Contract::load(&root.join("github/api.github.com.json"))?;
-    let folder = root.join("octokit-fixtures/scenarios/api.github.com");
+    let folder = root.join(data::OCTOKIT);
     let mut files: BTreeMap<String, Vec<Exchange>> = BTreeMap::new();
     for entry in std::fs::read_dir(&folder)? {
         let entry = entry?;
@@ -88,21 +106,72 @@ fn github(root: &Path) -> Result<(), Failed> {
         })
         .collect();
     let report = verify(&contract, &sources);
-    println!("{:?} {:?} {} {}", report.requests, report.responses, report.exchanges, report.unlisted);
+    same((report.exchanges, report.unlisted), (132, UNLISTED))?;
+    // A body kept as JSON that the contract has an operation for: 81. One of them is the answer
+    // 422 to an upload, whose body no schema describes: not judged, which is no pass. The other 27
+    // lack fields that became required since: the recording is old, not the vendor broken.
     let json = |e: &&Exchange| matches!(e.response.body, Some(Body::Json(_)));
-    let mut c: BTreeMap<String, u32> = BTreeMap::new();
-    for e in files.values().flatten().filter(json) {
-        let k = match contract.find(&e.request.method, &e.request.target) {
-            Ok(f) => format!("{:?}", contract.check_response(f.operation, &firedrill::verify::response(e)).verdict()),
-            Err(_) => "none".into(),
-        };
-        *c.entry(k).or_default() += 1;
-    }
-    println!("{c:?}");
-    for d in &report.deviations {
-        if d.severity != Severity::Additive {
-            println!("{:?} {} {:?} {} {:?} {} | {} | {} | {:?} {:?} x{} in {}", d.severity, d.rule, d.direction, d.operation, d.status, d.wild, d.expected, d.got, d.branch, d.moved, d.count, d.exchanges);
+    let mut verdicts: BTreeMap<String, u32> = BTreeMap::new();
+    let mut asked: BTreeMap<String, u32> = BTreeMap::new();
+    for exchange in files.values().flatten() {
+        let Ok(found) = contract.find(&exchange.request.method, &exchange.request.target) else { continue };
+        if json(&exchange) {
+            let said = contract.check_response(found.operation, &firedrill::verify::response(exchange));
+            let rules: std::collections::BTreeSet<&str> = said
+                .violations
+                .iter()
+                .filter(|v| v.severity != Severity::Additive)
+                .map(|v| v.rule.as_str())
+                .collect();
+            let rules: Vec<&str> = rules.into_iter().collect();
+            *verdicts.entry(format!("{} {}", said.verdict(), rules.join(" "))).or_default() += 1;
+        }
+        if exchange.request.body.is_some() {
+            let said = contract.check_request(found.operation, &firedrill::verify::request(exchange));
+            *asked.entry(said.verdict().to_string()).or_default() += 1;
         }
     }
-    Ok(())
+    same(verdicts, pairs(&[("fail contract/required", 27), ("pass ", 53), ("unknown contract/body", 1)]))?;
+    same(asked, pairs(&[("pass", 58)]))?;
+    let breaks = report.deviations.iter().filter(|d| d.severity == Severity::Breaking).count();
+    let added = report.deviations.iter().filter(|d| d.severity == Severity::Additive).count();
+    let text = firedrill::report::verify::terminal(&report, false);
+    same((breaks, added), (11, 0))?;
+    let lines = text.lines().count();
+    if lines > 400 { Err(format!("the report has {lines} lines").into()) } else { bites(&contract, &files) }
+}
+
+/// Exchanges whose path GitHub no longer documents: the classic projects, which it removed,
+/// `/repositories/{id}`, `GET /git/refs/` and one address of another host.
+const UNLISTED: u32 = 22;
+
+fn pairs(of: &[(&str, u32)]) -> BTreeMap<String, u32> {
+    of.iter().map(|(name, n)| ((*name).to_owned(), *n)).collect()
+}
+
+/// Each recorded answer that is valid stops being so once one required field of its is retyped.
+fn bites(contract: &Contract, files: &BTreeMap<String, Vec<Exchange>>) -> Result<(), Failed> {
+    let mut bitten = 0;
+    for exchange in files.values().flatten() {
+        let Ok(found) = contract.find(&exchange.request.method, &exchange.request.target) else { continue };
+        let mut response = firedrill::verify::response(exchange);
+        let Ok(Value::Object(mut body)) = serde_json::from_slice(&response.body) else { continue };
+        if contract.check_response(found.operation, &response).verdict() != Verdict::Pass {
+            continue;
+        }
+        let fields = contract.fields(found.operation, response.status);
+        let typed = |name: &String| {
+            fields.iter().find(|f| f.pointer == format!("/{name}") && f.types == ["integer"] && !f.nullable)
+        };
+        let Some(name) = body.keys().find(|name| typed(name).is_some()).cloned() else { continue };
+        body.insert(name.clone(), Value::String("12".to_owned()));
+        response.body = Value::Object(body).to_string().into();
+        let said = contract.check_response(found.operation, &response);
+        let told = said.breaking().any(|v| v.pointer == format!("/{name}") && v.rule == "contract/type");
+        if !told {
+            return Err(format!("{}: `{name}` as a string passes: {said:?}", found.operation.name()).into());
+        }
+        bitten += 1;
+    }
+    if bitten >= 20 { Ok(()) } else { Err(format!("only {bitten} answers could be retyped").into()) }
 }

@@ -28,7 +28,12 @@ struct Call {
 }
 
 /// Calls the vendor: what was recorded, and each GET that needs nothing but what `--with` gives.
-pub(super) fn call(args: &Verify, url: &str, contract: &Contract, recorded: &[&Exchange]) -> Result<Called, String> {
+pub(super) fn call(
+    args: &Verify,
+    url: &str,
+    contract: &Contract,
+    recorded: &[&Exchange],
+) -> Result<Called, String> {
     let base = url.trim_end_matches('/');
     if !base.starts_with("http://") && !base.starts_with("https://") {
         return Err(format!("`{url}` is not the address of a vendor; it begins with https:// or http://"));
@@ -66,12 +71,19 @@ async fn all(args: &Verify, base: &str, headers: &Headers, calls: Vec<Call>) -> 
         }
     }
     if calls.len() > most {
-        called.failures.push(format!("{} more calls were not made; --max-requests allows {most}", calls.len() - most));
+        called
+            .failures
+            .push(format!("{} more calls were not made; --max-requests allows {most}", calls.len() - most));
     }
     Ok(called)
 }
 
-async fn one(client: &reqwest::Client, base: &str, headers: &Headers, call: &Call) -> Result<Exchange, String> {
+async fn one(
+    client: &reqwest::Client,
+    base: &str,
+    headers: &Headers,
+    call: &Call,
+) -> Result<Exchange, String> {
     let method: http::Method = call.method.parse().map_err(|_| "no method".to_owned())?;
     let mut request = client.request(method, format!("{base}{}", call.target));
     for (name, value) in &headers.0 {
@@ -83,8 +95,9 @@ async fn one(client: &reqwest::Client, base: &str, headers: &Headers, call: &Cal
     let mut answer = request.send().await.map_err(|e| cause(&e))?;
     let status = answer.status().as_u16();
     let fields = answer.headers().iter();
-    let fields: Vec<(String, String)> =
-        fields.map(|(n, v)| (n.as_str().to_owned(), String::from_utf8_lossy(v.as_bytes()).into_owned())).collect();
+    let fields: Vec<(String, String)> = fields
+        .map(|(n, v)| (n.as_str().to_owned(), String::from_utf8_lossy(v.as_bytes()).into_owned()))
+        .collect();
     let mut body = Vec::new();
     while let Some(chunk) = answer.chunk().await.map_err(|e| cause(&e))? {
         if body.len() + chunk.len() > LARGEST {
@@ -126,7 +139,9 @@ fn calls(args: &Verify, contract: &Contract, recorded: &[&Exchange]) -> Result<V
         let request = &exchange.request;
         let known = calls.iter().any(|c| c.method == request.method && c.target == request.target);
         // What was taken out of a recording cannot be sent.
-        if (known && matches!(request.method.as_str(), "GET" | "HEAD")) || request.target.contains(crate::fixture::REDACTED) {
+        if (known && matches!(request.method.as_str(), "GET" | "HEAD"))
+            || request.target.contains(crate::fixture::REDACTED)
+        {
             continue;
         }
         let kind = request.headers.get("content-type").unwrap_or("application/json").to_owned();
@@ -171,12 +186,17 @@ fn target(operation: &Operation, given: &[(&str, &str)]) -> Option<String> {
 fn headers(given: &[String], base: &str) -> Result<Headers, String> {
     let mut pairs = Vec::new();
     for line in given {
-        let (name, value) = line.split_once(':').ok_or_else(|| format!("`{}` is not a header field; write `name: value`", name_of(line)))?;
+        let (name, value) = line
+            .split_once(':')
+            .ok_or_else(|| format!("`{}` is not a header field; write `name: value`", name_of(line)))?;
         let value = expand(value.trim())?;
-        if http::HeaderName::from_bytes(name.trim().as_bytes()).is_err() || http::HeaderValue::from_str(&value).is_err() {
+        if http::HeaderName::from_bytes(name.trim().as_bytes()).is_err()
+            || http::HeaderValue::from_str(&value).is_err()
+        {
             return Err(format!("the header field `{name}` cannot be sent"));
         }
-        let plain = base.starts_with("http://") && !["http://127.", "http://localhost", "http://[::1]"].iter().any(|l| base.starts_with(l));
+        let plain = base.starts_with("http://")
+            && !["http://127.", "http://localhost", "http://[::1]"].iter().any(|l| base.starts_with(l));
         if plain && line.contains("${") {
             return Err(format!("`{name}` is a credential, and {base} is not encrypted; use https"));
         }
@@ -195,7 +215,8 @@ fn expand(text: &str) -> Result<String, String> {
     let mut rest = text;
     while let Some((before, after)) = rest.split_once("${") {
         let (name, tail) = after.split_once('}').ok_or("a `${` of a header field has no `}`")?;
-        let value = std::env::var(name).map_err(|_| format!("the environment has no variable {name}, which a header field needs"))?;
+        let value = std::env::var(name)
+            .map_err(|_| format!("the environment has no variable {name}, which a header field needs"))?;
         out.push_str(before);
         out.push_str(&value);
         rest = tail;

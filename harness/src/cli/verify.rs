@@ -41,11 +41,16 @@ pub(super) fn run(args: &Verify, contracts: &Path, console: &mut Console<'_>) ->
     }
 }
 
-fn carry_out(args: &Verify, contracts: &Path, console: &mut Console<'_>) -> Result<io::Result<ExitCode>, Refused> {
+fn carry_out(
+    args: &Verify,
+    contracts: &Path,
+    console: &mut Console<'_>,
+) -> Result<io::Result<ExitCode>, Refused> {
     if (args.add || args.prune) && args.accept.is_none() {
         return Err("--add and --prune change the file that --accept names; name one".to_owned());
     }
     let mut recordings = read(args)?;
+    let mut unjudged: Vec<String> = Vec::new();
     let mut known: BTreeMap<String, Option<Contract>> = BTreeMap::new();
     let mut vendors: BTreeSet<String> = recordings.iter().map(|r| r.vendor.clone()).collect();
     vendors.extend(args.live.as_ref().and(args.vendor.clone()));
@@ -53,14 +58,14 @@ fn carry_out(args: &Verify, contracts: &Path, console: &mut Console<'_>) -> Resu
         known.insert(vendor.clone(), contract(args, contracts, vendor)?);
     }
     if let Some(url) = &args.live {
-        let vendor = args.vendor.as_deref().ok_or("--live needs --vendor NAME, to know whose contract it is")?;
-        let contract = known.get(vendor).and_then(Option::as_ref).ok_or_else(|| missing(contracts, vendor))?;
+        let vendor =
+            args.vendor.as_deref().ok_or("--live needs --vendor NAME, to know whose contract it is")?;
+        let contract =
+            known.get(vendor).and_then(Option::as_ref).ok_or_else(|| missing(contracts, vendor))?;
         let recorded: Vec<&Exchange> =
             recordings.iter().filter(|r| r.vendor == vendor).flat_map(|r| &r.exchanges).collect();
         let called = live::call(args, url, contract, &recorded)?;
-        for failure in &called.failures {
-            console.say(&format!("unknown: {failure}\n"));
-        }
+        unjudged.extend(called.failures);
         recordings = vec![Recording {
             vendor: vendor.to_owned(),
             from: url.clone(),
@@ -70,15 +75,18 @@ fn carry_out(args: &Verify, contracts: &Path, console: &mut Console<'_>) -> Resu
         vendors = BTreeSet::from([vendor.to_owned()]);
     }
     if recordings.iter().all(|r| r.exchanges.is_empty()) {
-        console.say("nothing to verify: no exchange was found\n");
+        for why in &unjudged {
+            console.say(&format!("unknown: {why}\n"));
+        }
+        console.say("nothing to verify: there is no exchange\n");
         return Ok(Ok(ExitCode::Unknown));
     }
     let old: Option<Baseline> = args.baseline.as_deref().map(load).transpose()?;
     let mut whole = Report::default();
     let mut learned = Baseline::default();
-    let mut unjudged = Vec::new();
     for vendor in &vendors {
-        let sources: Vec<Source<'_>> = recordings.iter().filter(|r| r.vendor == *vendor).map(Recording::source).collect();
+        let sources: Vec<Source<'_>> =
+            recordings.iter().filter(|r| r.vendor == *vendor).map(Recording::source).collect();
         let contract = known.get(vendor).and_then(Option::as_ref);
         match contract {
             Some(contract) => whole.merge(verify(contract, &sources)),
@@ -97,7 +105,11 @@ fn carry_out(args: &Verify, contracts: &Path, console: &mut Console<'_>) -> Resu
         let answers = learned.answers.len();
         all.renew(learned);
         save(file, &all)?;
-        console.say(&format!("learned {answers} answers into {}\n", file.display()));
+        console.say(&format!(
+            "learned {} into {}\n",
+            crate::report::count(answers, "answer"),
+            file.display()
+        ));
     }
     accept(args, &mut whole, &vendors, console)?;
     let text = match args.format {
@@ -190,7 +202,12 @@ fn gather(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
 }
 
 /// Marks what is accepted, and changes the list as asked.
-fn accept(args: &Verify, whole: &mut Report, vendors: &BTreeSet<String>, console: &mut Console<'_>) -> Result<(), Refused> {
+fn accept(
+    args: &Verify,
+    whole: &mut Report,
+    vendors: &BTreeSet<String>,
+    console: &mut Console<'_>,
+) -> Result<(), Refused> {
     let Some(file) = &args.accept else { return Ok(()) };
     let mut list: Accepted = match file.is_file() {
         true => load(file)?,
@@ -213,14 +230,19 @@ fn accept(args: &Verify, whole: &mut Report, vendors: &BTreeSet<String>, console
     if args.add {
         let added = list.add(whole);
         changed |= added > 0 || !file.is_file();
-        console.say(&format!("accepted {} more in {}\n", crate::report::count(added, "finding"), file.display()));
+        console.say(&format!(
+            "accepted {} more in {}\n",
+            crate::report::count(added, "finding"),
+            file.display()
+        ));
         list.apply(whole, vendors);
     }
     if changed { save(file, &list) } else { Ok(()) }
 }
 
 fn load<T: DeserializeOwned>(file: &Path) -> Result<T, Refused> {
-    let text = std::fs::read_to_string(file).map_err(|e| format!("{}: cannot be read: {e}", file.display()))?;
+    let text =
+        std::fs::read_to_string(file).map_err(|e| format!("{}: cannot be read: {e}", file.display()))?;
     serde_json::from_str(&text).map_err(|e| {
         let said = e.to_string();
         let what = said.rsplit_once(" at line ").map_or(said.as_str(), |(what, _)| what);

@@ -50,6 +50,19 @@ and revoke the whole family (RFC 9700 §4.14.2). Store the new one, durably, bef
 access token is used.",
     },
     Explanation {
+        rule: "baseline",
+        text: "An answer parts from what earlier recordings of the same answer showed, although its contract \
+allows it: a field that was always there is missing, a new type or value came, lists are empty or \
+end earlier. Schemas leave such changes silent. If the change is right, learn anew: \
+`firedrill verify --learn FILE`.",
+    },
+    Explanation {
+        rule: "baseline/capped",
+        text: "Several lists end at the very same length, below what was once seen: the vendor may have \
+capped its pages. An integration that reads one page and stops loses the rest. Follow the cursor \
+until there is none.",
+    },
+    Explanation {
         rule: "backoff",
         text: "The waits between attempts of one operation lie inside the promised envelope: base × \
 factor^n, up to the cap, drawn with jitter. Clients without jitter come back together, as one \
@@ -79,6 +92,35 @@ own permit.",
         text: "What the subject shows of itself at the end (a GET of its own store, as JSON) equals \
 what the vendors hold: the promise of an integration that keeps a copy of its own instead of \
 writing to another vendor. It must answer, with JSON, and the values must agree.",
+    },
+    Explanation {
+        rule: "contract",
+        text: "A message parts from the vendor's own OpenAPI description. Look at both dates first: an old \
+recording against a new contract means recording again; a new answer against an old contract means \
+that the vendor has changed. A finding about a request means that whoever sent it does what the \
+vendor never promised to take. Places are JSON Pointers (RFC 6901) into the message and into the \
+description.",
+    },
+    Explanation {
+        rule: "contract/enum",
+        text: "A value that the contract does not list. Vendors add values without calling it a break; an \
+integration must refuse what it does not know loudly, and never fall through to a default.",
+    },
+    Explanation {
+        rule: "contract/no_operation",
+        text: "The contract has no operation for this request: the path was removed, was never documented, or \
+the contract is another vendor's. Nothing could be judged.",
+    },
+    Explanation {
+        rule: "contract/required",
+        text: "A field that the contract requires is missing. If the finding names a field of the same shape \
+it was possibly renamed or moved there: that is a guess. An integration that reads it as null or \
+zero writes wrong data; it must refuse the payload and keep it.",
+    },
+    Explanation {
+        rule: "contract/unknown_field",
+        text: "A field that the contract does not list and does not forbid. It breaks nothing; new fields are \
+counted so that they do not hide what does.",
     },
     Explanation {
         rule: "faults",

@@ -56,7 +56,11 @@ fn finding(d: &Deviation) -> String {
         (Some((day, _)), true) => format!("recorded {day}"),
         _ => "live".to_owned(),
     };
-    let times = if d.count == 1 { "once".to_owned() } else { format!("{} times in {}", d.count, count(d.exchanges as usize, "exchange")) };
+    let times = if d.count == 1 {
+        "once".to_owned()
+    } else {
+        format!("{} times in {}", d.count, count(d.exchanges as usize, "exchange"))
+    };
     row("seen", &format!("{times}, first in {} exchange {} ({first})", d.first.from, d.first.exchange));
     if !d.schema.is_empty() {
         row("contract", &format!("{} at {}", d.contract, d.schema));
@@ -93,11 +97,13 @@ fn additions(report: &Report, all: bool) -> String {
     rows.sort_by_key(|(key, list)| (std::cmp::Reverse(list.len()), key.clone()));
     for ((vendor, operation), list) in rows.into_iter().take(shown) {
         let named = if all { list.len() } else { NAMED };
-        let mut names: Vec<String> = list
-            .iter()
-            .take(named)
-            .map(|d| if d.rule.ends_with("value") { format!("{} = {}", d.wild, d.got) } else { d.wild.clone() })
-            .collect();
+        let mut names: Vec<String> =
+            list.iter()
+                .take(named)
+                .map(|d| {
+                    if d.rule.ends_with("value") { format!("{} = {}", d.wild, d.got) } else { d.wild.clone() }
+                })
+                .collect();
         if list.len() > named {
             names.push(format!("and {} more", list.len() - named));
         }
@@ -125,7 +131,9 @@ fn summary(report: &Report) -> String {
         }
         parts.join(", ")
     };
-    let number = |severity: Severity| report.deviations.iter().filter(|d| d.severity == severity && !d.accepted).count();
+    let number = |severity: Severity| {
+        report.deviations.iter().filter(|d| d.severity == severity && !d.accepted).count()
+    };
     let accepted = report.deviations.iter().filter(|d| d.accepted).count();
     let mut out = format!("{}\n", paint(DIM, &"─".repeat(WIDTH)));
     let exchanges = count(report.exchanges as usize, "exchange");
@@ -160,7 +168,9 @@ pub fn jsonl(report: &Report) -> String {
     let mut out = String::new();
     for deviation in &report.deviations {
         let mut line = json!({ "kind": "finding" });
-        if let (Some(line), Ok(serde_json::Value::Object(members))) = (line.as_object_mut(), serde_json::to_value(deviation)) {
+        if let (Some(line), Ok(serde_json::Value::Object(members))) =
+            (line.as_object_mut(), serde_json::to_value(deviation))
+        {
             line.extend(members);
         }
         out += &format!("{line}\n");

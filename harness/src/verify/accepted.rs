@@ -51,7 +51,10 @@ impl Accepted {
                 self.accepted.push(Entry {
                     id: d.id.clone(),
                     vendor: d.vendor.clone(),
-                    what: format!("{}{status} {}: expected {}, got {}", d.operation, d.wild, d.expected, d.got),
+                    what: format!(
+                        "{}{status} {}: expected {}, got {}",
+                        d.operation, d.wild, d.expected, d.got
+                    ),
                     why: None,
                 });
             }

@@ -70,7 +70,10 @@ impl Stat {
     /// Whether its values are a choice: few, and seen again and again.
     fn is_choice(&self) -> bool {
         let seen: u32 = self.values.values().sum();
-        !self.free && seen >= ENOUGH && seen as usize >= 2 * self.values.len() && self.types.keys().all(|t| t == "string" || t == "null")
+        !self.free
+            && seen >= ENOUGH
+            && seen as usize >= 2 * self.values.len()
+            && self.types.keys().all(|t| t == "string" || t == "null")
     }
 }
 
@@ -231,16 +234,31 @@ fn finding(rule: &str, severity: Severity, pointer: &str, expected: String, got:
 fn gone(pointer: &str, old: &Stat, now: &Seen, say: &mut dyn FnMut(Violation)) {
     let Some((parent, name)) = pointer.rsplit_once('/') else { return };
     // Without a parent there was nowhere for it to be; the parent's own finding says so.
-    let parents = now.fields.get(parent).map_or(0, |p| p.types.get(if name == "*" { "array" } else { "object" }).copied().unwrap_or(0));
+    let parents = now
+        .fields
+        .get(parent)
+        .map_or(0, |p| p.types.get(if name == "*" { "array" } else { "object" }).copied().unwrap_or(0));
     if name == "*" || parents == 0 {
         return;
     }
     if old.always() {
         let expected = format!("the field, which all {} samples of the baseline had", old.parents);
-        say(finding("baseline/absent", Severity::Breaking, pointer, expected, format!("none of {parents} has it")));
+        say(finding(
+            "baseline/absent",
+            Severity::Breaking,
+            pointer,
+            expected,
+            format!("none of {parents} has it"),
+        ));
     } else if old.parents >= 2 * ENOUGH && old.present * 2 >= old.parents && parents >= 2 * ENOUGH {
         let expected = format!("the field, which {} of {} had", old.present, old.parents);
-        say(finding("baseline/rarer", Severity::Unknown, pointer, expected, format!("none of {parents} has it")));
+        say(finding(
+            "baseline/rarer",
+            Severity::Unknown,
+            pointer,
+            expected,
+            format!("none of {parents} has it"),
+        ));
     }
 }
 
@@ -278,7 +296,8 @@ fn compare(pointer: &str, old: &Stat, new: &Stat, say: &mut dyn FnMut(Violation)
 }
 
 fn lengths(pointer: &str, old: &Stat, new: &Stat, say: &mut dyn FnMut(Violation)) {
-    let (Some((&least, _)), Some((&most, _))) = (old.lengths.first_key_value(), old.lengths.last_key_value()) else {
+    let (Some((&least, _)), Some((&most, _))) = (old.lengths.first_key_value(), old.lengths.last_key_value())
+    else {
         return;
     };
     let Some((&most_now, &times)) = new.lengths.last_key_value() else { return };
@@ -288,10 +307,22 @@ fn lengths(pointer: &str, old: &Stat, new: &Stat, say: &mut dyn FnMut(Violation)
     }
     if most_now == 0 && least > 0 {
         let expected = format!("a list with items: all {lists} of the baseline had {least} to {most}");
-        say(finding("baseline/emptied", Severity::Breaking, pointer, expected, "only empty lists".to_owned()));
+        say(finding(
+            "baseline/emptied",
+            Severity::Breaking,
+            pointer,
+            expected,
+            "only empty lists".to_owned(),
+        ));
     } else if most_now < most && times >= 2 && new.lengths.len() <= 2 && most_now > 0 {
         // Several lists end at the very same length, below what was once seen: a page was capped.
         let expected = format!("lists of up to {most}, as in the baseline");
-        say(finding("baseline/capped", Severity::Unknown, pointer, expected, format!("{times} lists end at {most_now}")));
+        say(finding(
+            "baseline/capped",
+            Severity::Unknown,
+            pointer,
+            expected,
+            format!("{times} lists end at {most_now}"),
+        ));
     }
 }

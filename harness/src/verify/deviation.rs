@@ -154,7 +154,9 @@ impl Deviation {
 /// The worst first; then by vendor, operation and place.
 pub(super) fn sort(deviations: &mut [Deviation]) {
     deviations.sort_by(|a, b| {
-        let key = |d: &Deviation| (d.vendor.clone(), d.operation.clone(), d.status, d.direction, d.wild.clone(), d.id.clone());
+        let key = |d: &Deviation| {
+            (d.vendor.clone(), d.operation.clone(), d.status, d.direction, d.wild.clone(), d.id.clone())
+        };
         b.severity.cmp(&a.severity).then_with(|| key(a).cmp(&key(b)))
     });
 }

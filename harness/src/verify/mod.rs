@@ -126,7 +126,14 @@ pub fn verify(contract: &Contract, sources: &[Source<'_>]) -> Report {
                     report.responses.add(&answered);
                     let name = operation.name();
                     found.all(source, &sighting, Way::Request, &name, None, &asked);
-                    found.all(source, &sighting, Way::Response, &name, Some(exchange.response.status), &answered);
+                    found.all(
+                        source,
+                        &sighting,
+                        Way::Response,
+                        &name,
+                        Some(exchange.response.status),
+                        &answered,
+                    );
                 }
                 Err(why) => {
                     report.unlisted += 1;
@@ -171,8 +178,16 @@ pub fn against(baseline: &Baseline, contract: Option<&Contract>, sources: &[Sour
                 recorded: first.recorded.map(|day| day.to_string()),
             };
             let status = status.parse().ok();
-            let deviation =
-                Deviation::of(vendor, &learned, &sighting, Way::Response, operation, status, None, &violation);
+            let deviation = Deviation::of(
+                vendor,
+                &learned,
+                &sighting,
+                Way::Response,
+                operation,
+                status,
+                None,
+                &violation,
+            );
             report.deviations.push(deviation);
         }
     }
@@ -186,7 +201,15 @@ struct Found<'c> {
 }
 
 impl Found<'_> {
-    fn all(&mut self, source: &Source<'_>, sighting: &Sighting, way: Way, operation: &str, status: Option<u16>, checked: &Checked) {
+    fn all(
+        &mut self,
+        source: &Source<'_>,
+        sighting: &Sighting,
+        way: Way,
+        operation: &str,
+        status: Option<u16>,
+        checked: &Checked,
+    ) {
         for violation in &checked.violations {
             self.one(source, sighting, way, operation, status, checked.media.as_deref(), violation);
         }
@@ -221,7 +244,8 @@ impl Found<'_> {
         media: Option<&str>,
         violation: &Violation,
     ) {
-        let fresh = Deviation::of(source.vendor, self.contract, sighting, way, operation, status, media, violation);
+        let fresh =
+            Deviation::of(source.vendor, self.contract, sighting, way, operation, status, media, violation);
         match self.deviations.get_mut(&fresh.id) {
             Some(known) => known.seen_again(sighting),
             None => {

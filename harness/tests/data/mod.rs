@@ -3,6 +3,9 @@
 
 use std::path::{Path, PathBuf};
 
+/// Exchanges that others recorded with the live GitHub API, a folder each.
+pub const OCTOKIT: &str = "octokit-fixtures/scenarios/api.github.com";
+
 /// A folder or file of the data.
 ///
 /// # Errors
