@@ -4,6 +4,8 @@
 //! The data is no part of the project. Without it (`../shared/data`, or `FIREDRILL_SHARED_DATA`)
 //! each test says so and is counted as ignored.
 
+#[path = "../../../harness/tests/data/mod.rs"]
+mod data;
 mod subject;
 
 use std::collections::BTreeMap;
