@@ -50,6 +50,18 @@ and revoke the whole family (RFC 9700 §4.14.2). Store the new one, durably, bef
 access token is used.",
     },
     Explanation {
+        rule: "backoff",
+        text: "The waits between attempts of one operation lie inside the promised envelope: base × \
+factor^n, up to the cap, drawn with jitter. Clients without jitter come back together, as one \
+herd, and keep a vendor down that could have recovered (Brooker, \"Exponential Backoff and \
+Jitter\", AWS Architecture Blog, 2015).",
+    },
+    Explanation {
+        rule: "backoff/no_jitter",
+        text: "The waits of many operations fall together more closely than chance allows. Clients that \
+fail together then come back together. Draw each wait from the whole envelope (full jitter).",
+    },
+    Explanation {
         rule: "baseline",
         text: "An answer parts from what earlier recordings of the same answer showed, although its contract \
 allows it: a field that was always there is missing, a new type or value came, lists are empty or \
@@ -63,18 +75,6 @@ capped its pages. An integration that reads one page and stops loses the rest. F
 until there is none.",
     },
     Explanation {
-        rule: "backoff",
-        text: "The waits between attempts of one operation lie inside the promised envelope: base × \
-factor^n, up to the cap, drawn with jitter. Clients without jitter come back together, as one \
-herd, and keep a vendor down that could have recovered (Brooker, \"Exponential Backoff and \
-Jitter\", AWS Architecture Blog, 2015).",
-    },
-    Explanation {
-        rule: "backoff/no_jitter",
-        text: "The waits of many operations fall together more closely than chance allows. Clients that \
-fail together then come back together. Draw each wait from the whole envelope (full jitter).",
-    },
-    Explanation {
         rule: "breaker",
         text: "After so many failures in a row the circuit opens and calls stop; after a while one \
 probe goes out, and only its success closes it (Nygard, \"Release It!\"). Usual faults: it never \
@@ -86,12 +86,6 @@ probe that hangs keeps it open for ever.",
         text: "Calls went out while the circuit should have been open. Either it never opened, or some path \
 to the vendor goes around it: a second client, a token refresh, a retry loop that holds its \
 own permit.",
-    },
-    Explanation {
-        rule: "exposed",
-        text: "What the subject shows of itself at the end (a GET of its own store, as JSON) equals \
-what the vendors hold: the promise of an integration that keeps a copy of its own instead of \
-writing to another vendor. It must answer, with JSON, and the values must agree.",
     },
     Explanation {
         rule: "contract",
@@ -121,6 +115,12 @@ zero writes wrong data; it must refuse the payload and keep it.",
         rule: "contract/unknown_field",
         text: "A field that the contract does not list and does not forbid. It breaks nothing; new fields are \
 counted so that they do not hide what does.",
+    },
+    Explanation {
+        rule: "exposed",
+        text: "What the subject shows of itself at the end (a GET of its own store, as JSON) equals \
+what the vendors hold: the promise of an integration that keeps a copy of its own instead of \
+writing to another vendor. It must answer, with JSON, and the values must agree.",
     },
     Explanation {
         rule: "faults",
