@@ -113,7 +113,7 @@ impl<'a> Source<'a> {
             let said = said.split(" at line ").next().unwrap_or(said).trim_start_matches("error: ");
             // Advice to whoever programs the reader.
             let said = said.split(", set DuplicateKeyPolicy").next().unwrap_or(said);
-            let budget = unfolds(&e);
+            let budget = unfolds(e);
             let (why, help) = if budget {
                 (
                     format!("this file unfolds into more than a contract can hold: {said}"),
