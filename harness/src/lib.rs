@@ -5,7 +5,7 @@
 //!
 //! Floors, top to bottom; imports run downwards only:
 //! 4 `cli`, `report`, `testing` ·
-//! 3 `drill`, `casting`, `plan`, `prove`, `record`, `sweep` ·
+//! 3 `drill`, `casting`, `plan`, `prove`, `record`, `sweep`, `verify` ·
 //! 2 `world`, `subject`, `wiremock` ·
 //! 1 `vendor`, `schedule`, `drift`, `contract`, `fixture`, `check` ·
 //! 0 `scenario`, `fault`, `expr`, `wire`, `trace`,
@@ -37,6 +37,7 @@ pub mod testing;
 pub mod time;
 pub mod trace;
 pub mod vendor;
+pub mod verify;
 pub mod wire;
 #[cfg(feature = "wiremock")]
 pub mod wiremock;

@@ -6,12 +6,13 @@
 
 #[path = "octokit/asker.rs"]
 mod asker;
+mod data;
 #[path = "octokit/same.rs"]
 mod same;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::rc::Rc;
 
@@ -107,19 +108,12 @@ fn of(name: &'static str, fact: &str, check: Fact) -> Trial {
 
 fn trial(name: &str, check: impl Fn(&Path) -> Result<(), Failed> + Send + 'static) -> Trial {
     Trial::ignorable_test(name, move || {
-        let folder = data();
-        if !folder.is_dir() {
+        match data::shared(data::OCTOKIT) {
             // Printed beside the test's name.
-            return Ok(Completion::ignored_with(format!("skipped: {} folder absent", folder.display())));
+            Err(absent) => Ok(Completion::ignored_with(absent)),
+            Ok(folder) => check(&folder).map(|()| Completion::Completed),
         }
-        check(&folder).map(|()| Completion::Completed)
     })
-}
-
-fn data() -> PathBuf {
-    let root = std::env::var_os("FIREDRILL_SHARED_DATA")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"), PathBuf::from);
-    root.join("octokit-fixtures/scenarios/api.github.com")
 }
 
 fn known(folder: &Path) -> Result<(), Failed> {

@@ -4,10 +4,11 @@
 //! The data is no part of the project. Without it (`../shared/data`, or `FIREDRILL_SHARED_DATA`)
 //! each test says so and is counted as ignored.
 
+mod data;
 mod stub;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use firedrill::fixture::{Body, Exchange, Fixture, Redactor, Replay, Rules, nock, scan};
@@ -35,25 +36,14 @@ type Files = BTreeMap<String, Vec<Exchange>>;
 
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
-    let folder = data();
     let trials = FACTS.into_iter().map(|(name, kind, fact)| {
-        let folder = folder.clone();
-        Trial::ignorable_test(name, move || {
-            if !folder.is_dir() {
-                // Printed beside the test's name.
-                let why = format!("skipped: {} folder absent", folder.display());
-                return Ok(Completion::ignored_with(why));
-            }
-            fact(&read(&folder, kind)?).map(|()| Completion::Completed)
+        Trial::ignorable_test(name, move || match data::shared(data::OCTOKIT) {
+            // Printed beside the test's name.
+            Err(absent) => Ok(Completion::ignored_with(absent)),
+            Ok(folder) => fact(&read(&folder, kind)?).map(|()| Completion::Completed),
         })
     });
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
-}
-
-fn data() -> PathBuf {
-    let root = std::env::var_os("FIREDRILL_SHARED_DATA")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"), PathBuf::from);
-    root.join("octokit-fixtures/scenarios/api.github.com")
 }
 
 fn read(folder: &Path, kind: &str) -> Result<Files, Failed> {

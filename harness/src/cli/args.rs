@@ -2,7 +2,7 @@
 //!
 //! Knows: options and their defaults. Must not know: what they do.
 
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
@@ -41,6 +41,8 @@ pub enum Command {
     Record(Record),
     /// Import recordings of other tools: HAR 1.2 and nock.
     Import(Import),
+    /// Hold recordings, or a live vendor, against the vendor's contract.
+    Verify(Verify),
     /// Print the JSON Schema of drill files.
     Schema,
     /// Say what the rule of a finding means.
@@ -273,6 +275,72 @@ Exit codes:
    2  there was nothing to save
   64  wrong usage, or a mistake in a file; nothing was written
   70  a recording could not be written";
+
+/// Options of `verify`.
+#[derive(Clone, Debug, ClapArgs)]
+#[command(after_help = VERIFYING)]
+pub struct Verify {
+    /// Recordings, or folders of them [default: fixtures].
+    #[arg(value_name = "PATHS")]
+    pub paths: Vec<PathBuf>,
+    /// Whose they are [default: the name of the folder that holds them].
+    #[arg(long, value_name = "VENDOR")]
+    pub vendor: Option<String>,
+    /// The contract [default: openapi.json or openapi.yaml in the vendor's folder of contracts].
+    #[arg(long, value_name = "FILE")]
+    pub contract: Option<PathBuf>,
+    /// Ask this vendor now: the recorded GETs, and each GET that needs no parameter.
+    #[arg(long, value_name = "URL", requires = "vendor")]
+    pub live: Option<String>,
+    /// A header field to send, such as 'authorization: Bearer ${TOKEN}'; ${…} is the environment's.
+    #[arg(long, value_name = "FIELD", requires = "live")]
+    pub header: Vec<String>,
+    /// The value of a parameter, such as id=7, for operations that need one.
+    #[arg(long, value_name = "NAME=VALUE", requires = "live")]
+    pub with: Vec<String>,
+    /// Repeat recorded POSTs, PUTs, PATCHes and DELETEs too. They write.
+    #[arg(long = "unsafe", requires = "live")]
+    pub unsafe_calls: bool,
+    /// How long to wait for each answer.
+    #[arg(long, value_name = "SECONDS", default_value = "10", requires = "live")]
+    pub timeout: NonZeroU64,
+    /// How many calls to make at most.
+    #[arg(long, value_name = "N", default_value = "200", requires = "live")]
+    pub max_requests: NonZeroU32,
+    /// Learn from these recordings what is usual, into this file.
+    #[arg(long, value_name = "FILE")]
+    pub learn: Option<PathBuf>,
+    /// Compare with what was learned into this file.
+    #[arg(long, value_name = "FILE")]
+    pub baseline: Option<PathBuf>,
+    /// A file of accepted findings: they are known, and no reason to fail.
+    #[arg(long, value_name = "FILE")]
+    pub accept: Option<PathBuf>,
+    /// Accept what is found now too, in the file of --accept.
+    #[arg(long)]
+    pub add: bool,
+    /// Take off the file of --accept what no longer occurs.
+    #[arg(long)]
+    pub prune: bool,
+    /// How to report.
+    #[arg(long, value_enum, default_value_t = Format::Terminal)]
+    pub format: Format,
+    /// Name every addition.
+    #[arg(long, short)]
+    pub verbose: bool,
+}
+
+const VERIFYING: &str = "\
+Three layers: the contract; fields and values that it does not know; with --baseline, what earlier
+recordings showed (--learn), which sees what no schema forbids: a field that vanished, a list that
+is empty now, a page that ends earlier.
+
+Exit codes:
+   0  the contract holds
+   1  it is broken, and the finding is not accepted
+   2  something could not be judged, or there was nothing to judge
+  64  wrong usage, or a mistake in a file
+  70  a fault of firedrill itself";
 
 /// Options of `new`.
 #[derive(Clone, Debug, ClapArgs)]

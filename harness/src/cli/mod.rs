@@ -10,6 +10,7 @@ mod console;
 mod exit_code;
 mod import;
 mod keep;
+mod live;
 mod partition;
 mod record;
 mod reporter;
@@ -17,6 +18,7 @@ mod run;
 mod starter;
 mod stopwatch;
 mod sweep;
+mod verify;
 
 use std::ffi::OsString;
 use std::io;
@@ -26,7 +28,7 @@ use clap::Parser;
 
 pub use args::{
     Args, Check, Command, Drilling, Explain, Format, Import, Keep, New, Prove, Record, Run, Seeds, Sweep,
-    SweepFormat,
+    SweepFormat, Verify,
 };
 pub use backend::{Backend, ProofRequest, Setting};
 pub use bundled::Bundled;
@@ -90,6 +92,7 @@ pub fn command(
         Command::New(args) => starter::new(&args.path, console),
         Command::Record(args) => record::record(args, console),
         Command::Import(args) => import::import(args, console),
+        Command::Verify(args) => verify::run(args, &setting.contracts, console),
         Command::Schema => console.print(&schema::pretty()).map(|()| ExitCode::Passed),
         Command::Explain(args) => explain(args.rule.as_deref(), console),
     };

@@ -64,12 +64,15 @@ pub(super) fn convert(document: &Document, direction: Direction) -> Value {
     out
 }
 
+/// What makes a part of a description its converted self.
+type Convert<'d> = fn(&Conversion<'d>, &Value) -> Value;
+
 struct Conversion<'d> {
     document: &'d Document,
     direction: Direction,
 }
 
-impl Conversion<'_> {
+impl<'d> Conversion<'d> {
     fn map(&self, value: &Value, each: impl Fn(&Value) -> Value) -> Value {
         match value {
             Value::Object(members) => {
@@ -81,7 +84,7 @@ impl Conversion<'_> {
     }
 
     /// The members of `value` called as `parts` says, each through its function.
-    fn parts(&self, value: &Value, parts: &[(&str, fn(&Self, &Value) -> Value)]) -> Value {
+    fn parts(&self, value: &Value, parts: &[(&str, Convert<'d>)]) -> Value {
         let mut out = Map::new();
         for (name, convert) in parts {
             if let Some(member) = value.get(*name) {

@@ -32,6 +32,10 @@ impl Scene<'_> {
         for error in errors {
             self.one(&error, None, 0, &mut out);
         }
+        // A value of another type is not one of the listed values either: once is enough.
+        let retyped: Vec<String> =
+            out.iter().filter(|v| v.rule == "contract/type").map(|v| v.pointer.clone()).collect();
+        out.retain(|v| v.rule != "contract/enum" || !retyped.contains(&v.pointer));
         out
     }
 

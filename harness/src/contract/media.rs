@@ -31,7 +31,8 @@ pub(super) fn choose<'m>(content: &'m [Media], given: &str) -> Option<&'m Media>
             1
         } else if range.strip_suffix("/*").is_some_and(|kind| given.split('/').next() == Some(kind)) {
             2
-        } else if range == "*/*" || range == "*" {
+        } else if range == "*/*" || range == "*" || range == "application/octet-stream" {
+            // RFC 2046 §4.5.1: an octet stream is bytes of any kind; GitHub documents uploads so.
             3
         } else {
             return None;

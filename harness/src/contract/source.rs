@@ -111,13 +111,9 @@ impl<'a> Source<'a> {
             let said = e.to_string();
             let said = said.lines().next().unwrap_or_default();
             let said = said.split(" at line ").next().unwrap_or(said).trim_start_matches("error: ");
-            let budget = matches!(
-                e,
-                serde_saphyr::Error::Budget { .. }
-                    | serde_saphyr::Error::AliasReplayLimitExceeded { .. }
-                    | serde_saphyr::Error::AliasExpansionLimitExceeded { .. }
-                    | serde_saphyr::Error::AliasReplayStackDepthExceeded { .. }
-            );
+            // Advice to whoever programs the reader.
+            let said = said.split(", set DuplicateKeyPolicy").next().unwrap_or(said);
+            let budget = unfolds(e);
             let (why, help) = if budget {
                 (
                     format!("this file unfolds into more than a contract can hold: {said}"),
@@ -145,6 +141,19 @@ impl<'a> Source<'a> {
             }
             None => ContractError::whole(self.file, why, help),
         }
+    }
+}
+
+/// Whether the reader gave up because the file is a bomb, be it inside an alias.
+fn unfolds(error: &serde_saphyr::Error) -> bool {
+    use serde_saphyr::Error;
+    match error {
+        Error::AliasError { error, .. } => unfolds(error),
+        Error::Budget { .. }
+        | Error::AliasReplayLimitExceeded { .. }
+        | Error::AliasExpansionLimitExceeded { .. }
+        | Error::AliasReplayStackDepthExceeded { .. } => true,
+        _ => false,
     }
 }
 

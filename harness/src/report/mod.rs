@@ -14,6 +14,7 @@ pub mod sweep;
 pub mod table;
 pub mod terminal;
 pub mod timeline;
+pub mod verify;
 
 use std::time::Duration;
 

@@ -1,1 +1,0 @@
-//! Contracts, seen from outside.
