@@ -1,0 +1,1 @@
+//! What the diff must find, and must not.

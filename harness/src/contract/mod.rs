@@ -1,0 +1,3 @@
+//! Contracts.
+
+pub mod diff;
