@@ -10,7 +10,6 @@
 
 pub mod casting;
 pub mod check;
-pub mod contract;
 #[cfg(feature = "cli")]
 pub mod cli;
 pub mod drill;

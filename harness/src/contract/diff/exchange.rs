@@ -136,7 +136,7 @@ impl<'d> Walk<'d> {
 
     /// Compares what hangs under `schema` or `content` of a parameter or header.
     fn valued(&mut self, site: usize, direction: Direction, o: &Node<'d>, n: &Node<'d>, path: &str, noun: &str) {
-        let spot = Spot { site, direction, path: path.to_owned(), noun: noun.to_owned() };
+        let spot = Spot { site, direction, path: format!("{path} "), noun: noun.to_owned() };
         let schema = |node: &Node<'d>| {
             let content = node.get("content").iter().flat_map(Node::members).next().map(|(_, m)| m);
             node.get("schema").or_else(|| content?.get("schema"))
@@ -275,7 +275,7 @@ impl<'d> Walk<'d> {
             exact.or_else(|| list.iter().find(|(m, _)| covers(m, name))).map(|(_, node)| node.clone())
         };
         for (name, was) in &os {
-            let path = format!("{place} {name}");
+            let path = format!("{place} {name} ");
             match held(&ns, name) {
                 Some(is) => {
                     let noun = if direction == Direction::Response { "the answer" } else { "the body" };

@@ -48,7 +48,7 @@ pub(super) fn changes(walk: Walk<'_>) -> Vec<Change> {
 fn place(found: &Found, nearest: &[Option<Way>]) -> (Option<usize>, String) {
     let ways = found.sites.iter().filter_map(|(site, path)| Some((nearest[*site].as_ref()?, path)));
     match ways.min_by_key(|(way, _)| way.steps) {
-        Some((way, path)) => (Some(way.operation), joined(&way.path, path)),
+        Some((way, path)) => (Some(way.operation), format!("{}{path}", way.path).trim_end().to_owned()),
         None => (None, String::new()),
     }
 }
@@ -67,19 +67,13 @@ fn nearest(walk: &Walk<'_>) -> Vec<Option<Way>> {
         let Some(way) = ways[n].clone() else { continue };
         for (to, path) in &walk.sites[n].edges {
             if ways[*to].is_none() {
-                let path = joined(&way.path, path);
+                let path = format!("{}{path}", way.path);
                 ways[*to] = Some(Way { operation: way.operation, path, steps: way.steps + 1 });
                 queue.push_back(*to);
             }
         }
     }
     ways
-}
-
-/// `200 application/json`, then `/data/*`, then `/amount`.
-fn joined(way: &str, path: &str) -> String {
-    let payload = path.starts_with('/') && !way.is_empty() && !way.contains(" /");
-    if payload { format!("{way} {path}") } else { format!("{way}{path}") }
 }
 
 /// For each site, the set of operations that lead to it, as bits.

@@ -228,7 +228,9 @@ fn expand<'d>(doc: &Doc<'d>, node: &Node<'d>, visited: &mut Vec<usize>) -> Shape
                 None => Shape { dangling: Some(reference), ..Shape::anything(node.at.clone()) },
             };
             match doc.dialect {
-                Dialect::V30 => target,
+                // Nothing counts beside a `$ref` (3.0.3, Reference Object) but `nullable`, which
+                // all who write it there mean.
+                Dialect::V30 => Shape { null: target.null || node.flag("nullable"), ..target },
                 Dialect::V31 => target.meet(own(doc, node, visited)),
             }
         }

@@ -46,7 +46,14 @@ impl<'d> Walk<'d> {
         self.listed(spot, old, new);
         self.format(spot, old, new);
         self.patterns(spot, old, new);
-        self.limits(spot, old, new);
+        // Listed values keep to limits by themselves.
+        let (from, to) = match spot.direction {
+            Direction::Response => (new, old),
+            Direction::Request => (old, new),
+        };
+        if !from.values.as_ref().is_some_and(|values| values.iter().all(|v| keeps(v, to))) {
+            self.limits(spot, old, new);
+        }
         if old.content != new.content {
             let rule = Self::rule(spot, &ENCODING_CHANGED, &SENT_ENCODING_CHANGED);
             let say = |s: &Shape<'_>| {
@@ -170,8 +177,22 @@ impl<'d> Walk<'d> {
     }
 }
 
+/// Whether a value keeps to the limits of a shape.
+fn keeps(value: &Value, shape: &Shape<'_>) -> bool {
+    shape.limits.iter().all(|(keyword, bound)| {
+        let held = match (*keyword, value) {
+            ("maximum" | "minimum", Value::Number(n)) => n.as_f64(),
+            ("maxLength" | "minLength", Value::String(text)) => Some(text.chars().count() as f64),
+            ("multipleOf" | "maximum" | "minimum", Value::String(_)) => return true,
+            _ => None,
+        };
+        let this = held.map(|value| Bound { value, exclusive: false });
+        this.is_some_and(|this| this == *bound || stricter(keyword, this, *bound))
+    })
+}
+
 /// Values in a message: the first few.
-fn list(values: &[&Value]) -> String {
+pub(super) fn list(values: &[&Value]) -> String {
     const MOST: usize = 6;
     let shown: Vec<String> = values.iter().take(MOST).map(|v| format!("`{v}`")).collect();
     let more = values.len().saturating_sub(MOST);

@@ -14,6 +14,7 @@ use super::document::{Doc, Node, same};
 use super::rules::*;
 use super::shape::Shape;
 use super::types::Types;
+use super::values::list;
 use super::walk::{Direction, Spot, Walk, component};
 
 /// The most branches that a choice is unfolded into.
@@ -41,7 +42,8 @@ impl<'d> Walk<'d> {
         for (o, n) in &pairs {
             self.plain(spot, &os[*o], &ns[*n]);
         }
-        for (n, variant) in ns.iter().enumerate().filter(|(n, _)| pairs.iter().all(|(_, p)| p != n)) {
+        let unpaired = |n: &usize| pairs.iter().all(|(_, p)| p != n);
+        for variant in (0..ns.len()).filter(unpaired).map(|n| &ns[n]) {
             let held = os.iter().map(|o| self.included(&self.new, variant, &self.old, o)).fold(Held::No, Held::or);
             let widens = !variant.types.within(otypes);
             let rule = match (spot.direction, held) {
@@ -51,10 +53,11 @@ impl<'d> Walk<'d> {
                 (Direction::Response, Held::No) => &VARIANT_ADDED,
                 (Direction::Request, _) => &SENT_VARIANT_ADDED,
             };
-            let message = format!("{} may also be {} (a new variant)", spot.noun, variant_name(variant, n));
+            let message = format!("{} may also be {} (a new variant)", spot.noun, variant_name(variant));
             self.find(spot, rule, &old.at, &variant.at, message);
         }
-        for (o, variant) in os.iter().enumerate().filter(|(o, _)| pairs.iter().all(|(p, _)| p != o)) {
+        let unpaired = |o: &usize| pairs.iter().all(|(p, _)| p != o);
+        for variant in (0..os.len()).filter(unpaired).map(|o| &os[o]) {
             let held = ns.iter().map(|n| self.included(&self.old, variant, &self.new, n)).fold(Held::No, Held::or);
             let rule = match (spot.direction, held) {
                 (Direction::Response, _) => &VARIANT_REMOVED,
@@ -62,7 +65,7 @@ impl<'d> Walk<'d> {
                 (Direction::Request, Held::Unknown) => &SENT_UNDECIDABLE,
                 (Direction::Request, Held::No) => &SENT_VARIANT_REMOVED,
             };
-            let message = format!("{} is no longer {} (a variant is gone)", spot.noun, variant_name(variant, o));
+            let message = format!("{} is no longer {} (a variant is gone)", spot.noun, variant_name(variant));
             self.find(spot, rule, &variant.at, &new.at, message);
         }
     }
@@ -233,7 +236,11 @@ impl Held {
     }
 }
 
-fn variant_name(shape: &Shape<'_>, n: usize) -> String {
+fn variant_name(shape: &Shape<'_>) -> String {
     let name = shape.name.as_deref().and_then(component).or(shape.title);
-    name.map_or_else(|| format!("variant {} ({})", n + 1, shape.types), |name| format!("`{name}`"))
+    match (name, &shape.values) {
+        (Some(name), _) => format!("`{name}`"),
+        (None, Some(values)) => list(values),
+        (None, None) => format!("{}", shape.types),
+    }
 }

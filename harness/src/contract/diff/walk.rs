@@ -155,7 +155,8 @@ impl<'d> Walk<'d> {
             Some(site) => *site,
             None => {
                 let site = self.sites.len();
-                let noun = component(&old.at).map_or_else(|| spot.noun.clone(), |name| format!("`{name}`"));
+                let name = component(&old.at).filter(|name| component(&new.at) == Some(name));
+                let noun = name.map_or_else(|| spot.noun.clone(), |name| format!("`{name}`"));
                 let pair = Some((spot.direction, old, new));
                 self.sites.push(Site { pair, noun, operation: None, edges: IndexMap::new() });
                 self.index.insert(key, site);
@@ -212,7 +213,10 @@ fn settle<'d>(doc: &Doc<'d>, side: &Side<'d>) -> (Side<'d>, bool) {
     for node in &side.nodes {
         let keys = || node.value.as_object().into_iter().flat_map(|m| m.keys());
         shared |= keys().any(|k| ["$ref", "allOf", "anyOf", "oneOf"].contains(&k.as_str()));
-        let plain = doc.dialect == Dialect::V30 || keys().all(|k| BESIDE.contains(&k.as_str()));
+        let plain = match doc.dialect {
+            Dialect::V30 => !node.flag("nullable"),
+            Dialect::V31 => keys().all(|k| BESIDE.contains(&k.as_str())),
+        };
         let node = match node.reference() {
             Some(_) if plain => doc.resolve(node).unwrap_or_else(|| node.clone()),
             _ => node.clone(),

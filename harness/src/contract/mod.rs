@@ -1,3 +1,0 @@
-//! Contracts.
-
-pub mod diff;
