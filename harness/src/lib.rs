@@ -5,13 +5,14 @@
 //!
 //! Floors, top to bottom; imports run downwards only:
 //! 4 `cli`, `report`, `testing` · 3 `drill`, `casting`, `plan`, `prove` · 2 `world`, `subject`, `wiremock` ·
-//! 1 `vendor`, `schedule`, `fixture`, `check` · 0 `scenario`, `fault`, `expr`, `wire`, `trace`,
+//! 1 `vendor`, `schedule`, `contract`, `fixture`, `check` · 0 `scenario`, `fault`, `expr`, `wire`, `trace`,
 //! `finding`, `seed`, `time`.
 
 pub mod casting;
 pub mod check;
 #[cfg(feature = "cli")]
 pub mod cli;
+pub mod contract;
 pub mod drill;
 pub mod expr;
 pub mod fault;
