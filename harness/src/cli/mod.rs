@@ -7,6 +7,7 @@ mod args;
 mod backend;
 mod bundled;
 mod console;
+mod diff;
 mod exit_code;
 mod run;
 mod starter;
@@ -18,12 +19,13 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser;
 
-pub use args::{Args, Check, Command, Explain, Format, New, Prove, Run, Seeds};
+pub use args::{Args, Check, Command, Diff, DiffFormat, Explain, FailOn, Format, New, Prove, Run, Seeds};
 pub use backend::{Backend, ProofRequest, Setting};
 pub use bundled::Bundled;
 pub use console::Console;
 pub use exit_code::ExitCode;
 
+use crate::contract::diff::RULES;
 use crate::drill::DrillError;
 use crate::plan::{self, Loaded};
 use crate::report::table::Caught;
@@ -78,6 +80,7 @@ pub fn command(
         Command::New(args) => starter::new(&args.path, console),
         Command::Schema => console.print(&schema::pretty()).map(|()| ExitCode::Passed),
         Command::Explain(args) => explain(args.rule.as_deref(), console),
+        Command::Diff(args) => diff::diff(args, console),
     };
     result.unwrap_or_else(|error| {
         console.say(&format!("error: cannot print: {error}\n"));
@@ -155,13 +158,18 @@ fn prove(
 }
 
 fn explain(rule: Option<&str>, console: &mut Console<'_>) -> io::Result<ExitCode> {
-    let names = || rules::all().iter().map(|e| e.rule);
+    let names = || rules::all().iter().map(|e| e.rule).chain(RULES.iter().map(|r| r.id));
     let Some(rule) = rule else {
         console.print(&format!("{}\n", names().collect::<Vec<_>>().join("\n")))?;
         return Ok(ExitCode::Passed);
     };
     if let Some(explanation) = rules::explain(rule) {
         console.print(&format!("{rule}\n\n{}\n", wrap(explanation.text, 78).join("\n")))?;
+        return Ok(ExitCode::Passed);
+    }
+    if let Some(change) = crate::contract::diff::rule(rule) {
+        let severity = format!("{:?}", change.severity).to_lowercase();
+        console.print(&format!("{rule} ({severity})\n\n{}\n", wrap(change.says, 78).join("\n")))?;
         return Ok(ExitCode::Passed);
     }
     let near = nearest(rule, names()).map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();

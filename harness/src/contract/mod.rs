@@ -29,6 +29,7 @@
 mod check;
 mod compile;
 mod convert;
+pub mod diff;
 mod document;
 mod error;
 mod explain;

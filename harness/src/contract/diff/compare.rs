@@ -9,9 +9,10 @@ use serde_json::Value;
 
 use super::document::{Node, same};
 use super::rules::*;
+use crate::contract::Direction;
 use super::shape::Shape;
 use super::types::Types;
-use super::walk::{Direction, Side, Spot, Walk};
+use super::walk::{Side, Spot, Walk};
 
 /// Keywords that say nothing about which values are allowed.
 const ANNOTATIONS: [&str; 11] = [

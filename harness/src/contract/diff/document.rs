@@ -6,20 +6,14 @@ use std::rc::Rc;
 
 use serde_json::Value;
 
-/// How a document's schemas are to be read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Dialect {
-    /// OpenAPI 3.0: `nullable`, boolean `exclusiveMinimum`, nothing counts beside a `$ref`.
-    V30,
-    /// OpenAPI 3.1: JSON Schema 2020-12.
-    V31,
-}
+use crate::contract::document::{Version, escape, pointer_of};
+use crate::contract::Contract;
 
 /// One of the two documents.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Doc<'d> {
     pub root: &'d Value,
-    pub dialect: Dialect,
+    pub version: Version,
 }
 
 /// A value with its place in its document.
@@ -34,10 +28,8 @@ pub(super) struct Node<'d> {
 const HOPS: usize = 64;
 
 impl<'d> Doc<'d> {
-    pub fn of(root: &'d Value) -> Doc<'d> {
-        let version = root.get("openapi").and_then(Value::as_str).unwrap_or_default();
-        let dialect = if version.starts_with("3.0") { Dialect::V30 } else { Dialect::V31 };
-        Doc { root, dialect }
+    pub fn of(contract: &'d Contract) -> Doc<'d> {
+        Doc { root: contract.raw(), version: contract.version() }
     }
 
     pub fn top(&self) -> Node<'d> {
@@ -46,10 +38,9 @@ impl<'d> Doc<'d> {
 
     /// What stands at a reference into this document.
     pub fn find(&self, reference: &str) -> Option<Node<'d>> {
-        let pointer = reference.strip_prefix('#')?;
-        let decoded = percent_encoding::percent_decode_str(pointer).decode_utf8().ok()?;
-        let value = self.root.pointer(&decoded)?;
-        Some(Node { value, at: format!("#{decoded}").into() })
+        let pointer = pointer_of(reference)?;
+        let value = self.root.pointer(&pointer)?;
+        Some(Node { value, at: format!("#{pointer}").into() })
     }
 
     /// The node, or what its chain of references ends at; `None` if that leads nowhere. What
@@ -111,10 +102,6 @@ impl<'d> Node<'d> {
     pub fn id(&self) -> usize {
         std::ptr::from_ref(self.value) as usize
     }
-}
-
-fn escape(key: &str) -> String {
-    key.replace('~', "~0").replace('/', "~1")
 }
 
 /// Whether two JSON values are the same; numbers by value, so that `1` is `1.0`.

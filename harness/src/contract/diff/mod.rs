@@ -1,6 +1,6 @@
 //! Old against new: what changed between two OpenAPI documents, for a consumer.
 //!
-//! Knows: both documents as JSON, and what each change means for one who reads answers and sends
+//! Knows: both descriptions, and what each change means for one who reads answers and sends
 //! requests. Must not know: files, recordings, terminals.
 //!
 //! A schema that many operations share is compared once, and what changed in it is one
@@ -24,12 +24,12 @@ mod walk;
 use std::sync::Arc;
 
 use serde::Serialize;
-use serde_json::Value;
 
 use document::Doc;
 pub use rules::{RULES, Rule, Severity, rule};
-pub use walk::Direction;
 use walk::Walk;
+
+use super::{Contract, Direction};
 
 /// One change.
 #[derive(Clone, Debug, PartialEq, Serialize)]
@@ -76,9 +76,9 @@ impl Diff {
 /// The most pairs of schemas that are compared; two documents of 5 MB have some ten thousand.
 const PAIRS: usize = 500_000;
 
-/// Compares two OpenAPI documents, 3.0 or 3.1, as JSON. References must lead into the document
-/// itself; one that does not is an [`Severity::Undecidable`] change where it is met.
-pub fn diff(old: &Value, new: &Value) -> Diff {
+/// Compares two contracts, of OpenAPI 3.0 or 3.1 and not necessarily the same. Webhook schemas that
+/// stand in files of their own are not compared.
+pub fn diff(old: &Contract, new: &Contract) -> Diff {
     let mut walk = Walk::new(Doc::of(old), Doc::of(new));
     walk.documents();
     let all = walk.run(PAIRS);

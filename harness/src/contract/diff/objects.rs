@@ -4,8 +4,9 @@
 
 use super::document::Node;
 use super::rules::*;
+use crate::contract::Direction;
 use super::shape::{Additional, Shape};
-use super::walk::{Direction, Side, Spot, Walk};
+use super::walk::{Side, Spot, Walk};
 
 /// How alike two names must be for one to be taken for the other's new name.
 const LIKE: f64 = 0.6;

@@ -9,7 +9,8 @@ use jiff::civil::Date;
 
 use super::document::Node;
 use super::rules::*;
-use super::walk::{Direction, Walk};
+use crate::contract::Direction;
+use super::walk::Walk;
 
 const METHODS: [&str; 8] = ["get", "put", "post", "delete", "options", "head", "patch", "trace"];
 

@@ -8,7 +8,8 @@ use std::rc::Rc;
 use indexmap::IndexMap;
 use serde_json::Value;
 
-use super::document::{Dialect, Doc, Node, same};
+use super::document::{Doc, Node, same};
+use crate::contract::document::Version;
 use super::types::Types;
 
 /// What one level of a schema allows.
@@ -227,11 +228,11 @@ fn expand<'d>(doc: &Doc<'d>, node: &Node<'d>, visited: &mut Vec<usize>) -> Shape
                 }
                 None => Shape { dangling: Some(reference), ..Shape::anything(node.at.clone()) },
             };
-            match doc.dialect {
+            match doc.version {
                 // Nothing counts beside a `$ref` (3.0.3, Reference Object) but `nullable`, which
                 // all who write it there mean.
-                Dialect::V30 => Shape { null: target.null || node.flag("nullable"), ..target },
-                Dialect::V31 => target.meet(own(doc, node, visited)),
+                Version::V30 => Shape { null: target.null || node.flag("nullable"), ..target },
+                Version::V31 => target.meet(own(doc, node, visited)),
             }
         }
     };
@@ -286,7 +287,7 @@ fn own<'d>(doc: &Doc<'d>, node: &Node<'d>, visited: &mut Vec<usize>) -> Shape<'d
     for part in node.get("allOf").iter().flat_map(Node::items) {
         shape = shape.meet(expand(doc, &part, visited));
     }
-    if doc.dialect == Dialect::V30 && node.flag("nullable") {
+    if doc.version == Version::V30 && node.flag("nullable") {
         shape.null = true;
     }
     shape
@@ -337,11 +338,11 @@ fn limits<'d>(doc: &Doc<'d>, node: &Node<'d>, shape: &mut Shape<'d>) {
         }
     }
     for (keyword, outside) in [("maximum", "exclusiveMaximum"), ("minimum", "exclusiveMinimum")] {
-        match (doc.dialect, node.value.get(outside)) {
-            (Dialect::V30, Some(Value::Bool(true))) => {
+        match (doc.version, node.value.get(outside)) {
+            (Version::V30, Some(Value::Bool(true))) => {
                 shape.limits.entry(keyword).and_modify(|b| b.exclusive = true);
             }
-            (Dialect::V31, Some(Value::Number(n))) => {
+            (Version::V31, Some(Value::Number(n))) => {
                 let Some(value) = n.as_f64() else { continue };
                 let bound = Bound { value, exclusive: true };
                 let held = shape.limits.entry(keyword).or_insert(bound);

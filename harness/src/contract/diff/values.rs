@@ -8,9 +8,10 @@ use serde_json::Value;
 
 use super::document::same;
 use super::rules::*;
+use crate::contract::Direction;
 use super::shape::{Bound, LIMITS, Shape, stricter};
 use super::types::Types;
-use super::walk::{Direction, Spot, Walk};
+use super::walk::{Spot, Walk};
 
 impl<'d> Walk<'d> {
     /// Compares the types; false if none is left in common, so that nothing below can be compared.

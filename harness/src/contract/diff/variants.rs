@@ -12,10 +12,11 @@ use serde_json::Value;
 
 use super::document::{Doc, Node, same};
 use super::rules::*;
+use crate::contract::Direction;
 use super::shape::Shape;
 use super::types::Types;
 use super::values::list;
-use super::walk::{Direction, Spot, Walk, component};
+use super::walk::{Spot, Walk, component};
 
 /// The most branches that a choice is unfolded into.
 const BRANCHES: usize = 256;

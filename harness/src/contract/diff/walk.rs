@@ -7,21 +7,11 @@ use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
 use indexmap::IndexMap;
-use serde::Serialize;
-
-use super::document::{Dialect, Doc, Node};
+use super::document::{Doc, Node};
+use crate::contract::Direction;
+use crate::contract::document::Version;
 use super::rules::Rule;
 use super::shape::Shape;
-
-/// Which way the data goes, seen from the consumer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Direction {
-    /// The consumer receives it: answers, webhooks, callbacks.
-    Response,
-    /// The consumer sends it.
-    Request,
-}
 
 /// Schemas that all hold for one value, and where a reader finds them.
 #[derive(Clone, Debug)]
@@ -183,7 +173,7 @@ impl<'d> Walk<'d> {
 
     /// Whether equal text means the same in both documents.
     pub fn same_dialect(&self) -> bool {
-        self.old.dialect == self.new.dialect
+        self.old.version == self.new.version
     }
 
     fn pair(&mut self, spot: &Spot, old: &Side<'d>, new: &Side<'d>) {
@@ -213,9 +203,9 @@ fn settle<'d>(doc: &Doc<'d>, side: &Side<'d>) -> (Side<'d>, bool) {
     for node in &side.nodes {
         let keys = || node.value.as_object().into_iter().flat_map(|m| m.keys());
         shared |= keys().any(|k| ["$ref", "allOf", "anyOf", "oneOf"].contains(&k.as_str()));
-        let plain = match doc.dialect {
-            Dialect::V30 => !node.flag("nullable"),
-            Dialect::V31 => keys().all(|k| BESIDE.contains(&k.as_str())),
+        let plain = match doc.version {
+            Version::V30 => !node.flag("nullable"),
+            Version::V31 => keys().all(|k| BESIDE.contains(&k.as_str())),
         };
         let node = match node.reference() {
             Some(_) if plain => doc.resolve(node).unwrap_or_else(|| node.clone()),
