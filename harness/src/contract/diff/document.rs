@@ -11,14 +11,14 @@ use crate::contract::Contract;
 
 /// One of the two documents.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Doc<'d> {
+pub(in crate::contract) struct Doc<'d> {
     pub root: &'d Value,
     pub version: Version,
 }
 
 /// A value with its place in its document.
 #[derive(Clone, Debug)]
-pub(super) struct Node<'d> {
+pub(in crate::contract) struct Node<'d> {
     pub value: &'d Value,
     /// The place, as a JSON pointer after `#`.
     pub at: Rc<str>,
@@ -105,7 +105,7 @@ impl<'d> Node<'d> {
 }
 
 /// Whether two JSON values are the same; numbers by value, so that `1` is `1.0`.
-pub(super) fn same(a: &Value, b: &Value) -> bool {
+pub(in crate::contract) fn same(a: &Value, b: &Value) -> bool {
     match (a, b) {
         (Value::Number(x), Value::Number(y)) => x == y || x.as_f64() == y.as_f64(),
         _ => a == b,

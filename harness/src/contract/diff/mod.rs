@@ -8,17 +8,17 @@
 //! stay inside what the old document allowed, and what was valid to send must stay valid.
 
 mod compare;
-mod document;
+pub(super) mod document;
 mod exchange;
 mod objects;
 mod operations;
 mod reach;
 mod rules;
 mod security;
-mod shape;
-mod types;
+pub(super) mod shape;
+pub(super) mod types;
 mod values;
-mod variants;
+pub(super) mod variants;
 mod walk;
 
 use std::sync::Arc;

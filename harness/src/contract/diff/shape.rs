@@ -14,7 +14,7 @@ use super::types::Types;
 
 /// What one level of a schema allows.
 #[derive(Clone, Debug)]
-pub(super) struct Shape<'d> {
+pub(in crate::contract) struct Shape<'d> {
     /// Where it is written.
     pub at: Rc<str>,
     /// The name of the reference that led here, if one did.
@@ -55,21 +55,21 @@ pub(super) struct Shape<'d> {
 
 /// A bound, and whether it is itself outside.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) struct Bound {
+pub(in crate::contract) struct Bound {
     pub value: f64,
     pub exclusive: bool,
 }
 
 /// What properties that are not listed may be.
 #[derive(Clone, Debug)]
-pub(super) enum Additional<'d> {
+pub(in crate::contract) enum Additional<'d> {
     Anything,
     Forbidden,
     Schema(Vec<Node<'d>>),
 }
 
 /// Keywords with a number, and the types they limit.
-pub(super) const LIMITS: [(&str, Types); 9] = [
+pub(in crate::contract) const LIMITS: [(&str, Types); 9] = [
     ("maximum", Types::NUMBER),
     ("minimum", Types::NUMBER),
     ("multipleOf", Types::NUMBER),
@@ -202,7 +202,7 @@ impl<'d> Shape<'d> {
 }
 
 /// Whether a bound of this keyword allows less than another.
-pub(super) fn stricter(keyword: &str, bound: Bound, than: Bound) -> bool {
+pub(in crate::contract) fn stricter(keyword: &str, bound: Bound, than: Bound) -> bool {
     if keyword == "multipleOf" {
         return bound.value != than.value && bound.value % than.value == 0.0;
     }

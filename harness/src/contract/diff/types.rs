@@ -8,7 +8,7 @@ use serde_json::Value;
 
 /// A set of JSON types. Null is kept apart, since the two dialects write it differently.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Types(u8);
+pub(in crate::contract) struct Types(u8);
 
 impl Types {
     pub const NONE: Types = Types(0);

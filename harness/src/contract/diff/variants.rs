@@ -157,7 +157,7 @@ impl<'d> Walk<'d> {
 }
 
 /// The branches of a shape, each with what holds for all of them; itself, if it is no choice.
-fn unfold<'d>(shape: &Shape<'d>) -> Option<Vec<Shape<'d>>> {
+pub(in crate::contract) fn unfold<'d>(shape: &Shape<'d>) -> Option<Vec<Shape<'d>>> {
     let mut unfolded = vec![Shape { groups: Vec::new(), discriminator: None, ..shape.clone() }];
     for group in &shape.groups {
         let mut next = Vec::new();
