@@ -54,6 +54,8 @@ use crate::scenario::Mistake;
 use crate::seed::Seed;
 use crate::subject::Subject;
 
+pub use crate::report::payloads;
+
 /// Makes a subject; called once a drill, on the thread that the drill runs on.
 pub type NewSubject = dyn Fn() -> Box<dyn Subject> + Send + Sync;
 

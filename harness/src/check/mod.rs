@@ -23,6 +23,7 @@ mod testing;
 mod auth;
 mod backoff;
 mod breaker;
+mod contract;
 mod credentials;
 mod faults;
 mod gates;
@@ -57,12 +58,13 @@ use crate::vendor::Profile;
 type Check = (&'static str, fn(&Evidence<'_>) -> Option<Judgement>);
 
 /// All checks, in the order of the report.
-const CHECKS: [Check; 16] = [
+const CHECKS: [Check; 17] = [
     ("faults", faults::check),
     ("liveness", liveness::check),
     ("reconciliation", reconciliation::check),
     ("idempotency", idempotency::check),
     ("webhook", webhook::check),
+    ("contract", contract::check),
     ("retries", retries::check),
     ("backoff", backoff::check),
     ("retry_after", retry_after::check),

@@ -6,6 +6,7 @@
 
 mod auth;
 mod breaker;
+mod data;
 mod limits;
 mod observe;
 mod proof;
@@ -50,6 +51,7 @@ pub fn defects() -> Vec<Defect> {
         breaker::DEFECTS,
         webhooks::DEFECTS,
         sync::DEFECTS,
+        data::DEFECTS,
         work::DEFECTS,
         observe::DEFECTS,
     ]

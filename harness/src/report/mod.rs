@@ -6,6 +6,7 @@
 pub mod diff;
 pub mod jsonl;
 pub mod mistake;
+mod payloads;
 pub mod rules;
 pub mod table;
 pub mod terminal;
@@ -21,6 +22,8 @@ use crate::plan::Loaded;
 use crate::seed::Seed;
 use crate::time::{At, Span};
 use crate::trace::What;
+
+pub use payloads::payloads;
 
 /// The width that reports are set in, in columns.
 pub const WIDTH: usize = 80;

@@ -75,6 +75,50 @@ to the vendor goes around it: a second client, a token refresh, a retry loop tha
 own permit.",
     },
     Explanation {
+        rule: "contract",
+        text: "Each request is one that the vendor's own description (OpenAPI, beside its vendor.yaml) \
+allows: the operation exists, required fields are there, types, enums and bounds are kept, and no field \
+is sent that the description forbids. Some vendors refuse such a request; others take it, guess, or \
+ignore the field, and the books are wrong without an alarm. What the vendor itself answers, as long as \
+no fault touched it, is held against the same description: a breach there makes the drill unknown, \
+since its vendor is then not the one that was described.",
+    },
+    Explanation {
+        rule: "contract/not_judged",
+        text: "A message could not be held against the vendor's description: no part of it speaks of such a \
+body, or its schema cannot be compiled, or the body is in a form that is not read (XML, multipart). \
+Nothing is known of it, so the drill is unknown. Complete the description.",
+    },
+    Explanation {
+        rule: "contract/not_played",
+        text: "The subject called an operation that the vendor's description has and its model (vendor.yaml) \
+does not. The 404 it got says nothing of the real vendor. Add the operation to vendor.yaml, or let a \
+recording answer it (`fixtures:`).",
+    },
+    Explanation {
+        rule: "contract/request_invalid",
+        text: "A request broke the vendor's description: a field of the wrong type (a decimal string where \
+minor units are counted), a value outside its enum or bounds, a required field missing, or a field that \
+the vendor does not know. The finding names the place in the request and what was expected there.",
+    },
+    Explanation {
+        rule: "contract/undescribed",
+        text: "The vendor's model (vendor.yaml) plays an operation that its description (openapi.yaml, beside \
+it) does not have, so that calls of it cannot be judged. Describe it there, or take it out of the model.",
+    },
+    Explanation {
+        rule: "contract/unknown_operation",
+        text: "The subject called an operation that the vendor does not have: a misspelt path, a wrong method, \
+a version that is gone. The vendor answered 404, and will in production. A 404 of this kind is easily \
+taken for a record that does not exist, and then nobody hears of it.",
+    },
+    Explanation {
+        rule: "contract/vendor_invalid",
+        text: "The fake vendor's own answer or webhook broke the vendor's description although no fault had \
+touched it. That is no fault of the subject: vendor.yaml, the scenario's `with:` or the description is \
+wrong, and what the drill shows may not hold for the real vendor.",
+    },
+    Explanation {
         rule: "exposed",
         text: "What the subject shows of itself at the end (a GET of its own store, as JSON) equals \
 what the vendors hold: the promise of an integration that keeps a copy of its own instead of \

@@ -7,6 +7,7 @@
 mod actions;
 pub mod auth;
 mod changing;
+mod described;
 pub mod encoding;
 pub mod errors;
 mod file;
@@ -29,6 +30,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::contract::Contract;
 use crate::fault::{BadSignature, ErrorReply};
 use crate::scenario::Given;
 use crate::time::{At, Span};
@@ -109,7 +111,7 @@ pub trait Vendor {
 }
 
 /// Facts about an API that do not change in a drill.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Profile {
     /// The vendor's name: its folder in `contracts/`.
     pub name: String,
@@ -124,6 +126,8 @@ pub struct Profile {
     pub collections: BTreeMap<String, String>,
     /// Webhook behaviour, if the vendor sends any.
     pub webhooks: Option<WebhookProfile>,
+    /// The vendor's own description, if there is one: what calls and answers are held against.
+    pub contract: Option<Arc<Contract>>,
 }
 
 /// How a vendor delivers webhooks.
