@@ -5,6 +5,8 @@
 
 #[path = "firedrill/checks.rs"]
 mod checks;
+#[path = "firedrill/contracts.rs"]
+mod contracts;
 #[path = "firedrill/drills.rs"]
 mod drills;
 #[path = "firedrill/memory.rs"]
@@ -16,7 +18,15 @@ mod vendor;
 
 use criterion::{Criterion, criterion_group};
 
-criterion_group!(benches, drills::drills, vendor::model, vendor::socket, checks::checks, reading::reading);
+criterion_group!(
+    benches,
+    drills::drills,
+    vendor::model,
+    vendor::socket,
+    checks::checks,
+    reading::reading,
+    contracts::contracts
+);
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();

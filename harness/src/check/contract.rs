@@ -93,7 +93,10 @@ impl<'t> Judge<'t> {
                 self.found.unknown(Say {
                     rule: "contract/undescribed",
                     group: &call.name(),
-                    message: format!("{}: the vendor plays it, its description does not have it", call.name()),
+                    message: format!(
+                        "{}: the vendor plays it, its description does not have it",
+                        call.name()
+                    ),
                     expected: format!("`{}` in {}", operation.name, contract.file().display()),
                     hint: "describe the operation, or take it out of the vendor's file",
                     evidence: vec![call.asked],
@@ -179,7 +182,8 @@ impl<'t> Judge<'t> {
     }
 
     fn delivery(&mut self, e: &Evidence<'_>, contract: &Contract, delivery: &Delivery<'_>) {
-        let Some(kind) = delivery.events.first().and_then(|id| e.events.get(&**id)).map(|(_, event)| &event.kind)
+        let Some(kind) =
+            delivery.events.first().and_then(|id| e.events.get(&**id)).map(|(_, event)| &event.kind)
         else {
             return;
         };
@@ -241,7 +245,8 @@ fn is_plainly_valid(contract: &Contract, operation: &Operation, response: &Respo
 /// `string "12.50" at /amount in the body`.
 fn sentence(violation: &Violation) -> String {
     let part = format!("{:?}", violation.part).to_lowercase();
-    let at = if violation.pointer.is_empty() { String::new() } else { format!(" at `{}`", violation.pointer) };
+    let at =
+        if violation.pointer.is_empty() { String::new() } else { format!(" at `{}`", violation.pointer) };
     let moved = violation.moved.as_ref().map(|m| format!("; it may have moved to `{m}`")).unwrap_or_default();
     format!("{}{at} in its {part}{moved} ({})", violation.got, violation.rule)
 }
@@ -312,8 +317,14 @@ paths:
 
     #[test]
     fn each_breach_of_a_request_is_the_subjects() {
-        for body in [r#"{"amount":"5.00"}"#, r#"{"amount":5,"currency":"gbp"}"#, r#"{"amount":5,"amonut":5}"#, "{}"] {
-            assert_eq!(said(create(body)), Some((Verdict::Fail, vec!["contract/request_invalid".into()])), "{body}");
+        for body in
+            [r#"{"amount":"5.00"}"#, r#"{"amount":5,"currency":"gbp"}"#, r#"{"amount":5,"amonut":5}"#, "{}"]
+        {
+            assert_eq!(
+                said(create(body)),
+                Some((Verdict::Fail, vec!["contract/request_invalid".into()])),
+                "{body}"
+            );
         }
     }
 

@@ -24,6 +24,7 @@ use super::diff::shape::{Additional, Shape};
 use super::diff::types::Types;
 use super::diff::variants::unfold;
 use super::{Contract, Direction, realistic};
+use crate::scenario::Given;
 
 /// How many schemas a value may be made of before only what must be is added.
 const WIDE: usize = 150;
@@ -49,16 +50,62 @@ pub fn values(
     Ok(built.prop_filter("the schema refuses it", fits).boxed())
 }
 
-/// As [`values`], without the second look.
-pub(super) fn unchecked(
+/// As [`values`], without the second look: for the test that it is hardly needed.
+///
+/// # Errors
+/// If there is no such schema.
+#[doc(hidden)]
+pub fn unchecked(
     contract: &Contract,
     pointer: &str,
     direction: Direction,
 ) -> Result<BoxedStrategy<Value>, String> {
     let doc = Doc::of(contract);
-    let node = doc.find(&format!("#{pointer}")).ok_or_else(|| format!("there is no schema at `{pointer}`"))?;
+    let node =
+        doc.find(&format!("#{pointer}")).ok_or_else(|| format!("there is no schema at `{pointer}`"))?;
     let maker = Maker { doc, direction, left: Cell::new(WIDE) };
     Ok(maker.value(&[node], "", 0))
+}
+
+/// Values of one field of the values at `pointer`, never null; `path` names the properties that
+/// lead to it.
+///
+/// # Errors
+/// As [`values`], or if there is no such property.
+pub fn field(
+    contract: &Contract,
+    pointer: &str,
+    path: &[&str],
+    direction: Direction,
+) -> Result<BoxedStrategy<Value>, String> {
+    let doc = Doc::of(contract);
+    let root =
+        doc.find(&format!("#{pointer}")).ok_or_else(|| format!("there is no schema at `{pointer}`"))?;
+    let mut nodes = vec![root];
+    for name in path {
+        let shape = Shape::of(&doc, &nodes);
+        nodes = match (shape.properties.get(name), shape.additional) {
+            (Some(nodes), _) => nodes.clone(),
+            (None, Additional::Schema(nodes)) => nodes,
+            _ => return Err(format!("{pointer} has no property `{}`", path.join("."))),
+        };
+    }
+    let maker = Maker { doc, direction, left: Cell::new(WIDE) };
+    let shape = Shape { null: false, ..Shape::of(&doc, &nodes) };
+    Ok(maker.shape(&shape, path.last().copied().unwrap_or_default(), 0))
+}
+
+/// Start data in which the nth record has the nth value of each of these fields (dotted paths): what
+/// puts generated records before a drill, and shrinks with them.
+pub fn given(records: &[Value], fields: &[&str]) -> Given {
+    let at = |record: &Value, field: &str| {
+        let pointer = format!("/{}", field.replace('.', "/"));
+        record.pointer(&pointer).cloned().unwrap_or(Value::Null)
+    };
+    let values = |field: &&str| records.iter().map(|record| at(record, field)).collect::<Vec<_>>();
+    let each = fields.iter().map(|field| ((*field).to_owned(), values(field)));
+    let count = u32::try_from(records.len()).unwrap_or(u32::MAX);
+    Given { count, each: each.filter(|(_, values)| !values.is_empty()).collect(), ..Given::default() }
 }
 
 /// Records: lists of values of one schema, such as a vendor's collection holds at the start. They
@@ -127,7 +174,8 @@ impl<'d> Maker<'d> {
             return if values.is_empty() { Just(Value::Null).boxed() } else { select(values).boxed() };
         }
         if shape.types == Types::ALL {
-            return prop_oneof![Just(json!("any")), Just(json!(1)), Just(json!(true)), Just(json!({}))].boxed();
+            return prop_oneof![Just(json!("any")), Just(json!(1)), Just(json!(true)), Just(json!({}))]
+                .boxed();
         }
         let is = |types: Types| shape.types.meets(types);
         let mut kinds: Vec<BoxedStrategy<Value>> = Vec::new();
@@ -171,7 +219,12 @@ impl<'d> Maker<'d> {
         let tidy = move |mut items: Vec<Value>| {
             if unique {
                 let mut seen: Vec<Value> = Vec::new();
-                items.retain(|i| !seen.contains(i) && { seen.push(i.clone()); true });
+                items.retain(|i| {
+                    !seen.contains(i) && {
+                        seen.push(i.clone());
+                        true
+                    }
+                });
             }
             Value::Array(items)
         };
@@ -211,19 +264,25 @@ impl<'d> Maker<'d> {
         }
         fields
             .prop_map(|fields| {
-                let mut object: Map<String, Value> = fields.into_iter().flatten().collect();
+                let object: Map<String, Value> = fields.into_iter().flatten().collect();
+                let mut object = Value::Object(object);
                 settle(&mut object);
-                Value::Object(object)
+                object
             })
             .boxed()
     }
 }
 
-/// Makes an amount as text fit the currency beside it: no yen has a hundredth.
-fn settle(object: &mut Map<String, Value>) {
+/// Makes each amount as text fit the currency beside it: no yen has a hundredth.
+pub fn settle(value: &mut Value) {
+    let Value::Object(object) = value else { return };
+    object.values_mut().for_each(settle);
     let code = |(name, value): (&String, &Value)| {
         let code = value.as_str().filter(|_| name.to_lowercase().contains("currency"))?;
-        realistic::CURRENCIES.iter().find(|(c, _)| c.eq_ignore_ascii_case(code)).map(|(_, decimals)| *decimals)
+        realistic::CURRENCIES
+            .iter()
+            .find(|(c, _)| c.eq_ignore_ascii_case(code))
+            .map(|(_, decimals)| *decimals)
     };
     let Some(decimals) = object.iter().find_map(code) else { return };
     for (name, value) in object.iter_mut() {
@@ -277,11 +336,14 @@ fn text(shape: &Shape<'_>, name: &str) -> BoxedStrategy<String> {
 fn integer(shape: &Shape<'_>) -> BoxedStrategy<Value> {
     let widest = if shape.format == Some("int32") { i64::from(i32::MAX) } else { 1 << 53 };
     let exclusive = |keyword: &str| i64::from(shape.limits.get(keyword).is_some_and(|b| b.exclusive));
-    let least = bound(shape, "minimum").map_or(-widest, |n| (n.ceil() as i64).saturating_add(exclusive("minimum")));
-    let most = bound(shape, "maximum").map_or(widest, |n| (n.floor() as i64).saturating_sub(exclusive("maximum")));
+    let least =
+        bound(shape, "minimum").map_or(-widest, |n| (n.ceil() as i64).saturating_add(exclusive("minimum")));
+    let most =
+        bound(shape, "maximum").map_or(widest, |n| (n.floor() as i64).saturating_sub(exclusive("maximum")));
     let (least, most) = (least.max(-widest), most.min(widest).max(least.max(-widest)));
     let step = bound(shape, "multipleOf").map_or(1, |n| (n as i64).max(1));
-    let usual = if shape.format == Some("unix-time") { 946_684_800..=2_145_916_800 } else { 0..=1_000_000i64 };
+    let usual =
+        if shape.format == Some("unix-time") { 946_684_800..=2_145_916_800 } else { 0..=1_000_000i64 };
     let inside = move |n: i64| {
         let n = n.clamp(least, most);
         let down = n - n.rem_euclid(step);

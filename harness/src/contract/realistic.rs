@@ -128,6 +128,7 @@ fn date() -> BoxedStrategy<String> {
 }
 
 fn instant() -> BoxedStrategy<String> {
-    let time = prop_oneof![Just("00:00:00Z"), Just("23:59:59Z"), Just("12:30:00.500Z"), Just("09:15:30.001Z")];
+    let time =
+        prop_oneof![Just("00:00:00Z"), Just("23:59:59Z"), Just("12:30:00.500Z"), Just("09:15:30.001Z")];
     (date(), time).prop_map(|(date, time)| format!("{date}T{time}")).boxed()
 }

@@ -58,7 +58,8 @@ struct NumberForText;
 impl Wording for NumberForText {
     fn json(&self, _endpoint: &str, body: &mut Value) {
         let value = body.pointer_mut("/filterGroups/0/filters/0/value");
-        if let Some((value, number)) = value.and_then(|v| v.as_str().and_then(|t| t.parse::<i64>().ok()).map(|n| (v, n)))
+        if let Some((value, number)) =
+            value.and_then(|v| v.as_str().and_then(|t| t.parse::<i64>().ok()).map(|n| (v, n)))
         {
             *value = json!(number);
         }

@@ -107,14 +107,27 @@ fn one(group: &[&Change], style: Style) -> String {
     }
     let others = change.operations.len().saturating_sub(1);
     if others > 0 {
-        line("and", &format!("{} that {} to it", count(others, "more operation"), if others == 1 { "leads" } else { "lead" }));
+        line(
+            "and",
+            &format!(
+                "{} that {} to it",
+                count(others, "more operation"),
+                if others == 1 { "leads" } else { "lead" }
+            ),
+        );
     }
     for other in group.iter().skip(1).take(OTHERS) {
         let operation = other.operations.first().map_or("", |o| o);
         line("also", &clip(&format!("{operation} {}", other.place), WIDTH - 12));
     }
     if group.len() > OTHERS + 1 {
-        line("also", &paint(CYAN, &format!("{} (--format json names all)", count(group.len() - OTHERS - 1, "other place"))));
+        line(
+            "also",
+            &paint(
+                CYAN,
+                &format!("{} (--format json names all)", count(group.len() - OTHERS - 1, "other place")),
+            ),
+        );
     }
     text
 }
@@ -122,8 +135,10 @@ fn one(group: &[&Change], style: Style) -> String {
 /// The changes as one JSON document.
 pub fn json(old: &Contract, new: &Contract, diff: &Diff) -> String {
     let side = |c: &Contract| value!({ "file": c.file().display().to_string(), "version": c.revision() });
-    let summary: serde_json::Map<String, Value> =
-        SEVERITIES.iter().map(|(severity, label, _)| ((*label).to_owned(), diff.count(*severity).into())).collect();
+    let summary: serde_json::Map<String, Value> = SEVERITIES
+        .iter()
+        .map(|(severity, label, _)| ((*label).to_owned(), diff.count(*severity).into()))
+        .collect();
     let whole = value!({
         "old": side(old), "new": side(new), "summary": summary, "changes": diff.changes,
     });

@@ -200,14 +200,17 @@ impl Flow<'_> {
 
     async fn item(&self, line: &Ledger) -> Result<(), Failure> {
         let amount = line.amount.to_string();
-        let form = self.ctx.form("/v1/invoiceitems", [
-            ("customer", line.customer_id.as_deref().unwrap_or_default()),
-            ("invoice", line.invoice_id.as_deref().unwrap_or_default()),
-            ("amount", &amount),
-            ("currency", &line.currency),
-            ("description", &line.description),
-            ("metadata[deal_id]", &line.deal_id),
-        ]);
+        let form = self.ctx.form(
+            "/v1/invoiceitems",
+            [
+                ("customer", line.customer_id.as_deref().unwrap_or_default()),
+                ("invoice", line.invoice_id.as_deref().unwrap_or_default()),
+                ("amount", &amount),
+                ("currency", &line.currency),
+                ("description", &line.description),
+                ("metadata[deal_id]", &line.deal_id),
+            ],
+        );
         let ticket = Ticket::new(self.ctx, &line.deal_id, line.revision, "item", &form);
         let made = self.ctx.stripe.create_item(self.slot, form, &ticket, line.amount, &line.currency).await;
         spent(&ticket, made)

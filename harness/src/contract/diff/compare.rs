@@ -9,10 +9,10 @@ use serde_json::Value;
 
 use super::document::{Node, same};
 use super::rules::*;
-use crate::contract::Direction;
 use super::shape::Shape;
 use super::types::Types;
 use super::walk::{Side, Spot, Walk};
+use crate::contract::Direction;
 
 /// Keywords that say nothing about which values are allowed.
 const ANNOTATIONS: [&str; 11] = [
@@ -121,7 +121,11 @@ impl<'d> Walk<'d> {
         }
         for (n, (o, p)) in old.prefix.iter().zip(&new.prefix).enumerate() {
             let spot = spot.into(&n.to_string(), format!("item {n} of {}", spot.noun));
-            self.schemas(&spot, &Side::of(std::slice::from_ref(o), &old.at), &Side::of(std::slice::from_ref(p), &new.at));
+            self.schemas(
+                &spot,
+                &Side::of(std::slice::from_ref(o), &old.at),
+                &Side::of(std::slice::from_ref(p), &new.at),
+            );
         }
         if !old.items.is_empty() || !new.items.is_empty() {
             let spot = spot.into("*", format!("an item of {}", spot.noun));
@@ -195,8 +199,17 @@ impl<'d> Walk<'d> {
                         self.links(&spot.into(&i.to_string(), format!("item {i} of {}", spot.noun)), &o, &n);
                     }
                 }
-                "not" | "if" | "then" | "else" | "contains" | "dependentSchemas" | "patternProperties"
-                | "propertyNames" | "unevaluatedItems" | "unevaluatedProperties" | "contentSchema" => {
+                "not"
+                | "if"
+                | "then"
+                | "else"
+                | "contains"
+                | "dependentSchemas"
+                | "patternProperties"
+                | "propertyNames"
+                | "unevaluatedItems"
+                | "unevaluatedProperties"
+                | "contentSchema" => {
                     if !self.alike(&o, &n) {
                         let rule = Self::rule(spot, &UNDECIDABLE, &SENT_UNDECIDABLE);
                         let message = format!("what `{keyword}` of {} refers to changed", spot.noun);
@@ -248,7 +261,9 @@ impl<'d> Walk<'d> {
                 "properties" | "patternProperties" | "dependentSchemas" => {
                     let (os, ns): (Vec<_>, Vec<_>) = (o.members().collect(), n.members().collect());
                     os.len() == ns.len()
-                        && os.iter().all(|(name, o)| n.get(name).is_some_and(|n| self.same_schema(o, &n, seen)))
+                        && os
+                            .iter()
+                            .all(|(name, o)| n.get(name).is_some_and(|n| self.same_schema(o, &n, seen)))
                 }
                 _ => self.same_schema(&o, &n, seen),
             },

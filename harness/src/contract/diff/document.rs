@@ -6,8 +6,8 @@ use std::rc::Rc;
 
 use serde_json::Value;
 
-use crate::contract::document::{Version, escape, pointer_of};
 use crate::contract::Contract;
+use crate::contract::document::{Version, escape, pointer_of};
 
 /// One of the two documents.
 #[derive(Clone, Copy, Debug)]

@@ -7,8 +7,8 @@ use std::rc::Rc;
 use super::document::{Doc, Node};
 use super::operations::{Both, Operation};
 use super::rules::*;
-use crate::contract::Direction;
 use super::walk::{Side, Spot, Walk};
+use crate::contract::Direction;
 
 /// Header fields that OpenAPI describes elsewhere; as parameters they mean nothing.
 const IGNORED: [&str; 3] = ["accept", "content-type", "authorization"];
@@ -70,7 +70,8 @@ impl<'d> Walk<'d> {
         // Path parameters are told by their place in the path, not by their name.
         let nth = |p: &Parameter<'_>, path: &Operation<'_>| path.path.at.find(&format!("{{{}}}", p.name));
         let order = |list: &[Parameter<'_>], path: &Operation<'_>| {
-            let mut places: Vec<_> = list.iter().filter(|p| p.place == "path").map(|p| nth(p, path)).collect();
+            let mut places: Vec<_> =
+                list.iter().filter(|p| p.place == "path").map(|p| nth(p, path)).collect();
             places.sort_unstable();
             places
         };
@@ -89,7 +90,9 @@ impl<'d> Walk<'d> {
             }
             let moved = new.iter().find(|n| o.called(n) && old.iter().all(|other| !twins(other, n)));
             let (rule, at, message) = match moved {
-                Some(n) => (&PARAMETER_MOVED, &n.node.at, format!("{} is a {} parameter now", o.noun(), n.place)),
+                Some(n) => {
+                    (&PARAMETER_MOVED, &n.node.at, format!("{} is a {} parameter now", o.noun(), n.place))
+                }
                 None => (&PARAMETER_REMOVED, &both.new.node.at, format!("{} is gone", o.noun())),
             };
             self.note(both.site, Some(both.sent), rule, (&o.node.at, at), &o.noun(), message);
@@ -126,7 +129,8 @@ impl<'d> Walk<'d> {
         let ((was, was_exploded), (is, is_exploded)) = (o.style(), n.style());
         if was != is || was_exploded != is_exploded {
             let say = |style: &str, explode| format!("{style}{}", if explode { ", exploded" } else { "" });
-            let message = format!("{noun} is written {} (was {})", say(&is, is_exploded), say(&was, was_exploded));
+            let message =
+                format!("{noun} is written {} (was {})", say(&is, is_exploded), say(&was, was_exploded));
             found.push((&PARAMETER_STYLE, message));
         }
         for (rule, message) in found {
@@ -136,7 +140,15 @@ impl<'d> Walk<'d> {
     }
 
     /// Compares what hangs under `schema` or `content` of a parameter or header.
-    fn valued(&mut self, site: usize, direction: Direction, o: &Node<'d>, n: &Node<'d>, path: &str, noun: &str) {
+    fn valued(
+        &mut self,
+        site: usize,
+        direction: Direction,
+        o: &Node<'d>,
+        n: &Node<'d>,
+        path: &str,
+        noun: &str,
+    ) {
         let spot = Spot { site, direction, path: format!("{path} "), noun: noun.to_owned() };
         let schema = |node: &Node<'d>| {
             let content = node.get("content").iter().flat_map(Node::members).next().map(|(_, m)| m);
@@ -186,7 +198,8 @@ impl<'d> Walk<'d> {
     pub fn responses(&mut self, both: &Both<'d>) {
         let (old, new) = (both.old.node.get("responses"), both.new.node.get("responses"));
         let statuses = |doc: &Doc<'d>, responses: &Option<Node<'d>>| -> Vec<(&'d str, Node<'d>)> {
-            let all = responses.iter().flat_map(Node::members).filter(|(status, _)| !status.starts_with("x-"));
+            let all =
+                responses.iter().flat_map(Node::members).filter(|(status, _)| !status.starts_with("x-"));
             all.filter_map(|(status, node)| Some((status, doc.resolve(&node)?))).collect()
         };
         let (os, ns) = (statuses(&self.old, &old), statuses(&self.new, &new));

@@ -88,7 +88,9 @@ pub fn diff(old: &Contract, new: &Contract) -> Diff {
             rule: "response/undecidable",
             severity: Severity::Undecidable,
             direction: None,
-            message: format!("the documents are too entangled: more than {PAIRS} pairs of schemas to compare"),
+            message: format!(
+                "the documents are too entangled: more than {PAIRS} pairs of schemas to compare"
+            ),
             old: "#".into(),
             new: "#".into(),
             place: String::new(),

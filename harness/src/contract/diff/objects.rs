@@ -4,9 +4,9 @@
 
 use super::document::Node;
 use super::rules::*;
-use crate::contract::Direction;
 use super::shape::{Additional, Shape};
 use super::walk::{Side, Spot, Walk};
+use crate::contract::Direction;
 
 /// How alike two names must be for one to be taken for the other's new name.
 const LIKE: f64 = 0.6;
@@ -121,7 +121,8 @@ impl<'d> Walk<'d> {
         come: &[&'d str],
         only: bool,
     ) -> Option<usize> {
-        let bare = |name: &str| name.chars().filter(|c| c.is_alphanumeric()).collect::<String>().to_lowercase();
+        let bare =
+            |name: &str| name.chars().filter(|c| c.is_alphanumeric()).collect::<String>().to_lowercase();
         let score = |candidate: &str| {
             let Some(side) = property(new, candidate) else { return 0.0 };
             let ([o], [n]) = (old.nodes.as_slice(), side.nodes.as_slice()) else { return 0.0 };

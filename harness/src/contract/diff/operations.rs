@@ -9,8 +9,8 @@ use jiff::civil::Date;
 
 use super::document::Node;
 use super::rules::*;
-use crate::contract::Direction;
 use super::walk::Walk;
+use crate::contract::Direction;
 
 const METHODS: [&str; 8] = ["get", "put", "post", "delete", "options", "head", "patch", "trace"];
 
@@ -113,7 +113,13 @@ impl<'d> Walk<'d> {
         let (o, n) = (&both.old.node, &both.new.node);
         match (o.flag("deprecated"), n.flag("deprecated")) {
             (false, true) => {
-                self.whole(both.site, &OPERATION_DEPRECATED, &o.at, &n.at, "the operation is deprecated".into());
+                self.whole(
+                    both.site,
+                    &OPERATION_DEPRECATED,
+                    &o.at,
+                    &n.at,
+                    "the operation is deprecated".into(),
+                );
             }
             (true, false) => {
                 let message = "the operation is no longer deprecated".into();
@@ -185,10 +191,20 @@ impl<'d> Walk<'d> {
         let site = self.sites.len();
         let mut changes = Vec::new();
         for (url, at) in os.iter().filter(|(url, _)| lacks(&ns, url)) {
-            changes.push((&SERVER_REMOVED, at.clone(), Rc::from("#/servers"), format!("{url} is no longer a server")));
+            changes.push((
+                &SERVER_REMOVED,
+                at.clone(),
+                Rc::from("#/servers"),
+                format!("{url} is no longer a server"),
+            ));
         }
         for (url, at) in ns.iter().filter(|(url, _)| lacks(&os, url)) {
-            changes.push((&SERVER_ADDED, Rc::from("#/servers"), at.clone(), format!("{url} is a new server")));
+            changes.push((
+                &SERVER_ADDED,
+                Rc::from("#/servers"),
+                at.clone(),
+                format!("{url} is a new server"),
+            ));
         }
         if !changes.is_empty() {
             self.operation("the whole API".to_owned());

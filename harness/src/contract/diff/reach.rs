@@ -29,7 +29,8 @@ pub(super) fn changes(walk: Walk<'_>) -> Vec<Change> {
             for site in found.sites.keys() {
                 join(&mut reached, &reach[*site]);
             }
-            let others = (0..names.len()).filter(|n| reached[n / 64] >> (n % 64) & 1 == 1 && Some(*n) != first);
+            let others =
+                (0..names.len()).filter(|n| reached[n / 64] >> (n % 64) & 1 == 1 && Some(*n) != first);
             Change {
                 rule: found.rule.id,
                 severity: found.rule.severity,

@@ -36,7 +36,8 @@ impl<'d> Walk<'d> {
         let schemes = |top: &Node<'d>| top.get("components").and_then(|c| c.get("securitySchemes"));
         let (Some(os), Some(ns)) = (schemes(old), schemes(new)) else { return };
         for (name, o) in os.members() {
-            let (Some(o), Some(n)) = (self.old.resolve(&o), ns.get(name).and_then(|n| self.new.resolve(&n))) else {
+            let (Some(o), Some(n)) = (self.old.resolve(&o), ns.get(name).and_then(|n| self.new.resolve(&n)))
+            else {
                 continue;
             };
             let mut changes = Vec::new();
@@ -58,7 +59,10 @@ impl<'d> Walk<'d> {
             for (flow, url) in &was {
                 if is.get(flow) != Some(url) {
                     let now = is.get(flow).copied().unwrap_or("none");
-                    changes.push((&TOKEN_URL_CHANGED, format!("tokens of `{name}` come from {now} (was {url})")));
+                    changes.push((
+                        &TOKEN_URL_CHANGED,
+                        format!("tokens of `{name}` come from {now} (was {url})"),
+                    ));
                 }
             }
             if changes.is_empty() {

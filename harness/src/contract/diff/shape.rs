@@ -9,8 +9,8 @@ use indexmap::IndexMap;
 use serde_json::Value;
 
 use super::document::{Doc, Node, same};
-use crate::contract::document::Version;
 use super::types::Types;
+use crate::contract::document::Version;
 
 /// What one level of a schema allows.
 #[derive(Clone, Debug)]
@@ -315,7 +315,9 @@ fn types_and_values<'d>(node: &Node<'d>, shape: &mut Shape<'d>) {
             shape.types = values.map(|v| Types::of(v)).fold(Types::NONE, Types::or);
         }
         // A type left out beside `properties` or `items` is meant, by nearly every document.
-        _ if has(&["properties", "required", "additionalProperties"]) && !has(&["anyOf", "oneOf", "allOf"]) => {
+        _ if has(&["properties", "required", "additionalProperties"])
+            && !has(&["anyOf", "oneOf", "allOf"]) =>
+        {
             shape.types = Types::OBJECT;
             shape.null = false;
         }
@@ -354,7 +356,9 @@ fn limits<'d>(doc: &Doc<'d>, node: &Node<'d>, shape: &mut Shape<'d>) {
         }
     }
     // A bound that everything keeps is none.
-    shape.limits.retain(|keyword, bound| bound.value > 0.0 || !keyword.starts_with("min") || *keyword == "minimum");
+    shape
+        .limits
+        .retain(|keyword, bound| bound.value > 0.0 || !keyword.starts_with("min") || *keyword == "minimum");
 }
 
 fn objects_and_lists<'d>(node: &Node<'d>, shape: &mut Shape<'d>) {

@@ -121,8 +121,12 @@ fn every_rule_says_what_changed_and_where() {
         let (old, new) = case.documents();
         for c in diff(&old, &new).changes {
             let first = c.operations.first().map_or("", |o| o);
-            writeln!(text, "{:?} {}\n  {}\n  {first} {}\n  {} -> {}", c.severity, c.rule, c.message, c.place, c.old, c.new)
-                .unwrap();
+            writeln!(
+                text,
+                "{:?} {}\n  {}\n  {first} {}\n  {} -> {}",
+                c.severity, c.rule, c.message, c.place, c.old, c.new
+            )
+            .unwrap();
         }
     }
     insta::assert_snapshot!(text);
@@ -132,7 +136,10 @@ fn every_rule_says_what_changed_and_where() {
 fn the_same_in_both_dialects_is_no_change() {
     let same = [
         (json!({ "type": "string", "nullable": true }), json!({ "type": ["string", "null"] })),
-        (json!({ "type": "integer", "minimum": 0, "exclusiveMinimum": true }), json!({ "type": "integer", "exclusiveMinimum": 0 })),
+        (
+            json!({ "type": "integer", "minimum": 0, "exclusiveMinimum": true }),
+            json!({ "type": "integer", "exclusiveMinimum": 0 }),
+        ),
         (
             json!({ "anyOf": [{ "$ref": "#/components/schemas/A" }], "nullable": true }),
             json!({ "anyOf": [{ "$ref": "#/components/schemas/A" }, { "type": "null" }] }),
@@ -249,11 +256,13 @@ fn schema() -> impl Strategy<Value = Value> {
             inner.clone().prop_map(|items| json!({ "type": "array", "items": items })),
             inner.clone().prop_map(|values| json!({ "type": "object", "additionalProperties": values })),
             (inner.clone(), inner.clone()).prop_map(|(a, b)| json!({ "anyOf": [a, b] })),
-            (proptest::collection::btree_map("[a-e]{1,2}", inner, 1..4), any::<bool>()).prop_map(|(properties, required)| {
-                let names: Vec<&String> = properties.keys().collect();
-                let required = if required { json!(names) } else { json!([]) };
-                json!({ "type": "object", "required": required, "properties": properties })
-            }),
+            (proptest::collection::btree_map("[a-e]{1,2}", inner, 1..4), any::<bool>()).prop_map(
+                |(properties, required)| {
+                    let names: Vec<&String> = properties.keys().collect();
+                    let required = if required { json!(names) } else { json!([]) };
+                    json!({ "type": "object", "required": required, "properties": properties })
+                }
+            ),
         ]
     })
 }

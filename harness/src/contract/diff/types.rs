@@ -69,11 +69,8 @@ impl fmt::Display for Types {
         if *self == Types::ALL {
             return f.write_str("anything");
         }
-        let number = if Types::NUMBER.within(*self) {
-            ("number", Types::NUMBER)
-        } else {
-            ("integer", Types::INTEGER)
-        };
+        let number =
+            if Types::NUMBER.within(*self) { ("number", Types::NUMBER) } else { ("integer", Types::INTEGER) };
         let names = [
             ("boolean", Types::BOOLEAN),
             number,

@@ -8,10 +8,10 @@ use serde_json::Value;
 
 use super::document::same;
 use super::rules::*;
-use crate::contract::Direction;
 use super::shape::{Bound, LIMITS, Shape, stricter};
 use super::types::Types;
 use super::walk::{Spot, Walk};
+use crate::contract::Direction;
 
 impl<'d> Walk<'d> {
     /// Compares the types; false if none is left in common, so that nothing below can be compared.
@@ -156,7 +156,9 @@ impl<'d> Walk<'d> {
                 continue;
             }
             let rule = match (o, n) {
-                (Some(o), n) if keyword == "minItems" && n.is_none_or(|n| n.value < 1.0) && o.value >= 1.0 => {
+                (Some(o), n)
+                    if keyword == "minItems" && n.is_none_or(|n| n.value < 1.0) && o.value >= 1.0 =>
+                {
                     Self::rule(spot, &MAY_BE_EMPTY, &SENT_LIMIT_LOOSENED)
                 }
                 (_, None) => Self::rule(spot, &LIMIT_LOOSENED, &SENT_LIMIT_LOOSENED),

@@ -12,11 +12,11 @@ use serde_json::Value;
 
 use super::document::{Doc, Node, same};
 use super::rules::*;
-use crate::contract::Direction;
 use super::shape::Shape;
 use super::types::Types;
 use super::values::list;
 use super::walk::{Spot, Walk, component};
+use crate::contract::Direction;
 
 /// The most branches that a choice is unfolded into.
 const BRANCHES: usize = 256;
@@ -45,7 +45,8 @@ impl<'d> Walk<'d> {
         }
         let unpaired = |n: &usize| pairs.iter().all(|(_, p)| p != n);
         for variant in (0..ns.len()).filter(unpaired).map(|n| &ns[n]) {
-            let held = os.iter().map(|o| self.included(&self.new, variant, &self.old, o)).fold(Held::No, Held::or);
+            let held =
+                os.iter().map(|o| self.included(&self.new, variant, &self.old, o)).fold(Held::No, Held::or);
             let widens = !variant.types.within(otypes);
             let rule = match (spot.direction, held) {
                 (Direction::Response, Held::Yes) => continue,
@@ -59,7 +60,8 @@ impl<'d> Walk<'d> {
         }
         let unpaired = |o: &usize| pairs.iter().all(|(p, _)| p != o);
         for variant in (0..os.len()).filter(unpaired).map(|o| &os[o]) {
-            let held = ns.iter().map(|n| self.included(&self.old, variant, &self.new, n)).fold(Held::No, Held::or);
+            let held =
+                ns.iter().map(|n| self.included(&self.old, variant, &self.new, n)).fold(Held::No, Held::or);
             let rule = match (spot.direction, held) {
                 (Direction::Response, _) => &VARIANT_REMOVED,
                 (Direction::Request, Held::Yes) => continue,
@@ -95,7 +97,8 @@ impl<'d> Walk<'d> {
         }
         let mapping = |d: &Node<'d>| d.get("mapping");
         let (om, nm) = (mapping(o), mapping(n));
-        let keys = om.iter().chain(nm.iter()).flat_map(Node::members).map(|(k, _)| k).collect::<BTreeSet<_>>();
+        let keys =
+            om.iter().chain(nm.iter()).flat_map(Node::members).map(|(k, _)| k).collect::<BTreeSet<_>>();
         for key in keys {
             let target = |mapping: &Option<Node<'d>>| mapping.as_ref().and_then(|m| m.text(key));
             let rule = match (target(&om), target(&nm)) {

@@ -6,12 +6,12 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
-use indexmap::IndexMap;
 use super::document::{Doc, Node};
-use crate::contract::Direction;
-use crate::contract::document::Version;
 use super::rules::Rule;
 use super::shape::Shape;
+use crate::contract::Direction;
+use crate::contract::document::Version;
+use indexmap::IndexMap;
 
 /// Schemas that all hold for one value, and where a reader finds them.
 #[derive(Clone, Debug)]

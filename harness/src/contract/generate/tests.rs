@@ -48,7 +48,10 @@ fn what_is_built_is_valid_without_a_second_look() {
         assert!(value.get("secret").is_none(), "{value}");
         present += u32::from(value.get("name").is_some());
     }
-    assert!((100..250).contains(&present), "an optional field is now there and now missing: {present} of 300");
+    assert!(
+        (100..250).contains(&present),
+        "an optional field is now there and now missing: {present} of 300"
+    );
 }
 
 #[test]
