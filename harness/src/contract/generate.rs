@@ -254,7 +254,7 @@ impl<'d> Maker<'d> {
             }
             let key = name.to_owned();
             let field = self.value(&nodes, name, depth + 1).prop_map(move |value| (key.clone(), value));
-            fields.push(weighted(if required { 1.0 } else { 0.6 }, field).boxed());
+            fields.push(if required { field.prop_map(Some).boxed() } else { weighted(0.6, field).boxed() });
         }
         if !other.is_empty() && !self.tight(depth) && shape.properties.is_empty() {
             let entry = ("[a-z]{1,8}", self.value(&other, "", depth + 1));

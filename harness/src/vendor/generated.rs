@@ -41,7 +41,8 @@ impl Generator {
             file.routes.iter().find(|r| r.spec.does == Does::Read && r.spec.of.as_deref() == Some(name));
         let schema = reads.and_then(|route| {
             let (method, path) = route.operation.name.split_once(' ')?;
-            let described = contract.operations().iter().find(|d| d.method == method && d.path == path)?;
+            // The two may call the parameter by other names.
+            let described = contract.find(method, &path.replace(['{', '}'], "")).ok()?.operation;
             described.answer(200)?.content.first()?.schema.clone()
         });
         let schema = schema.ok_or_else(|| format!("{vendor}'s contract does not describe one of {name}"))?;
