@@ -19,6 +19,8 @@ mod reading;
 mod sweep;
 #[path = "firedrill/vendor.rs"]
 mod vendor;
+#[path = "firedrill/versions.rs"]
+mod versions;
 
 // As in the command.
 #[global_allocator]
@@ -34,7 +36,8 @@ criterion_group!(
     checks::checks,
     contracts::contracts,
     reading::reading,
-    sweep::sweep
+    sweep::sweep,
+    versions::versions
 );
 
 fn main() {

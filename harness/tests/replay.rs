@@ -197,7 +197,7 @@ fn what_http_says_of_waiting_is_told() {
 #[test]
 fn records_that_the_run_shows_are_given_and_cannot_be_changed() {
     let mut vendor = replay(ReplayMode::Exact);
-    let given = |count| Given { count, set: Default::default(), each: Default::default() };
+    let given = |count| Given { count, ..Given::default() };
     assert_eq!(
         vendor.give("items", &given(5)).unwrap_err(),
         "the recording shows 2 records of `items`, not 5; write `count: 2`"

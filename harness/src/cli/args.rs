@@ -47,6 +47,8 @@ pub enum Command {
     Schema,
     /// Say what the rule of a finding means.
     Explain(Explain),
+    /// List what changed between two versions of a vendor's OpenAPI description.
+    Diff(Diff),
 }
 
 /// Which drills, under which seeds, and how many at a time.
@@ -356,4 +358,43 @@ pub struct Explain {
     /// The rule, as a finding names it: `idempotency/second_effect`. Without it, all are listed.
     #[arg(value_name = "RULE")]
     pub rule: Option<String>,
+}
+
+/// Options of `diff`.
+#[derive(Clone, Debug, ClapArgs)]
+#[command(after_help = exit_code::DIFF_HELP)]
+pub struct Diff {
+    /// The description that the integration was built for (OpenAPI 3.0 or 3.1, JSON or YAML).
+    #[arg(value_name = "OLD")]
+    pub old: PathBuf,
+    /// The description as it is now.
+    #[arg(value_name = "NEW")]
+    pub new: PathBuf,
+    /// How to report.
+    #[arg(long, value_enum, default_value_t = DiffFormat::Terminal)]
+    pub format: DiffFormat,
+    /// From which severity on the command fails.
+    #[arg(long, value_enum, default_value_t = FailOn::Breaking)]
+    pub fail_on: FailOn,
+    /// Show safe changes one by one, too.
+    #[arg(long, short)]
+    pub verbose: bool,
+}
+
+/// How to report a difference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum DiffFormat {
+    /// For people.
+    Terminal,
+    /// For programs: one JSON document.
+    Json,
+}
+
+/// From which severity on `diff` fails.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum FailOn {
+    /// Only breaking changes.
+    Breaking,
+    /// Risky ones, too.
+    Risky,
 }

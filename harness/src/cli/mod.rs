@@ -7,6 +7,7 @@ mod args;
 mod backend;
 mod bundled;
 mod console;
+mod diff;
 mod exit_code;
 mod import;
 mod keep;
@@ -27,8 +28,8 @@ use std::path::{Path, PathBuf};
 use clap::Parser;
 
 pub use args::{
-    Args, Check, Command, Drilling, Explain, Format, Import, Keep, New, Prove, Record, Run, Seeds, Sweep,
-    SweepFormat, Verify,
+    Args, Check, Command, Diff, DiffFormat, Drilling, Explain, FailOn, Format, Import, Keep, New, Prove,
+    Record, Run, Seeds, Sweep, SweepFormat, Verify,
 };
 pub use backend::{Backend, ProofRequest, Setting};
 pub use bundled::Bundled;
@@ -36,6 +37,7 @@ pub use console::Console;
 pub use exit_code::ExitCode;
 pub use partition::Partition;
 
+use crate::contract::diff::RULES;
 use crate::drill::DrillError;
 use crate::plan::{self, Loaded};
 use crate::report::table::Caught;
@@ -95,6 +97,7 @@ pub fn command(
         Command::Verify(args) => verify::run(args, &setting.contracts, console),
         Command::Schema => console.print(&schema::pretty()).map(|()| ExitCode::Passed),
         Command::Explain(args) => explain(args.rule.as_deref(), console),
+        Command::Diff(args) => diff::diff(args, console),
     };
     result.unwrap_or_else(|error| {
         console.say(&format!("error: cannot print: {error}\n"));
@@ -175,13 +178,18 @@ fn prove(
 }
 
 fn explain(rule: Option<&str>, console: &mut Console<'_>) -> io::Result<ExitCode> {
-    let names = || rules::all().iter().map(|e| e.rule);
+    let names = || rules::all().iter().map(|e| e.rule).chain(RULES.iter().map(|r| r.id));
     let Some(rule) = rule else {
         console.print(&format!("{}\n", names().collect::<Vec<_>>().join("\n")))?;
         return Ok(ExitCode::Passed);
     };
     if let Some(explanation) = rules::explain(rule) {
         console.print(&format!("{rule}\n\n{}\n", wrap(explanation.text, 78).join("\n")))?;
+        return Ok(ExitCode::Passed);
+    }
+    if let Some(change) = crate::contract::diff::rule(rule) {
+        let severity = format!("{:?}", change.severity).to_lowercase();
+        console.print(&format!("{rule} ({severity})\n\n{}\n", wrap(change.says, 78).join("\n")))?;
         return Ok(ExitCode::Passed);
     }
     let near = nearest(rule, names()).map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();

@@ -10,12 +10,14 @@
 use std::collections::BTreeSet;
 
 use percent_encoding::{AsciiSet, CONTROLS, utf8_percent_encode};
+use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::document::{Document, Version, escape, pointer_of, unescape};
 
 /// Who sends what is validated.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Direction {
     /// The client: read-only properties need not be there.
     Request,

@@ -13,6 +13,7 @@ use crate::trace::ChangeKind;
 
 use super::auth::AuthDialect;
 use super::changing::{By, Roots};
+use super::generated::Generator;
 use super::model::Model;
 use super::operate::hold;
 use super::spec::{ActionSpec, CollectionSpec, Does};
@@ -25,8 +26,18 @@ impl Model {
         let file = self.file.clone();
         let (name, spec) = self.collection(&file.spec.collections, collection)?;
         let mut reaction = Reaction::default();
+        let mut generator = match given.generated {
+            true => {
+                let chance = self.seed.stream(&format!("generated {name}"));
+                Some(Generator::new(&file, &name, spec, chance)?)
+            }
+            false => None,
+        };
         for n in 0..given.count as usize {
             let (id, mut record) = self.made_up(&name, spec, At::START)?;
+            if let Some(generator) = &mut generator {
+                generator.fill(&mut record);
+            }
             for (path, value) in &given.set {
                 Path::new(path).set(&mut record, value.clone());
             }

@@ -12,6 +12,7 @@ pub mod encoding;
 pub mod errors;
 mod file;
 pub mod filter;
+mod generated;
 mod hooks;
 pub mod idempotency;
 mod model;
