@@ -145,7 +145,7 @@ mod tests {
     fn systematic_drift_comes_by_every_pair_before_it_repeats() {
         let doc = json!({ "id": "7", "properties": { "amount": "1.50", "stage": "open" } });
         let under = Field::default();
-        let pairs: usize = fields(&doc).iter().map(|f| applicable(f, &[doc.clone()]).len()).sum();
+        let pairs: usize = fields(&doc).iter().map(|f| applicable(f, std::slice::from_ref(&doc)).len()).sum();
         let seen: BTreeSet<String> = (100..100 + pairs as u64)
             .filter_map(|turn| pick(&under, turn, &doc))
             .map(|m| m.to_string())
