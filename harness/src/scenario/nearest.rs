@@ -28,7 +28,7 @@ pub fn or_nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> S
     let shown = known.iter().take(SHOWN).map(|k| format!("`{k}`")).collect::<Vec<_>>().join(", ");
     match known.len() {
         0 => String::new(),
-        ..=SHOWN => format!("; known: {shown}"),
+        1..=SHOWN => format!("; known: {shown}"),
         n => format!("; known: {shown} and {} more", n - SHOWN),
     }
 }

@@ -22,8 +22,11 @@ const BUNDLED: [(&str, &str); 3] = [
 /// A file as it was when it was read: its size, and when it was last written.
 type Stamp = (PathBuf, u64, Option<SystemTime>);
 
+/// A description, with the files that it was read from.
+type Read = (Vec<Stamp>, Arc<Contract>);
+
 /// What was read already, by the folder, or for a bundled one by the vendor's name.
-static READ: Mutex<BTreeMap<PathBuf, (Vec<Stamp>, Arc<Contract>)>> = Mutex::new(BTreeMap::new());
+static READ: Mutex<BTreeMap<PathBuf, Read>> = Mutex::new(BTreeMap::new());
 
 /// The description of a bundled vendor.
 pub(super) fn bundled(name: &str) -> Result<Option<Arc<Contract>>, Mistake> {
@@ -58,8 +61,7 @@ fn once(
 ) -> Result<Option<Arc<Contract>>, ContractError> {
     // Held while reading, so that no two threads read the same; a poisoned map is still whole.
     let mut known = READ.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some((before, contract)) = known.get(place).filter(|(before, _)| *before == stamps) {
-        debug_assert_eq!(before.len(), stamps.len());
+    if let Some((_, contract)) = known.get(place).filter(|(before, _)| *before == stamps) {
         return Ok(Some(contract.clone()));
     }
     let contract = read()?.map(Arc::new);

@@ -89,7 +89,7 @@ fn column<'v>(values: impl Iterator<Item = &'v str>) -> String {
     let show = |value: &str| clip(value);
     match counts.len() {
         1 => show(counts[0].0),
-        ..=SHOWN => counts.iter().map(|(v, n)| format!("{} ×{n}", show(v))).collect::<Vec<_>>().join(", "),
+        2..=SHOWN => counts.iter().map(|(v, n)| format!("{} ×{n}", show(v))).collect::<Vec<_>>().join(", "),
         n => {
             let first =
                 counts.iter().take(STAND_FOR_ALL).map(|(v, _)| show(v)).collect::<Vec<_>>().join(", ");
