@@ -39,7 +39,7 @@ pub(super) struct Model {
     pub ledgers: BTreeMap<Arc<str>, Holding>,
     pub hooks: Option<Hooks>,
     pub values: Stream,
-    requests: Stream,
+    pub requests: Stream,
 }
 
 /// A ledger with what it takes to make ids for it.
@@ -455,6 +455,25 @@ impl Vendor for Model {
         let file = self.file.clone();
         let spec = file.spec.webhooks.as_ref()?;
         spec.retry.pause(attempt, response, &mut self.hooks.as_mut()?.retries)
+    }
+
+    fn event(
+        &mut self,
+        now: At,
+        kind: &str,
+        collection: &str,
+        id: &str,
+        property: Option<&str>,
+    ) -> Result<WebhookEvent, String> {
+        self.unprompted(now, kind, collection, id, property)
+    }
+
+    fn save(&self) -> Option<Value> {
+        self.kept()
+    }
+
+    fn restore(&mut self, saved: Value) -> Result<Vec<Change>, String> {
+        self.take_up(saved)
     }
 
     fn unknown_event(&mut self, like: &WebhookEvent) -> WebhookEvent {

@@ -19,7 +19,9 @@ use tokio::net::{TcpListener, TcpStream};
 use super::World;
 use super::connection::{Conn, Cut, Stream};
 use super::exchange;
+use crate::schedule::Outage;
 use crate::subject::AttemptOutcome;
+use crate::time::At;
 use crate::trace::{Alias, CallId, FaultRef, Outcome, What};
 use crate::vendor::{Profile, Vendor};
 
@@ -75,7 +77,15 @@ impl Host {
     /// # Errors
     /// If no port can be had.
     pub fn new(alias: &str, vendor: Box<dyn Vendor>) -> io::Result<Host> {
-        let reservation = bound(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+        Host::on(alias, vendor, 0)
+    }
+
+    /// Puts a vendor on this loopback port; zero for any that is free.
+    ///
+    /// # Errors
+    /// If the port cannot be had.
+    pub fn on(alias: &str, vendor: Box<dyn Vendor>, port: u16) -> io::Result<Host> {
+        let reservation = bound(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
         let address = reservation
             .local_addr()?
             .as_socket()
@@ -215,20 +225,25 @@ async fn attend(world: Rc<World>, host: Rc<Host>, number: u32, conn: Rc<Conn>) {
 /// The body type of what hyper writes.
 pub(crate) type Body = Full<bytes::Bytes>;
 
-/// Opens and closes the vendor's door at the borders of its windows.
+/// Opens and closes the vendor's door at the borders of its windows, and whenever rules change.
 pub(crate) async fn keep_door(world: Rc<World>, host: Rc<Host>) {
-    let outages: Vec<_> = world
-        .outages
-        .iter()
-        .filter(|o| o.on.vendor() == Some(&*host.alias) && matches!(o.on, crate::fault::Target::Calls { .. }))
-        .cloned()
-        .collect();
-    let mut borders: Vec<_> = outages.iter().flat_map(|o| [o.from, o.bite.until]).collect();
-    borders.sort();
-    borders.dedup();
+    let mut rearmed = world.rearmed.subscribe();
     let mut door = Door::Open;
-    for border in borders {
-        world.recorder.until(border).await;
+    let mut looked = None;
+    loop {
+        let outages = outages_of(&world, &host);
+        let borders = outages.iter().flat_map(|o| [o.from, o.bite.until]);
+        let next = borders.filter(|border| looked.is_none_or(|looked| *border > looked)).min();
+        let border = tokio::select! {
+            biased;
+            border = at_border(&world, next) => border,
+            changed = rearmed.changed() => match changed {
+                Ok(()) => world.recorder.now(),
+                Err(_) => return,
+            },
+        };
+        looked = Some(border);
+        let outages = outages_of(&world, &host);
         let active = outages.iter().find(|o| o.from <= border && border < o.bite.until);
         let next = match active.map(|o| (&o.bite.act, &o.bite.fault)) {
             Some((crate::fault::Act::Refuse, fault)) => Door::Refusing(fault.clone()),
@@ -247,6 +262,25 @@ pub(crate) async fn keep_door(world: Rc<World>, host: Rc<Host>) {
         }
         door = next;
     }
+}
+
+/// Waits for a border; for ever if there is none.
+async fn at_border(world: &World, border: Option<At>) -> At {
+    match border {
+        Some(border) => {
+            world.recorder.until(border).await;
+            border
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// The windows in which the vendor cannot be met.
+fn outages_of(world: &World, host: &Host) -> Vec<Outage> {
+    let of_host = |o: &Outage| {
+        o.on.vendor() == Some(&*host.alias) && matches!(o.on, crate::fault::Target::Calls { .. })
+    };
+    world.schedule.borrow().outages().into_iter().filter(of_host).collect()
 }
 
 /// Writes what the subject's own count shows of a door that was closed.

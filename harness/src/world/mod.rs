@@ -9,6 +9,7 @@ mod client;
 mod connection;
 mod exchange;
 mod hooks;
+mod journal;
 mod host;
 mod ledgers;
 mod metrics;
@@ -33,11 +34,14 @@ pub(crate) use ledgers::Ledgers;
 pub(crate) use client::{call, plain};
 pub(crate) use host::{Host, keep_door, serve, settle_all};
 pub(crate) use receiver::{alerts, open as open_alerts};
+pub use journal::Disk;
 pub use recorder::Journal;
 pub(crate) use recorder::Recorder;
 pub use server::Server;
 pub(crate) use supervisor::{Supervisor, afflict, drive};
 pub(crate) use workload::{last_step, run as run_workload};
+
+use tokio::sync::watch;
 
 use crate::scenario::Scenario;
 use crate::schedule::{Outage, Schedule};
@@ -61,6 +65,8 @@ pub(crate) struct World {
     pub canon: Canon,
     /// The fault rules.
     pub schedule: RefCell<Schedule>,
+    /// Told when they change; in a drill they never do.
+    pub rearmed: watch::Sender<u64>,
     /// Those that last for a window.
     pub outages: Vec<Outage>,
     /// The vendors, by alias.
@@ -75,6 +81,9 @@ pub(crate) struct World {
     pub hooks: Hooks,
     /// Vendors whose webhooks the subject takes, as it ever said.
     pub subscribed: RefCell<BTreeSet<String>>,
+    /// Where webhooks of a vendor go, by alias, whatever the subject says; for vendors that are served
+    /// without one.
+    pub targets: RefCell<BTreeMap<String, String>>,
     /// Where credentials lie as files.
     pub secrets_dir: PathBuf,
     dates: RefCell<(u64, String)>,
@@ -107,12 +116,14 @@ impl World {
             canon,
             outages: schedule.outages(),
             schedule: RefCell::new(schedule),
+            rearmed: watch::Sender::new(0),
             hosts,
             subject,
             attempts: AttemptLog::default(),
             ledgers,
             hooks: Hooks::default(),
             subscribed: RefCell::default(),
+            targets: RefCell::default(),
             secrets_dir,
             dates: RefCell::default(),
         }
@@ -162,6 +173,11 @@ impl World {
                     .harness_fault(format!("the secret {}.{name} could not be written: {e}", host.alias));
             }
         }
+    }
+
+    /// Whether anybody takes the webhooks of `alias`, or ever said so.
+    pub fn is_told(&self, alias: &str) -> bool {
+        self.targets.borrow().contains_key(alias) || self.subscribed.borrow().contains(alias)
     }
 
     /// Ends every exchange that is still open, in the order in which they began.
