@@ -135,6 +135,7 @@ pub fn firedrill(keep: Keep, open: fn() -> Box<dyn Vendor>) -> Running {
     running(move |ready, stopped| {
         let server = Server {
             vendors: BTreeMap::from([("billing".to_owned(), open())]),
+            ports: BTreeMap::new(),
             faults: Vec::new(),
             epoch: EPOCH,
             seed: Seed(1),

@@ -9,6 +9,7 @@ mod bundled;
 mod console;
 mod exit_code;
 mod run;
+mod serve;
 mod starter;
 mod stopwatch;
 
@@ -18,7 +19,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser;
 
-pub use args::{Args, Check, Command, Explain, Format, New, Prove, Run, Seeds};
+pub use args::{Announce, Args, Check, Command, Explain, Format, New, Prove, Run, Seeds, Serve};
 pub use backend::{Backend, ProofRequest, Setting};
 pub use bundled::Bundled;
 pub use console::Console;
@@ -76,6 +77,7 @@ pub fn command(
         Command::Prove(args) => prove(args, &setting, backend, console),
         Command::Check(args) => check(&args.files, &setting, backend, console),
         Command::New(args) => starter::new(&args.path, console),
+        Command::Serve(args) => serve::serve(args, &setting, console),
         Command::Schema => console.print(&schema::pretty()).map(|()| ExitCode::Passed),
         Command::Explain(args) => explain(args.rule.as_deref(), console),
     };

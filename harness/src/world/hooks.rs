@@ -102,11 +102,6 @@ pub(crate) fn resume(world: &Rc<World>, pending: Pending) {
     tokio::task::spawn_local(deliver(world.clone(), host, pending));
 }
 
-/// Lets a vendor tell of something that did not happen, as its operator's "send a test event" does.
-pub(crate) fn emit_one(world: &Rc<World>, host: &Rc<Host>, event: WebhookEvent) {
-    emit(world, host, vec![event]);
-}
-
 /// Takes events from a vendor, lets the rules have their way with each, and sends them off.
 pub(crate) fn emit(world: &Rc<World>, host: &Rc<Host>, events: Vec<WebhookEvent>) {
     if host.profile.webhooks.is_none() {

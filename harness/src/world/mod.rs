@@ -38,8 +38,10 @@ pub use journal::Disk;
 pub use recorder::Journal;
 pub(crate) use recorder::Recorder;
 pub use server::Server;
+pub(crate) use server::open_doors;
+pub(crate) use hooks::{Pending, emit, resume};
 pub(crate) use supervisor::{Supervisor, afflict, drive};
-pub(crate) use workload::{last_step, run as run_workload};
+pub(crate) use workload::{carry_out_once, last_step, run as run_workload};
 
 use tokio::sync::watch;
 

@@ -134,6 +134,15 @@ impl Recorder {
         DeliveryId(self.0.deliveries.replace(self.0.deliveries.get() + 1))
     }
 
+    /// How many events there are by now, those on disk included.
+    pub fn count(&self) -> u64 {
+        let on_disk = match &*self.0.journal.borrow() {
+            Journal::Spilled(disk) => disk.events(),
+            _ => 0,
+        };
+        on_disk + self.0.events.borrow().len() as u64
+    }
+
     /// Looks at the events so far.
     pub fn with<R>(&self, f: impl FnOnce(&[Event]) -> R) -> R {
         f(&self.0.events.borrow())
