@@ -36,7 +36,6 @@ async function receiver() {
     });
   });
   await new Promise((done) => server.listen(0, '127.0.0.1', done));
-  server.unref();
   const next = () =>
     taken.length ? Promise.resolve(taken.shift()) : new Promise((done) => waiting.push(done));
   return { url: `http://127.0.0.1:${server.address().port}/hooks`, next };

@@ -97,11 +97,13 @@ def errors_are_of_their_classes(served):
         ("forbidden", stripe.PermissionError),
         ("server_error", stripe.APIError),
         ("bad_gateway", stripe.APIError),
-        ("idempotency_in_use", stripe.IdempotencyError),
+        # The client has no class of its own for a 409.
+        ("idempotency_in_use", stripe.APIError),
     ]:
         served.arm("billing GET /v1/customers", {"error": {"kind": kind}})
-        expect(error, lambda: v1.customers.list())
+        error = expect(error, lambda: v1.customers.list())
         served.disarm()
+    assert (error.http_status, error.code) == (409, "idempotency_key_in_use"), error.json_body
     served.arm("billing", {"close": "before_applied"})
     expect(stripe.APIConnectionError, lambda: v1.customers.list())
 
