@@ -11,12 +11,14 @@ mod drills;
 mod memory;
 #[path = "firedrill/reading.rs"]
 mod reading;
+#[path = "firedrill/sweep.rs"]
+mod sweep;
 #[path = "firedrill/vendor.rs"]
 mod vendor;
 
 use criterion::{Criterion, criterion_group};
 
-criterion_group!(benches, drills::drills, vendor::model, vendor::socket, checks::checks, reading::reading);
+criterion_group!(benches, drills::drills, vendor::model, vendor::socket, checks::checks, reading::reading, sweep::sweep);
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();

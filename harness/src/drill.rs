@@ -96,14 +96,40 @@ pub fn run_with(
     subject: &dyn Subject,
     judge: Judge<'_>,
 ) -> Result<Drilled, DrillError> {
-    for (n, rule) in plan.scenario.faults.iter().enumerate() {
+    let script = Script { scenario: &plan.scenario, most_calls: u32::MAX };
+    run_script(plan, &script, seed, subject, judge)
+}
+
+/// What is played with the cast of a plan, in place of the plan's own scenario.
+#[derive(Clone, Copy, Debug)]
+pub struct Script<'a> {
+    /// The scenario; its vendors are the plan's.
+    pub scenario: &'a Scenario,
+    /// The drill ends early once the subject made more calls than this: a subject that asks
+    /// without a pause would hold virtual time for ever.
+    pub most_calls: u32,
+}
+
+/// Runs a variant of a plan and judges it with `judge`.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_script(
+    plan: &Plan,
+    script: &Script<'_>,
+    seed: Seed,
+    subject: &dyn Subject,
+    judge: Judge<'_>,
+) -> Result<Drilled, DrillError> {
+    let scenario = script.scenario;
+    for (n, rule) in scenario.faults.iter().enumerate() {
         if let Some(why) = objection(rule) {
             return Err(DrillError::Scenario(format!("{}: fault rule {}: {why}", plan.file, n + 1)));
         }
     }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().start_paused(true).build()?;
     let local = tokio::task::LocalSet::new();
-    let ran = runtime.block_on(local.run_until(disturb_and_heal(plan, seed, subject)));
+    let ran = runtime.block_on(local.run_until(disturb_and_heal(plan, script, seed, subject)));
     // Tasks go before the runtime whose timers and sockets they hold.
     drop(local);
     drop(runtime);
@@ -124,10 +150,10 @@ pub fn run_with(
         )));
     }
     let judgements = if ready {
-        let mut judgements = judge(&plan.scenario, &profiles, &trace);
+        let mut judgements = judge(scenario, &profiles, &trace);
         // A check may say it better, with the calls that missed the rule.
         let said = judgements.iter().any(|j| &*j.check == "faults");
-        judgements.extend(unfired(&plan.scenario, &trace).filter(|_| !said));
+        judgements.extend(unfired(scenario, &trace).filter(|_| !said));
         judgements.extend(not_done(&undone, &trace, said));
         judgements
     } else {
@@ -154,8 +180,13 @@ struct Stage {
     seed: Seed,
 }
 
-async fn disturb_and_heal(plan: &Plan, seed: Seed, subject: &dyn Subject) -> Result<Ran, DrillError> {
-    let (stage, alerts) = set_up(plan, seed).await?;
+async fn disturb_and_heal(
+    plan: &Plan,
+    script: &Script<'_>,
+    seed: Seed,
+    subject: &dyn Subject,
+) -> Result<Ran, DrillError> {
+    let (stage, alerts) = set_up(plan, script, seed).await?;
     let Stage { world, head, .. } = &stage;
     let recorder = world.recorder.clone();
     let _logs = LogCapture::start({
@@ -192,8 +223,12 @@ async fn disturb_and_heal(plan: &Plan, seed: Seed, subject: &dyn Subject) -> Res
 }
 
 /// Opens the vendors, fills them, and decides when the drill heals and ends.
-async fn set_up(plan: &Plan, seed: Seed) -> Result<(Stage, TcpListener), DrillError> {
-    let scenario = plan.scenario.clone();
+async fn set_up(
+    plan: &Plan,
+    script: &Script<'_>,
+    seed: Seed,
+) -> Result<(Stage, TcpListener), DrillError> {
+    let scenario = script.scenario.clone();
     let recorder = Recorder::new();
     let mut hosts = BTreeMap::new();
     for alias in scenario.vendors.keys() {
@@ -208,7 +243,7 @@ async fn set_up(plan: &Plan, seed: Seed) -> Result<(Stage, TcpListener), DrillEr
         h.profile.collections.keys().map(move |c| (alias.clone(), c.as_str()))
     });
     let ledgers = Ledgers::new(known);
-    let given = give(plan, &hosts)?;
+    let given = give(&scenario, &plan.file, &hosts)?;
     for (alias, change) in &given {
         ledgers.apply(alias, change);
     }
@@ -224,6 +259,7 @@ async fn set_up(plan: &Plan, seed: Seed) -> Result<(Stage, TcpListener), DrillEr
     std::fs::create_dir_all(&secrets)?;
     let (alert_url, alerts) = world::open_alerts().await?;
     let supervisor = Supervisor::new(WallClock::new(EPOCH, recorder.started()));
+    recorder.call_most(script.most_calls);
     let world = Rc::new(World::new(recorder, scenario, EPOCH, schedule, hosts, supervisor, ledgers, secrets));
     world.canon.add(&alert_url, "https://alerts.subject.test/");
     world.canon.add(&state.path().to_string_lossy(), "/drill");
@@ -240,10 +276,14 @@ async fn set_up(plan: &Plan, seed: Seed) -> Result<(Stage, TcpListener), DrillEr
 
 type Givens = Vec<(crate::trace::Alias, crate::vendor::Change)>;
 
-fn give(plan: &Plan, hosts: &BTreeMap<String, Rc<Host>>) -> Result<Givens, DrillError> {
+fn give(
+    scenario: &Scenario,
+    file: &str,
+    hosts: &BTreeMap<String, Rc<Host>>,
+) -> Result<Givens, DrillError> {
     let mut given = Vec::new();
-    for (place, what) in &plan.scenario.given {
-        let wrong = |why: String| DrillError::Scenario(format!("{}: given `{place}`: {why}", plan.file));
+    for (place, what) in &scenario.given {
+        let wrong = |why: String| DrillError::Scenario(format!("{file}: given `{place}`: {why}"));
         let (alias, collection) =
             place.split_once('.').ok_or_else(|| wrong("write it as `ALIAS.collection`".to_owned()))?;
         let host = hosts.get(alias).ok_or_else(|| wrong(format!("there is no vendor called `{alias}`")))?;
@@ -284,6 +324,7 @@ async fn live(stage: &Stage, subject: &dyn Subject, undone: &Rc<RefCell<Vec<Stri
         tokio::select! {
             biased;
             () = world.subject.launch.notified() => launch(stage, subject),
+            () = recorder.runaway() => return true,
             () = recorder.until(next) => {
                 if healed || head.ends_at < head.heals_at {
                     return true;
@@ -439,7 +480,7 @@ fn unfired(scenario: &Scenario, trace: &Trace) -> Option<Judgement> {
                 format!(
                     "fault rule {} (`{}` on `{}`) never fired",
                     n + 1,
-                    crate::schedule::name_of(&rule.act),
+                    rule.act.word(),
                     rule.on
                 ),
                 "every fault rule bites at least once",

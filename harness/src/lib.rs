@@ -4,14 +4,15 @@
 //! it leaves a **trace**; **checks** read the trace and give a **verdict**.
 //!
 //! Floors, top to bottom; imports run downwards only:
-//! 4 `cli`, `report`, `serve`, `testing` · 3 `drill`, `casting`, `plan`, `prove` · 2 `world`, `subject`, `wiremock` ·
-//! 1 `vendor`, `schedule`, `fixture`, `check` · 0 `scenario`, `fault`, `expr`, `wire`, `trace`,
+//! 4 `cli`, `report`, `serve`, `testing` · 3 `drill`, `casting`, `plan`, `prove`, `sweep` · 2 `world`, `subject`, `wiremock` ·
+//! 1 `vendor`, `schedule`, `drift`, `fixture`, `check` · 0 `scenario`, `fault`, `expr`, `wire`, `trace`,
 //! `finding`, `seed`, `time`.
 
 pub mod casting;
 pub mod check;
 #[cfg(feature = "cli")]
 pub mod cli;
+pub mod drift;
 pub mod drill;
 pub mod expr;
 pub mod fault;
@@ -27,6 +28,7 @@ pub mod seed;
 #[cfg(feature = "cli")]
 pub mod serve;
 pub mod subject;
+pub mod sweep;
 pub mod testing;
 pub mod time;
 pub mod trace;

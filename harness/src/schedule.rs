@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::fault::{Act, Moment, Rule, Target, Window};
+use crate::fault::{Act, Kind, Moment, Point, Rule, Target, Window};
 use crate::seed::{Seed, Stream};
 use crate::time::{At, Span};
 use crate::trace::{FaultRef, WebhookEvent};
@@ -30,6 +30,9 @@ pub struct Bite {
     pub fault: FaultRef,
     /// When the rule's window, bounded by healing, ends.
     pub until: At,
+    /// A number of its own for each bite of the rule: drawn under the seed for the first, one more
+    /// for each that follows.
+    pub turn: u64,
 }
 
 /// A call of the subject, as rules see it.
@@ -43,15 +46,6 @@ pub struct Call<'a> {
     pub request: &'a Request,
     /// Whether the connection carried a request before.
     pub reused: bool,
-}
-
-/// The points at which a rule may be asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Point {
-    Call,
-    Emission,
-    Delivery,
-    Ack,
 }
 
 /// The rules of a drill with their counters.
@@ -75,6 +69,7 @@ pub struct Counted {
     pub calls: u32,
     /// How often it bit.
     pub bites: u32,
+    turn: u64,
     shares: Stream,
     draws: Stream,
 }
@@ -86,6 +81,7 @@ impl Counted {
             rule,
             calls: 0,
             bites: 0,
+            turn: seed.stream(&format!("fault/{number}/turn")).next_u64(),
             shares: seed.stream(&format!("fault/{number}/share")),
             draws: seed.stream(&format!("fault/{number}/draw")),
         }
@@ -139,6 +135,11 @@ impl Schedule {
     /// The rules that are armed, in the order in which they are tried.
     pub fn rules(&self) -> &[Counted] {
         &self.rules
+    }
+
+    /// The rule of this number.
+    pub fn rule(&self, number: u32) -> Option<&Rule> {
+        self.rules.iter().find(|c| c.number == number).map(|c| &c.rule)
     }
 
     /// The number that the next rule gets.
@@ -223,7 +224,7 @@ impl Schedule {
         let mut winner = None;
         for counted in &mut self.rules {
             let rule = &counted.rule;
-            if !at_point(&rule.act, point) || !rule.window.is_none_or(|w| w.contains(now)) {
+            if !rule.act.points().contains(&point) || !rule.window.is_none_or(|w| w.contains(now)) {
                 continue;
             }
             let Some((name, shown)) = met(rule) else { continue };
@@ -243,7 +244,9 @@ impl Schedule {
                     act: counted.rule.act.clone(),
                     fault: fault_ref(counted.number, &counted.rule.act),
                     until: end_of(counted.rule.window, self.heals_at),
+                    turn: counted.turn,
                 });
+                counted.turn = counted.turn.wrapping_add(1);
             }
         }
         winner
@@ -270,6 +273,7 @@ impl Schedule {
                     act: c.rule.act.clone(),
                     fault: fault_ref(c.number, &c.rule.act),
                     until: end_of(c.rule.window, self.heals_at),
+                    turn: c.turn,
                 },
                 on: c.rule.on.clone(),
                 from: c.rule.window.map_or(At::START, |w| w.from),
@@ -281,19 +285,10 @@ impl Schedule {
 
 /// What is wrong with a rule that could never bite whatever happens; `None` if nothing is.
 pub fn objection(rule: &Rule) -> Option<String> {
-    let points: &[Point] = match &rule.on {
-        Target::Calls { .. } => &[Point::Call],
-        Target::Webhook { .. } => &[Point::Emission, Point::Delivery, Point::Ack],
-        Target::Subject => &[],
-    };
-    let windowed = matches!(rule.act, Act::Refuse | Act::BlackHole);
-    let fits = match &rule.on {
-        Target::Subject => matches!(rule.act, Act::Kill(_) | Act::Stop(_) | Act::ClockSkew(_)),
-        Target::Calls { .. } if windowed => true,
-        _ => points.iter().any(|p| at_point(&rule.act, *p)),
-    };
+    let windowed = rule.act.points().contains(&Point::Connect);
+    let fits = rule.act.kinds().contains(&Kind::of(&rule.on));
     if !fits {
-        return Some(format!("`{}` cannot be done on `{}`", name_of(&rule.act), rule.on));
+        return Some(format!("`{}` cannot be done on `{}`", rule.act.word(), rule.on));
     }
     let narrowed = rule.attempts.is_some()
         || rule.calls.is_some()
@@ -304,7 +299,7 @@ pub fn objection(rule: &Rule) -> Option<String> {
         return Some(format!(
             "`{}` on `{}` lasts for a window of time; nothing is known yet of any one call, so it takes \
              only `window`",
-            name_of(&rule.act),
+            rule.act.word(),
             rule.on
         ));
     }
@@ -328,66 +323,6 @@ fn end_of(window: Option<Window>, heals_at: At) -> At {
     window.and_then(|w| w.to).map_or(heals_at, |to| to.min(heals_at))
 }
 
-fn at_point(act: &Act, point: Point) -> bool {
-    match act {
-        Act::Refuse | Act::BlackHole => false,
-        Act::Reset(_)
-        | Act::Close(_)
-        | Act::Hang(_)
-        | Act::Truncate(_)
-        | Act::Stall(_)
-        | Act::SlowBody(_)
-        | Act::Garbage
-        | Act::StaleKeepAlive
-        | Act::Error(_)
-        | Act::Reply(_)
-        | Act::Latency(_)
-        | Act::Headers(_) => point == Point::Call,
-        Act::Duplicate(_)
-        | Act::Reorder(_)
-        | Act::Delay(_)
-        | Act::Drop
-        | Act::Burst
-        | Act::UnknownType
-        | Act::Poison => point == Point::Emission,
-        Act::Signature(_) | Act::Unreachable | Act::LostAck => point == Point::Delivery,
-        Act::Kill(_) | Act::Stop(_) | Act::ClockSkew(_) => matches!(point, Point::Call | Point::Ack),
-    }
-}
-
-/// The name of an act as drills spell it.
-pub fn name_of(act: &Act) -> &'static str {
-    match act {
-        Act::Refuse => "refuse",
-        Act::BlackHole => "black_hole",
-        Act::Reset(_) => "reset",
-        Act::Close(_) => "close",
-        Act::Hang(_) => "hang",
-        Act::Truncate(_) => "truncate",
-        Act::Stall(_) => "stall",
-        Act::SlowBody(_) => "slow_body",
-        Act::Garbage => "garbage",
-        Act::StaleKeepAlive => "stale_keep_alive",
-        Act::Error(_) => "error",
-        Act::Reply(_) => "reply",
-        Act::Latency(_) => "latency",
-        Act::Headers(_) => "headers",
-        Act::Duplicate(_) => "duplicate",
-        Act::Reorder(_) => "reorder",
-        Act::Delay(_) => "delay",
-        Act::Drop => "drop",
-        Act::Burst => "burst",
-        Act::Signature(_) => "signature",
-        Act::UnknownType => "unknown_type",
-        Act::Poison => "poison",
-        Act::Unreachable => "unreachable",
-        Act::LostAck => "lost_ack",
-        Act::Kill(_) => "kill",
-        Act::Stop(_) => "stop",
-        Act::ClockSkew(_) => "clock_skew",
-    }
-}
-
 fn fault_ref(rule: u32, act: &Act) -> FaultRef {
     let moment = match act {
         Act::Reset(m) | Act::Close(m) | Act::Hang(m) => Some(*m),
@@ -395,7 +330,7 @@ fn fault_ref(rule: u32, act: &Act) -> FaultRef {
         Act::Kill(o) | Act::Stop(o) => Some(o.moment.unwrap_or(Moment::AfterApplied)),
         _ => None,
     };
-    FaultRef { rule, act: name_of(act).into(), moment }
+    FaultRef { rule, act: act.word().into(), moment, drift: None }
 }
 
 /// What makes two calls attempts of one operation.

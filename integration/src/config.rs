@@ -102,7 +102,21 @@ pub struct Config {
     pub shutdown_deadline: Duration,
     /// Days that a customer has to pay. `DAYS_UNTIL_DUE`.
     pub days_until_due: u32,
+    /// The stages that a deal may be in; one in any other is quarantined, as nobody knows whether it is won. Empty for
+    /// any. `DEAL_STAGES`, comma-separated, `*` for any; those of HubSpot's default pipeline if unset.
+    pub deal_stages: Vec<String>,
 }
+
+/// The stages of HubSpot's default sales pipeline, by internal name.
+const DEFAULT_STAGES: [&str; 7] = [
+    "appointmentscheduled",
+    "qualifiedtobuy",
+    "presentationscheduled",
+    "decisionmakerboughtin",
+    "contractsent",
+    "closedwon",
+    "closedlost",
+];
 
 /// A configuration that cannot be used, naming the variable at fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -139,6 +153,7 @@ impl Config {
             synchronous: Synchronous::Full,
             shutdown_deadline: Duration::from_secs(20),
             days_until_due: 30,
+            deal_stages: DEFAULT_STAGES.map(str::to_owned).to_vec(),
         }
     }
 
@@ -191,6 +206,14 @@ impl Config {
         }
         if let Some(seconds) = env.number("SHUTDOWN_SECONDS")? {
             config.shutdown_deadline = Duration::from_secs(seconds);
+        }
+        if let Some(stages) = env.get("DEAL_STAGES") {
+            let named = stages.split(',').map(str::trim).filter(|stage| !stage.is_empty());
+            config.deal_stages = if stages.trim() == "*" { Vec::new() } else { named.map(str::to_owned).collect() };
+            if stages.trim() != "*" && !config.deal_stages.iter().any(|stage| stage == crate::mapping::CLOSED_WON) {
+                let expected = "stages, closedwon among them, or *";
+                return Err(invalid("DEAL_STAGES", stages, expected));
+            }
         }
         if let Some(days) = env.number("DAYS_UNTIL_DUE")? {
             let expected = "a number of days, at most 365";

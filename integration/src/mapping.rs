@@ -49,6 +49,8 @@ pub(crate) struct Terms {
 pub(crate) enum MappingError {
     #[error("{0} is missing")]
     Missing(&'static str),
+    #[error("dealstage {0:?} is none of the stages that we know")]
+    Stage(String),
     #[error("{0} is not a date: {1:?}")]
     Date(&'static str, String),
     #[error("billing_email is not an address: {0:?}")]
@@ -66,8 +68,12 @@ fn instant(name: &'static str, text: &str) -> Result<Timestamp, MappingError> {
 }
 
 impl Deal {
-    /// Reads a deal of the right shape.
-    pub(crate) fn read(deal: &Value) -> Result<Self, MappingError> {
+    /// Reads a deal of the right shape, in one of the stages that are known; any stage will do if none is.
+    pub(crate) fn read(deal: &Value, stages: &[String]) -> Result<Self, MappingError> {
+        let stage = property(deal, "dealstage").unwrap_or_default();
+        if !stages.is_empty() && !stages.iter().any(|known| known == stage) {
+            return Err(MappingError::Stage(stage.to_owned()));
+        }
         let updated = instant("updatedAt", deal["updatedAt"].as_str().unwrap_or_default())?.as_millisecond();
         let modified = match property(deal, "hs_lastmodifieddate") {
             Some(text) => instant("hs_lastmodifieddate", text)?.as_millisecond(),
@@ -75,7 +81,7 @@ impl Deal {
         };
         Ok(Self {
             id: deal["id"].as_str().unwrap_or_default().to_owned(),
-            won: property(deal, "dealstage") == Some(CLOSED_WON) && deal["archived"].as_bool() != Some(true),
+            won: stage == CLOSED_WON && deal["archived"].as_bool() != Some(true),
             updated_ms: updated,
             modified_ms: modified,
         })
@@ -139,7 +145,17 @@ mod tests {
         let terms = Terms::read(&deal(), &DecimalMoney).unwrap();
         assert_eq!((terms.amount, terms.currency.as_str(), terms.email.as_str()), (1250, "usd", "a@b.c"));
         assert_eq!((terms.name.as_str(), terms.closed_s), ("Bikes", Some(1_767_225_600)));
-        assert_eq!(Deal::read(&deal()).unwrap().updated_ms, 1_767_225_600_250);
+        assert_eq!(Deal::read(&deal(), &[]).unwrap().updated_ms, 1_767_225_600_250);
+    }
+
+    #[test]
+    fn a_stage_that_nobody_knows_is_no_stage() {
+        let known = ["contractsent".to_owned(), CLOSED_WON.to_owned()];
+        assert!(Deal::read(&deal(), &known).unwrap().won);
+        let mut renamed = deal();
+        renamed["properties"]["dealstage"] = json!("closed_won");
+        assert_eq!(Deal::read(&renamed, &known), Err(MappingError::Stage("closed_won".into())));
+        assert!(!Deal::read(&renamed, &[]).unwrap().won);
     }
 
     #[test]

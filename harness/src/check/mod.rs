@@ -40,12 +40,15 @@ mod retry_after;
 mod rotation;
 mod secrets;
 mod shown;
+mod standing;
 mod webhook;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use evidence::Evidence;
+pub use exposed::reasons;
+pub use standing::{Lack, Novelty, Standing, standing};
 
 use crate::finding::{Finding, Judgement, Verdict};
 use crate::fixture;

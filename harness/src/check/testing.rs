@@ -151,7 +151,7 @@ impl Exchange {
         self.told(|t| t.quota = Some(Quota { limit, remaining, resets_at: ms_at(resets_ms), window }))
     }
     pub fn fault(mut self, rule: u32, act: &str) -> Self {
-        self.fault = Some(FaultRef { rule, act: act.into(), moment: None });
+        self.fault = Some(FaultRef { rule, act: act.into(), moment: None, drift: None });
         self
     }
 }

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 use super::exit_code;
+use crate::fault::Target;
 use crate::seed::Seed;
 
 /// Failure drills for API integrations: faults, virtual time, verdicts.
@@ -27,6 +28,8 @@ pub struct Args {
 pub enum Command {
     /// Run drills and judge the subject.
     Run(Run),
+    /// Sweep for drift: run a drill once for each field × mutation of all that the subject reads.
+    Sweep(Sweep),
     /// Prove the drills: plant each known defect, and see whether it is caught.
     Prove(Prove),
     /// Check drill files without running them.
@@ -102,6 +105,46 @@ pub enum Format {
     Terminal,
     /// For programs: one JSON object a drill.
     Jsonl,
+}
+
+/// Options of `sweep`.
+#[derive(Clone, Debug, ClapArgs)]
+#[command(after_help = exit_code::SWEEP_HELP)]
+pub struct Sweep {
+    /// The drill: small, undisturbed, with a promise about the ledgers. Its own faults are left out.
+    #[arg(value_name = "DRILL", default_value = "scenarios/drift/_sweep.yaml")]
+    pub path: PathBuf,
+    /// Only these calls or webhooks, written as in a fault rule: `crm GET /crm/v3/objects/deals/{id}`,
+    /// `webhook crm`. May be given several times [default: all that the drill touches].
+    #[arg(long, value_name = "TARGET")]
+    pub on: Vec<Target>,
+    /// Only cells whose target, mutation or field contains this.
+    #[arg(long, value_name = "TEXT")]
+    pub filter: Option<String>,
+    /// The seed.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// Cells at a time [default: as many as there are cores].
+    #[arg(long, short, value_name = "N")]
+    pub jobs: Option<NonZeroUsize>,
+    /// How to report.
+    #[arg(long, value_enum, default_value_t = SweepFormat::Terminal)]
+    pub format: SweepFormat,
+    /// Plant this defect in the bundled core first (`prove` names them).
+    #[arg(long, value_name = "NAME")]
+    pub defect: Option<String>,
+    /// Say of every cell why it has its grade.
+    #[arg(long, short)]
+    pub verbose: bool,
+}
+
+/// How to report a sweep.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum SweepFormat {
+    /// For people: the matrix.
+    Terminal,
+    /// For programs: one JSON object with every cell.
+    Json,
 }
 
 /// Options of `prove`.

@@ -8,12 +8,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::backend::{Backend, ProofRequest, Setting};
 use crate::casting;
-use crate::drill::{self, DrillError, Drilled, Plan};
+use crate::drill::{self, DrillError, Drilled, Judge, Plan, Script};
 use crate::finding::Verdict;
 use crate::plan::Loaded;
 use crate::prove::{self, Defect, Proof};
 use crate::report::table::{Caught, Row};
-use crate::scenario::{Mistake, VendorFacts, VendorUse};
+use crate::scenario::{Mistake, Scenario, VendorFacts, VendorUse};
 use crate::seed::Seed;
 use crate::subject::bundled;
 
@@ -48,10 +48,20 @@ impl Backend for Bundled {
     }
 
     fn run(&self, setting: &Setting, drill: &Loaded, seed: Seed) -> Result<Drilled, DrillError> {
-        let defect = prove::defects().into_iter().find(|d| Some(d.name) == setting.defect.as_deref());
-        let subject =
-            defect.map_or_else(bundled::Bundled::sound, |d| bundled::Bundled::with_defect(d.name, d.plant));
-        drill::run(&*self.plan(setting, drill)?, seed, &subject)
+        drill::run(&*self.plan(setting, drill)?, seed, &subject(setting))
+    }
+
+    fn play(
+        &self,
+        setting: &Setting,
+        drill: &Loaded,
+        scenario: &Scenario,
+        most_calls: u32,
+        seed: Seed,
+        judge: Judge<'_>,
+    ) -> Result<Drilled, DrillError> {
+        let plan = self.plan(setting, drill)?;
+        drill::run_script(&plan, &Script { scenario, most_calls }, seed, &subject(setting), judge)
     }
 
     fn prove(&self, setting: &Setting, request: &ProofRequest) -> Result<Vec<Row>, DrillError> {
@@ -92,6 +102,12 @@ impl Backend for Bundled {
         });
         rows.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect()
     }
+}
+
+/// The core, with the defect that the setting plants.
+fn subject(setting: &Setting) -> bundled::Bundled {
+    let defect = prove::defects().into_iter().find(|d| Some(d.name) == setting.defect.as_deref());
+    defect.map_or_else(bundled::Bundled::sound, |d| bundled::Bundled::with_defect(d.name, d.plant))
 }
 
 fn false_alarms(plan: &Plan, seeds: &[Seed]) -> Result<Vec<String>, DrillError> {

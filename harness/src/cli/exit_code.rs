@@ -31,6 +31,15 @@ Exit codes:
   64  wrong usage, or a mistake in a file
   70  a fault of firedrill itself; no verdict of this run can be trusted";
 
+/// The exit codes of a sweep, for its `--help`.
+pub const SWEEP_HELP: &str = "\
+Exit codes:
+   0  every drift was refused loudly or did no harm
+   1  a drift led to silent corruption, or broke the subject; or the drill fails undisturbed
+   2  a cell could not be graded
+  64  wrong usage, or a mistake in a file
+  70  a fault of firedrill itself; no grade of this run can be trusted";
+
 impl ExitCode {
     /// The code for the worst that came of a run.
     pub fn of(worst: Worst) -> ExitCode {

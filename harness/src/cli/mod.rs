@@ -12,6 +12,7 @@ mod run;
 mod serve;
 mod starter;
 mod stopwatch;
+mod sweep;
 
 use std::ffi::OsString;
 use std::io;
@@ -19,7 +20,9 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser;
 
-pub use args::{Announce, Args, Check, Command, Explain, Format, New, Prove, Run, Seeds, Serve};
+pub use args::{
+    Announce, Args, Check, Command, Explain, Format, New, Prove, Run, Seeds, Serve, Sweep, SweepFormat,
+};
 pub use backend::{Backend, ProofRequest, Setting};
 pub use bundled::Bundled;
 pub use console::Console;
@@ -63,6 +66,7 @@ pub fn command(
     };
     let defect = match &args.command {
         Command::Run(run) => run.defect.clone(),
+        Command::Sweep(sweep) => sweep.defect.clone(),
         _ => None,
     };
     if let Some(name) = defect.as_deref().filter(|name| !backend.defects().contains(name)) {
@@ -74,6 +78,7 @@ pub fn command(
     let setting = Setting { contracts: args.contracts.clone(), defect };
     let result = match &args.command {
         Command::Run(args) => run::run(args, &setting, backend, console),
+        Command::Sweep(args) => sweep::sweep(args, &setting, backend, console),
         Command::Prove(args) => prove(args, &setting, backend, console),
         Command::Check(args) => check(&args.files, &setting, backend, console),
         Command::New(args) => starter::new(&args.path, console),

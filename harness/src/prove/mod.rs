@@ -6,6 +6,7 @@
 
 mod auth;
 mod breaker;
+mod data;
 mod limits;
 mod observe;
 mod proof;
@@ -51,6 +52,7 @@ pub fn defects() -> Vec<Defect> {
         webhooks::DEFECTS,
         sync::DEFECTS,
         work::DEFECTS,
+        data::DEFECTS,
         observe::DEFECTS,
     ]
     .concat()

@@ -6,6 +6,7 @@
 pub mod jsonl;
 pub mod mistake;
 pub mod rules;
+pub mod sweep;
 pub mod table;
 pub mod terminal;
 pub mod timeline;

@@ -335,9 +335,10 @@ fn told_in_words(told: &Told, outcome: Outcome, applied: bool, replayed: bool) -
 }
 
 fn fault_in_words(fault: &FaultRef) -> String {
-    match &fault.moment {
-        Some(moment) => format!("fault: {} {}", fault.act, word(moment)),
-        None => format!("fault: {}", fault.act),
+    match (&fault.moment, &fault.drift) {
+        (_, Some(drift)) => format!("fault: {} {}", fault.act, drift.change),
+        (Some(moment), None) => format!("fault: {} {}", fault.act, word(moment)),
+        (None, None) => format!("fault: {}", fault.act),
     }
 }
 

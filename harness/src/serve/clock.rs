@@ -29,20 +29,20 @@ impl Control {
     pub(super) async fn advance(&self, by: Span) {
         let _alone = self.jumping.lock().await;
         let world = &self.world;
-        let target = world.recorder.now() + by;
+        let mut left = by;
         loop {
             while world.hooks.busy() {
                 tokio::time::sleep(BEAT).await;
             }
             let now = world.recorder.now();
-            let next = world.hooks.next_due().filter(|due| *due < target);
-            let to = next.unwrap_or(target);
-            let leap = to.since(now);
+            let next = world.hooks.next_due().filter(|due| due.since(now) < left);
+            let leap = next.map_or(left, |due| due.since(now));
             jump(leap).await;
-            self.advanced.set(Span(self.advanced.get().0 + leap.0));
+            left = Span(left.0 - leap.0);
             let Some(next) = next else { break };
             self.passes(next).await;
         }
+        self.advanced.set(Span(self.advanced.get().0 + by.0));
         self.touch();
         // What was due at the very end has its turn before anybody hears that it is.
         tokio::time::sleep(BEAT).await;

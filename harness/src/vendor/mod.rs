@@ -30,10 +30,10 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::fault::{BadSignature, ErrorReply};
+use crate::fault::{BadSignature, ErrorKind, ErrorReply, Mutation};
 use crate::scenario::Given;
 use crate::time::{At, Span};
-use crate::trace::{ChangeKind, Operation, Told, WebhookEvent};
+use crate::trace::{ChangeKind, Drifted, Operation, Told, WebhookEvent};
 use crate::wire::{Request, Response};
 
 pub use file::{VendorFile, bundled, bundled_names, open};
@@ -56,6 +56,26 @@ pub trait Vendor {
     /// application (the default) nothing else happens; after it, the request is applied first and
     /// an idempotency layer keeps this error as its answer.
     fn fail(&mut self, now: At, request: &Request, error: &ErrorReply) -> Reaction;
+
+    /// Refuses a request for want of a field that the vendor has come to require, in its own
+    /// dialect. A vendor without words for that says that the request is wrong.
+    fn lacks(&mut self, now: At, request: &Request, _field: &str) -> Reaction {
+        let error = ErrorReply {
+            kind: ErrorKind::InvalidRequest,
+            status: None,
+            retry_after: None,
+            headers: BTreeMap::new(),
+            moment: None,
+        };
+        self.fail(now, request, &error)
+    }
+
+    /// From now on gives no page of more than `most` items, whatever is asked; `None` lifts that.
+    /// Says whether the bound now lifted or replaced ever left anything out; a vendor without
+    /// pages never does.
+    fn cap_pages(&mut self, _most: Option<u64>) -> bool {
+        false
+    }
 
     /// Fills a collection before the drill begins.
     ///
@@ -98,6 +118,19 @@ pub trait Vendor {
         signature: Option<BadSignature>,
     ) -> Request;
 
+    /// As [`Vendor::delivery`] with good signatures, from a vendor whose payloads changed before
+    /// they are signed. A vendor that cannot change them leaves `drift.done` empty.
+    fn drifted_delivery(
+        &mut self,
+        now: At,
+        events: &[WebhookEvent],
+        attempt: u32,
+        url: &str,
+        _drift: &mut DeliveryDrift<'_>,
+    ) -> Request {
+        self.delivery(now, events, attempt, url, None)
+    }
+
     /// How long the vendor waits after failed attempt number `attempt` (from 1) before the next
     /// one; `None` when it gives up. `response` is what the subject answered, if anything.
     fn redelivery(&mut self, attempt: u32, response: Option<&Response>) -> Option<Span>;
@@ -137,6 +170,26 @@ pub trait Vendor {
 
     /// An event that cannot be understood, to be delivered beside `like`.
     fn poison_event(&mut self, like: &WebhookEvent) -> WebhookEvent;
+}
+
+/// How the payloads of a delivery changed without notice.
+#[derive(Debug)]
+pub struct DeliveryDrift<'a> {
+    /// The change.
+    pub mutation: &'a Mutation,
+    /// The turn of a systematic one.
+    pub turn: u64,
+    /// The only type of event that it is about; all, if absent.
+    pub kind: Option<&'a str>,
+    /// What came of it, once the delivery is written.
+    pub done: Option<Drifted>,
+}
+
+impl DeliveryDrift<'_> {
+    /// Whether an event of this type is meant.
+    pub fn means(&self, event: &WebhookEvent) -> bool {
+        self.kind.is_none_or(|kind| kind == &*event.kind)
+    }
 }
 
 /// Facts about an API that do not change in a drill.

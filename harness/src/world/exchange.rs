@@ -15,10 +15,11 @@ use super::canon::Canon;
 use super::connection::{Conn, Cut, Exchange};
 use super::host::{Body, Host};
 use super::supervisor::End;
-use crate::fault::{Act, Drip, ErrorReply, Moment, Reply};
+use crate::drift;
+use crate::fault::{Act, Drip, ErrorReply, Moment, Mutation, Reply};
 use crate::schedule::{Bite, Call};
 use crate::time::Span;
-use crate::trace::{Cause, Outcome, SubjectEvent, Told, What};
+use crate::trace::{Cause, FaultRef, Outcome, SubjectEvent, Told, What};
 use crate::vendor::Reaction;
 use crate::wire::{Headers, Request, Response};
 
@@ -45,6 +46,7 @@ enum Work {
     Nothing,
     Step(Span),
     Fail(ErrorReply),
+    Drift(Mutation),
 }
 
 /// What becomes of the answer.
@@ -85,6 +87,7 @@ fn carry_out(act: Option<&Act>) -> (Work, Way) {
         Some(Act::SlowBody(d)) => (now, Way::Drip(*d)),
         Some(Act::Garbage) => (now, Way::Garbage),
         Some(Act::Latency(span)) => (Work::Step(*span), Way::Late(*span)),
+        Some(Act::Drift(mutation)) => (Work::Drift(mutation.clone()), Way::Whole),
         Some(Act::Error(e)) => (Work::Fail(e.clone()), Way::Whole),
         Some(Act::Reply(r)) => (if r.applied { now } else { Work::Nothing }, Way::Instead(r.clone())),
         _ => (now, Way::Whole),
@@ -139,6 +142,7 @@ fn arrive(
         },
     );
     let (work, mut way) = carry_out(bite.as_ref().map(|b| &b.act));
+    let mut fault = bite.as_ref().map(|b| b.fault.clone());
     let (operation, mut reaction) = {
         let mut vendor = host.vendor.borrow_mut();
         let operation = vendor.operation(&request);
@@ -146,10 +150,17 @@ fn arrive(
             Work::Nothing => Reaction::default(),
             Work::Step(takes) => vendor.step(now, &request, takes),
             Work::Fail(error) => vendor.fail(now, &request, &error),
+            Work::Drift(mutation) => {
+                let turn = bite.as_ref().map_or(0, |b| b.turn);
+                let (reaction, drifted) =
+                    drift::answer(&mut **vendor, &mutation, turn, now, &request);
+                // A change that made no difference to this call did not happen to it.
+                fault = drifted.and_then(|d| Some(FaultRef { drift: Some(d.into()), ..fault.take()? }));
+                reaction
+            }
         };
         (operation, reaction)
     };
-    let fault = bite.as_ref().map(|b| b.fault.clone());
     let call = world.recorder.next_call();
     host.requests.set(host.requests.get() + 1);
     let vendor = host.alias.clone();

@@ -12,10 +12,11 @@ use serde::{Deserialize, Serialize};
 use super::host::Host;
 use super::supervisor::End;
 use super::{PUBLIC, World, client, shown, webhook_url};
-use crate::fault::Act;
+use crate::fault::{Act, Target};
 use crate::schedule::Bite;
 use crate::time::{At, Span};
 use crate::trace::{Alias, FaultRef, Outcome, WebhookEvent, What};
+use crate::vendor::DeliveryDrift;
 use crate::wire::Response;
 
 /// Events on their way: those that wait to be gathered, and deliveries under way or due.
@@ -277,7 +278,23 @@ async fn attempt_once(
     };
     let target = world.targets.borrow().get(&*host.alias).cloned();
     let url = target.clone().unwrap_or_else(|| webhook_url(&host.alias));
-    let mut request = host.vendor.borrow_mut().delivery(now, events, attempt, &url, signature);
+    let mut fault = bite.as_ref().map(|b| b.fault.clone());
+    let mut request = match &bite {
+        Some(bite @ Bite { act: Act::Drift(mutation), .. }) => {
+            let on = world.schedule.borrow().rule(bite.fault.rule).map(|rule| rule.on.clone());
+            let kind = match &on {
+                Some(Target::Webhook { event, .. }) => event.as_deref(),
+                _ => None,
+            };
+            let mut drift = DeliveryDrift { mutation, turn: bite.turn, kind, done: None };
+            let request =
+                host.vendor.borrow_mut().drifted_delivery(now, events, attempt, &url, &mut drift);
+            // A change that made no difference to this delivery did not happen to it.
+            fault = drift.done.and_then(|d| Some(FaultRef { drift: Some(d.into()), ..fault.take()? }));
+            request
+        }
+        _ => host.vendor.borrow_mut().delivery(now, events, attempt, &url, signature),
+    };
     if request.headers.get("host").is_none() {
         let host = PUBLIC.trim_start_matches("https://").to_owned();
         request.headers.0.insert(0, ("host".to_owned(), host));
@@ -289,11 +306,11 @@ async fn attempt_once(
         attempt,
         events: events.iter().map(|e| e.id.clone()).collect(),
         request: request.clone(),
-        fault: bite.as_ref().map(|b| b.fault.clone()),
+        fault: fault.clone(),
         must_be_refused: signature.is_some_and(|s| s.must_be_refused()),
     });
-    if let Some(bite) = &bite {
-        world.recorder.fault(&bite.fault);
+    if let Some(fault) = &fault {
+        world.recorder.fault(fault);
     }
     if matches!(bite.as_ref().map(|b| &b.act), Some(Act::Unreachable)) {
         tokio::time::sleep(patience.duration()).await;

@@ -7,6 +7,7 @@ use std::io::{self, Write};
 use std::ops::ControlFlow;
 use std::rc::Rc;
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use super::journal::Disk;
@@ -38,6 +39,8 @@ struct Inner {
     journal: RefCell<Journal>,
     broken: RefCell<Option<io::Error>>,
     calls: Cell<u32>,
+    most_calls: Cell<u32>,
+    runaway: Notify,
     deliveries: Cell<u32>,
     closed: Cell<bool>,
 }
@@ -56,6 +59,8 @@ impl Recorder {
             journal: RefCell::new(journal),
             broken: RefCell::default(),
             calls: Cell::new(0),
+            most_calls: Cell::new(u32::MAX),
+            runaway: Notify::new(),
             deliveries: Cell::new(0),
             closed: Cell::new(false),
         }))
@@ -126,7 +131,21 @@ impl Recorder {
 
     /// The number of the next call.
     pub fn next_call(&self) -> CallId {
-        CallId(self.0.calls.replace(self.0.calls.get() + 1))
+        let next = self.0.calls.replace(self.0.calls.get() + 1);
+        if next >= self.0.most_calls.get() {
+            self.0.runaway.notify_one();
+        }
+        CallId(next)
+    }
+
+    /// Bounds the calls of the subject.
+    pub fn call_most(&self, most: u32) {
+        self.0.most_calls.set(most);
+    }
+
+    /// Waits until the subject made more calls than it may.
+    pub async fn runaway(&self) {
+        self.0.runaway.notified().await;
     }
 
     /// The number of the next delivery.

@@ -103,7 +103,8 @@ def errors_are_of_their_classes(served):
         served.arm("billing GET /v1/customers", {"error": {"kind": kind}})
         error = expect(error, lambda: v1.customers.list())
         served.disarm()
-    assert (error.http_status, error.code) == (409, "idempotency_key_in_use"), error.json_body
+    assert error.http_status == 409, error
+    assert error.json_body["error"]["code"] == "idempotency_key_in_use", error.json_body
     served.arm("billing", {"close": "before_applied"})
     expect(stripe.APIConnectionError, lambda: v1.customers.list())
 
