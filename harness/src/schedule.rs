@@ -170,6 +170,49 @@ impl Schedule {
         })
     }
 
+    /// Whether any rule hits connections as they are made, other than by keeping them away.
+    pub fn greets_badly(&self) -> bool {
+        self.rules.iter().any(|c| matches!(c.rule.act, Act::SlowAccept(_) | Act::Certificate(_)))
+    }
+
+    /// Whether any rule bites before the body of a request is read.
+    pub fn looks_at_heads(&self) -> bool {
+        self.rules.iter().any(|c| c.rule.act.points().contains(&Point::Head))
+    }
+
+    /// The fault that hits a request of which only the head has come, if any. Attempts are counted
+    /// with whole calls, so a rule that names some does not bite here.
+    pub fn head(&mut self, now: At, call: Call<'_>) -> Option<Bite> {
+        let shown = Arc::new(request_json(call.request));
+        self.first(now, Point::Head, 0, |rule| {
+            let meant = rule.on.matches_call(call.vendor, &call.request.method, call.request.path());
+            meant.then(|| ("request", shown.clone()))
+        })
+    }
+
+    /// The fault of this kind that hits a connection to `vendor` as it is made, if any.
+    pub fn connect(&mut self, now: At, vendor: &str, of: impl Fn(&Act) -> bool) -> Option<Bite> {
+        if now >= self.heals_at {
+            return None;
+        }
+        let heals_at = self.heals_at;
+        let met = |c: &&mut Counted| {
+            of(&c.rule.act)
+                && c.rule.act.points().contains(&Point::Connect)
+                && c.rule.on.vendor() == Some(vendor)
+                && c.rule.window.is_none_or(|w| w.contains(now))
+        };
+        let counted = self.rules.iter_mut().find(met)?;
+        counted.calls += 1;
+        counted.bites += 1;
+        Some(Bite {
+            act: counted.rule.act.clone(),
+            fault: fault_ref(counted.number, &counted.rule.act),
+            until: end_of(counted.rule.window, heals_at),
+            turn: counted.turn,
+        })
+    }
+
     /// The fault that hits an event before it is delivered, if any.
     pub fn emission(&mut self, now: At, vendor: &str, event: &WebhookEvent) -> Option<Bite> {
         self.webhook(now, Point::Emission, vendor, std::slice::from_ref(event), 1)

@@ -183,6 +183,10 @@ pub struct Serve {
     /// Where a vendor's webhooks go, as often as wanted.
     #[arg(long = "webhooks", value_name = "ALIAS=URL")]
     pub webhooks: Vec<String>,
+    /// Serve over TLS, and write the certificate of an authority made for this run into this folder,
+    /// as `ca.pem`, for clients to trust.
+    #[arg(long, value_name = "DIR")]
+    pub tls: Option<PathBuf>,
     /// Keep the state in this file, and go on where it ends if it is there.
     #[arg(long, value_name = "FILE")]
     pub state: Option<PathBuf>,

@@ -150,6 +150,7 @@ fn setup(args: &Serve, contracts: &Path) -> Result<Setup, Refused> {
         seed: Seed(args.seed),
         state: args.state.clone(),
         journal: args.journal.clone(),
+        tls: args.tls.clone(),
         now: wall,
     })
 }
@@ -241,7 +242,7 @@ fn told(overview: &Overview) -> String {
             out.push_str(&format!("    {:<width$}  {target}\n", "webhooks to"));
         }
     }
-    for (what, place) in [("state", &overview.state), ("journal", &overview.journal)] {
+    for (what, place) in [("trust", &overview.ca), ("state", &overview.state), ("journal", &overview.journal)] {
         if let Some(place) = place {
             out.push_str(&format!("\n{what}  {place}\n"));
         }

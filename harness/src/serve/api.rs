@@ -21,6 +21,9 @@ pub struct Overview {
     pub vendors: BTreeMap<String, Served>,
     /// The vendors' time.
     pub time: Time,
+    /// The certificate to trust, where vendors are met over TLS.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub ca: Option<String>,
     /// The file in which the state is kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub state: Option<String>,

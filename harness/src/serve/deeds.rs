@@ -156,6 +156,7 @@ impl Control {
             control: self.url.clone(),
             vendors: self.world.hosts.iter().map(|(alias, host)| (alias.clone(), self.served(host))).collect(),
             time: self.time(),
+            ca: self.setup.tls.as_ref().map(|folder| shown(&folder.join(super::CA))),
             state: self.setup.state.as_ref().map(shown),
             journal: self.setup.journal.as_ref().map(shown),
         }

@@ -16,9 +16,9 @@ mod state;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
-use std::io;
+use std::io::{self, Write};
 use std::net::Ipv4Addr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use tokio::net::TcpListener;
@@ -31,7 +31,7 @@ use crate::seed::Seed;
 use crate::time::{At, Span};
 use crate::trace::{Alias, Cause, What};
 use crate::vendor::{Change, Vendor};
-use crate::world::{self, Disk, Journal, Server, World};
+use crate::world::{self, Authority, Disk, Journal, Server, World};
 
 pub use api::{Overview, Served};
 pub use deeds::check_target;
@@ -67,6 +67,8 @@ pub struct Setup {
     pub state: Option<PathBuf>,
     /// The folder in which the trace is kept, if it is kept.
     pub journal: Option<PathBuf>,
+    /// The folder for the certificate of the authority, if vendors are to be met over TLS.
+    pub tls: Option<PathBuf>,
     /// The wall-clock time.
     pub now: fn() -> jiff::Timestamp,
 }
@@ -121,9 +123,11 @@ pub fn run(
         None => opened(&setup, epoch)?,
         Some(kept) => kept.vendors(&setup)?,
     };
+    let tls = setup.tls.as_deref().map(authority).transpose()?;
     let server = Server {
         vendors,
         ports: setup.ports.clone(),
+        tls,
         faults: Vec::new(),
         epoch,
         seed: setup.seed,
@@ -180,6 +184,31 @@ fn journal(setup: &Setup) -> Result<Disk, Trouble> {
         Some(folder) => Disk::in_folder(folder, KEPT_EVENTS)
             .map_err(|e| Trouble::Usage(format!("the journal cannot be kept in {}: {e}", folder.display()))),
     }
+}
+
+/// The name of the authority's certificate in its folder.
+pub(super) const CA: &str = "ca.pem";
+
+/// A fresh authority, whose certificate lies where clients can be told to trust it.
+fn authority(folder: &Path) -> Result<Rc<Authority>, Trouble> {
+    let made = Authority::new();
+    let made = made.map_err(|e| Trouble::Internal(format!("no certificates can be made: {e}")))?;
+    let written = (|| {
+        std::fs::create_dir_all(folder)?;
+        let mut file = tempfile::NamedTempFile::new_in(folder)?;
+        file.write_all(made.pem().as_bytes())?;
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            // A certificate is public: whoever shall trust it reads it.
+            file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
+        }
+        file.persist(folder.join(CA)).map_err(|e| e.error)
+    })();
+    written.map_err(|e: io::Error| {
+        Trouble::Usage(format!("the certificate cannot be written into {}: {e}", folder.display()))
+    })?;
+    Ok(Rc::new(made))
 }
 
 type Vendors = BTreeMap<String, Box<dyn Vendor>>;

@@ -18,6 +18,7 @@ mod recorder;
 mod server;
 mod supervisor;
 mod tap;
+mod tls;
 mod workload;
 
 use std::cell::RefCell;
@@ -39,6 +40,7 @@ pub use recorder::Journal;
 pub(crate) use recorder::Recorder;
 pub use server::Server;
 pub(crate) use server::open_doors;
+pub use tls::Authority;
 pub(crate) use hooks::{Pending, emit, resume};
 pub(crate) use supervisor::{Supervisor, afflict, drive};
 pub(crate) use workload::{carry_out_once, last_step, run as run_workload};
@@ -107,7 +109,7 @@ impl World {
         let canon = Canon::default();
         for host in hosts.values() {
             canon.add(&host.base_url, &host.profile.origin);
-            if let Some(authority) = client::authority(&host.base_url) {
+            if let Some((_, authority)) = host.base_url.split_once("://") {
                 canon.add(authority, &host.canonical_host);
             }
         }

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use super::recorder::{Journal, Recorder};
-use super::{Host, Ledgers, Supervisor, World, keep_door, serve};
+use super::{Authority, Host, Ledgers, Supervisor, World, keep_door, serve};
 use crate::fault::Rule;
 use crate::scenario::Scenario;
 use crate::schedule::{Schedule, objection};
@@ -27,6 +27,8 @@ pub struct Server {
     pub vendors: BTreeMap<String, Box<dyn Vendor>>,
     /// The loopback ports of those that shall have a certain one.
     pub ports: BTreeMap<String, u16>,
+    /// Who vouches for them, if they are to be met over TLS.
+    pub tls: Option<Rc<Authority>>,
     /// Ordered fault rules; the first that bites wins. Windows count from the start.
     pub faults: Vec<Rule>,
     /// The wall-clock time at which it starts: what vendors stamp and date by.
@@ -94,7 +96,7 @@ impl Server {
         for (alias, vendor) in self.vendors {
             let port = self.ports.get(&alias).copied().unwrap_or(0);
             let busy = |e: io::Error| io::Error::new(e.kind(), format!("port {port} for `{alias}`: {e}"));
-            let host = Host::on(&alias, vendor, port).map_err(busy)?;
+            let host = Host::on(&alias, vendor, port, self.tls.clone()).map_err(busy)?;
             hosts.insert(alias, Rc::new(host));
         }
         let known = hosts.values().flat_map(|h| {

@@ -4,8 +4,10 @@
 mod served;
 
 mod api;
+mod faults;
 mod mistakes;
 mod state;
+mod tls;
 
 use served::Served;
 use serde_json::{Value, json};
