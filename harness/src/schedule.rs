@@ -102,10 +102,8 @@ pub struct Outage {
 impl Schedule {
     /// Rules with fresh counters, for a drill that heals at `heals_at`.
     pub fn new(rules: &[Rule], heals_at: At, seed: Seed) -> Schedule {
-        let rules: Vec<Counted> = (0u32..)
-            .zip(rules)
-            .map(|(n, rule)| Counted::new(n, rule.clone(), seed))
-            .collect();
+        let rules: Vec<Counted> =
+            (0u32..).zip(rules).map(|(n, rule)| Counted::new(n, rule.clone(), seed)).collect();
         Schedule::again(rules, heals_at, seed, 0)
     }
 

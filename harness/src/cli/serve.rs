@@ -125,7 +125,9 @@ fn setup(args: &Serve, contracts: &Path) -> Result<Setup, Refused> {
     let mut targets = BTreeMap::new();
     for word in &args.webhooks {
         let (alias, url) = word.split_once('=').ok_or_else(|| {
-            Refused::Words(format!("`{word}` is no target\nhelp: write it as `ALIAS=http://127.0.0.1:3000/hooks`"))
+            Refused::Words(format!(
+                "`{word}` is no target\nhelp: write it as `ALIAS=http://127.0.0.1:3000/hooks`"
+            ))
         })?;
         if !drill.scenario.vendors.contains_key(alias) {
             let known = drill.scenario.vendors.keys().map(String::as_str).collect::<Vec<_>>();
@@ -166,11 +168,9 @@ fn one_drill(path: &Path, contracts: &Path) -> Result<Loaded, Refused> {
     match (drills.pop(), drills.len()) {
         (Some(drill), 0) => Ok(drill),
         (None, _) => Err(Refused::Words(format!("{} holds no drill", path.display()))),
-        (Some(_), more) => Err(Refused::Words(format!(
-            "{} holds {} drills\nhelp: name one file",
-            path.display(),
-            more + 1
-        ))),
+        (Some(_), more) => {
+            Err(Refused::Words(format!("{} holds {} drills\nhelp: name one file", path.display(), more + 1)))
+        }
     }
 }
 
@@ -217,7 +217,8 @@ fn named(word: &str) -> Result<Named, String> {
         None => (rest, None),
     };
     let alias = alias.unwrap_or(vendor);
-    let word_like = |s: &str| !s.is_empty() && !s.contains(|c: char| c == '.' || c == '/' || c.is_whitespace());
+    let word_like =
+        |s: &str| !s.is_empty() && !s.contains(|c: char| c == '.' || c == '/' || c.is_whitespace());
     if !word_like(alias) || !word_like(vendor) {
         return Err(bad("names are single words, without dots, slashes and spaces"));
     }
@@ -242,7 +243,8 @@ fn told(overview: &Overview) -> String {
             out.push_str(&format!("    {:<width$}  {target}\n", "webhooks to"));
         }
     }
-    for (what, place) in [("trust", &overview.ca), ("state", &overview.state), ("journal", &overview.journal)] {
+    for (what, place) in [("trust", &overview.ca), ("state", &overview.state), ("journal", &overview.journal)]
+    {
         if let Some(place) = place {
             out.push_str(&format!("\n{what}  {place}\n"));
         }

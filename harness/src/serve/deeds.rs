@@ -56,7 +56,10 @@ impl Answer {
     pub fn json(status: u16, value: &impl Serialize) -> Answer {
         match serde_json::to_string(value) {
             Ok(body) => Answer { status, body },
-            Err(e) => Answer { status: 500, body: serde_json::json!({ "errors": [{ "message": e.to_string() }] }).to_string() },
+            Err(e) => Answer {
+                status: 500,
+                body: serde_json::json!({ "errors": [{ "message": e.to_string() }] }).to_string(),
+            },
         }
     }
 
@@ -115,8 +118,7 @@ impl Control {
             }
             Deed::Faults => Answer::json(status, &self.faults(|_| true)),
             Deed::Arm => {
-                let rules =
-                    scenario::rules(BODY, asked.full()?, &self.setup.vendors, &self.setup.facts)?;
+                let rules = scenario::rules(BODY, asked.full()?, &self.setup.vendors, &self.setup.facts)?;
                 let numbers: BTreeSet<u32> = rules.into_iter().map(|rule| self.arm(rule)).collect();
                 Answer::json(status, &self.faults(|n| numbers.contains(&n)))
             }
@@ -154,7 +156,12 @@ impl Control {
         let shown = |path: &std::path::PathBuf| path.display().to_string();
         Overview {
             control: self.url.clone(),
-            vendors: self.world.hosts.iter().map(|(alias, host)| (alias.clone(), self.served(host))).collect(),
+            vendors: self
+                .world
+                .hosts
+                .iter()
+                .map(|(alias, host)| (alias.clone(), self.served(host)))
+                .collect(),
             time: self.time(),
             ca: self.setup.tls.as_ref().map(|folder| shown(&folder.join(super::CA))),
             state: self.setup.state.as_ref().map(shown),
@@ -190,7 +197,8 @@ impl Control {
     fn aim(&self, asked: &Asked) -> Result<Target, Refusal> {
         let host = self.host(&asked.segment("alias"))?;
         let target: Target = asked.data()?;
-        check_target(&target.url).map_err(|help| Refusal::new(400, "webhooks cannot go there", Some(help)))?;
+        check_target(&target.url)
+            .map_err(|help| Refusal::new(400, "webhooks cannot go there", Some(help)))?;
         self.world.targets.borrow_mut().insert(host.alias.to_string(), target.url.clone());
         self.touch();
         Ok(target)
@@ -412,9 +420,8 @@ impl Filter {
         const KNOWN: [&str; 5] = ["since", "limit", "vendor", "kind", "call"];
         let mut filter = Filter { since: 0, limit: USUAL_PAGE, vendor: None, kind: None, call: None };
         for (name, value) in form_urlencoded::parse(query.as_bytes()) {
-            let bad = |wanted: &str| {
-                Refusal::new(400, format!("`{name}` is `{value}`, and takes {wanted}"), None)
-            };
+            let bad =
+                |wanted: &str| Refusal::new(400, format!("`{name}` is `{value}`, and takes {wanted}"), None);
             match &*name {
                 "since" => filter.since = value.parse().map_err(|_| bad("the number of an event, from 0"))?,
                 "limit" => {

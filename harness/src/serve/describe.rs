@@ -104,7 +104,9 @@ fn operation(route: &Route) -> Value {
     let (status, gives) = route.gives;
     let mut responses = Map::new();
     let success = match gives {
-        Some(name) => json!({ "description": "Done.", "content": { "application/json": { "schema": of(name) } } }),
+        Some(name) => {
+            json!({ "description": "Done.", "content": { "application/json": { "schema": of(name) } } })
+        }
         None => json!({ "description": "Done; there is nothing to say." }),
     };
     responses.insert(status.to_string(), success);

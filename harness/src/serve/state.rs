@@ -71,7 +71,8 @@ impl Kept {
             let open = open.ok_or_else(|| Trouble::Internal(format!("nothing opens `{alias}`")))?;
             let mut vendor = open(self.epoch, self.seed.derive(&format!("vendor/{alias}")));
             let changes = vendor.restore(kept.memory.clone());
-            let changes = changes.map_err(|why| unfit(setup, format!("what it keeps of `{alias}`: {why}")))?;
+            let changes =
+                changes.map_err(|why| unfit(setup, format!("what it keeps of `{alias}`: {why}")))?;
             held.extend(changes.into_iter().map(|c| (alias.clone(), c)));
             vendors.insert(alias.clone(), vendor);
         }

@@ -15,11 +15,11 @@ use crate::time::At;
 use crate::trace::WebhookEvent;
 use crate::wire::{Headers, Request};
 
+use super::DeliveryDrift;
 use super::template::{Scope, Template};
 use super::value::{Path, text_of};
 use super::webhook::sign::{Letter, too_old};
 use super::webhook::spelling::{tampered, unusual};
-use super::DeliveryDrift;
 use super::webhook::{EventSpec, WebhookSpec, changed_fields};
 
 /// The state of a vendor's webhooks.
@@ -179,7 +179,8 @@ impl Hooks {
                     Some(name) => Some(name),
                     None => fields.and_then(|f| f.keys().find(told)).map(String::as_str),
                 };
-                let name = name.ok_or_else(|| format!("`{kind}` tells of a field, and the record has none"))?;
+                let name =
+                    name.ok_or_else(|| format!("`{kind}` tells of a field, and the record has none"))?;
                 let value = fields.and_then(|f| f.get(name)).ok_or_else(|| {
                     let known = fields.into_iter().flat_map(|f| f.keys()).map(String::as_str);
                     format!("the record has no field `{name}`{}", super::value::nearest(name, known))
@@ -187,15 +188,8 @@ impl Hooks {
                 Some((name, value))
             }
         };
-        let news = News {
-            what: &event.on,
-            named: None,
-            collection,
-            id,
-            before: None,
-            after: record,
-            by_api: false,
-        };
+        let news =
+            News { what: &event.on, named: None, collection, id, before: None, after: record, by_api: false };
         Ok(self.event(spec, event, epoch, now, &news, property))
     }
 

@@ -179,8 +179,7 @@ fn arrive(
             Work::Fail(error) => vendor.fail(now, &request, &error),
             Work::Drift(mutation) => {
                 let turn = bite.as_ref().map_or(0, |b| b.turn);
-                let (reaction, drifted) =
-                    drift::answer(&mut **vendor, &mutation, turn, now, &request);
+                let (reaction, drifted) = drift::answer(&mut **vendor, &mutation, turn, now, &request);
                 // A change that made no difference to this call did not happen to it.
                 fault = drifted.and_then(|d| Some(FaultRef { drift: Some(d.into()), ..fault.take()? }));
                 reaction

@@ -287,8 +287,7 @@ async fn attempt_once(
                 _ => None,
             };
             let mut drift = DeliveryDrift { mutation, turn: bite.turn, kind, done: None };
-            let request =
-                host.vendor.borrow_mut().drifted_delivery(now, events, attempt, &url, &mut drift);
+            let request = host.vendor.borrow_mut().drifted_delivery(now, events, attempt, &url, &mut drift);
             // A change that made no difference to this delivery did not happen to it.
             fault = drift.done.and_then(|d| Some(FaultRef { drift: Some(d.into()), ..fault.take()? }));
             request

@@ -172,11 +172,7 @@ impl Recorder {
     ///
     /// # Errors
     /// If what lies on disk cannot be read.
-    pub fn read(
-        &self,
-        from: u64,
-        mut each: impl FnMut(u64, &Event) -> ControlFlow<()>,
-    ) -> io::Result<()> {
+    pub fn read(&self, from: u64, mut each: impl FnMut(u64, &Event) -> ControlFlow<()>) -> io::Result<()> {
         let mut first = 0;
         if let Journal::Spilled(disk) = &mut *self.0.journal.borrow_mut() {
             first = disk.events();

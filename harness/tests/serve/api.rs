@@ -37,10 +37,8 @@ impl Judge {
             Some(schema) => {
                 let whole = json!({ "$ref": schema["$ref"], "components": self.description["components"] });
                 let validator = jsonschema::draft202012::new(&whole).unwrap();
-                let wrong: Vec<String> = validator
-                    .iter_errors(&answer)
-                    .map(|e| format!("{}: {e}", e.instance_path()))
-                    .collect();
+                let wrong: Vec<String> =
+                    validator.iter_errors(&answer).map(|e| format!("{}: {e}", e.instance_path())).collect();
                 assert!(wrong.is_empty(), "{id} {status}: {wrong:?}\n{answer}");
             }
         }
@@ -118,7 +116,8 @@ async fn every_operation_answers_as_it_is_described() {
     j.ask(&served, "GET", "/ledgers/crm/dials", records, "").await;
     customer(&served, "k").await.unwrap();
     let trace = j.ask(&served, "GET", "/trace?vendor=billing", "/trace", "").await;
-    let kinds: Vec<&str> = trace["events"].as_array().unwrap().iter().filter_map(|e| e["kind"].as_str()).collect();
+    let kinds: Vec<&str> =
+        trace["events"].as_array().unwrap().iter().filter_map(|e| e["kind"].as_str()).collect();
     assert_eq!(kinds, ["request", "change", "emission", "answer"], "{trace}");
     j.ask(&served, "GET", "/trace?since=x", "/trace", "").await;
     j.ask(&served, "POST", "/reset", "/reset", "").await;
@@ -136,7 +135,8 @@ async fn every_operation_answers_as_it_is_described() {
 #[tokio::test]
 async fn an_armed_rule_bites_until_it_is_disarmed() {
     let served = both();
-    let rule = json!({ "on": "billing POST /v1/customers", "calls": "1..2", "do": { "reset": "after_applied" } });
+    let rule =
+        json!({ "on": "billing POST /v1/customers", "calls": "1..2", "do": { "reset": "after_applied" } });
     done(&served, "POST", "/faults", rule).await;
     assert!(customer(&served, "a").await.unwrap_err().is_request());
     // The answer was lost; the customer was made.
@@ -289,6 +289,7 @@ async fn the_trace_is_read_in_parts() {
     assert_eq!(kinds, ["request", "answer"]);
     // An answer from here on belongs to a request from before.
     let answer = one["events"][1]["n"].as_u64().unwrap();
-    let rest = done(&served, "GET", &format!("/trace?vendor=billing&limit=1&since={answer}"), json!(null)).await;
+    let rest =
+        done(&served, "GET", &format!("/trace?vendor=billing&limit=1&since={answer}"), json!(null)).await;
     assert_eq!(rest["events"][0]["n"], json!(answer));
 }

@@ -19,7 +19,8 @@ async fn raw(served: &Served) -> (String, String) {
     let authority = served.url("billing").trim_start_matches("http://").to_owned();
     let key = served.vendor("billing")["credentials"]["api_key"].as_str().unwrap();
     let mut socket = TcpStream::connect(&authority).await.unwrap();
-    let request = format!("GET /v1/customers HTTP/1.1\r\nhost: {authority}\r\nauthorization: Bearer {key}\r\n\r\n");
+    let request =
+        format!("GET /v1/customers HTTP/1.1\r\nhost: {authority}\r\nauthorization: Bearer {key}\r\n\r\n");
     socket.write_all(request.as_bytes()).await.unwrap();
     let (mut text, mut part) = (Vec::new(), [0; 4096]);
     let end = loop {
@@ -86,7 +87,8 @@ async fn interim_responses_come_before_the_true_one() {
     arm(&served, json!({ "interim": [100, 103, 102] })).await;
     let (text, end) = raw(&served).await;
     let heads: Vec<&str> = text.split("\r\n\r\n").filter_map(|h| h.lines().next()).collect();
-    let expected = ["HTTP/1.1 100 Continue", "HTTP/1.1 103 Early Hints", "HTTP/1.1 102 Processing", "HTTP/1.1 200 OK"];
+    let expected =
+        ["HTTP/1.1 100 Continue", "HTTP/1.1 103 Early Hints", "HTTP/1.1 102 Processing", "HTTP/1.1 200 OK"];
     assert_eq!(&heads[..4], expected, "{text}");
     // The connection stays in use.
     assert_eq!(end, "open");
@@ -126,4 +128,64 @@ async fn a_connection_is_taken_up_late() {
     assert!(begun.elapsed() < Duration::from_millis(400), "{:?}", begun.elapsed());
     let faults = done(&served, "GET", "/faults", json!(null)).await;
     assert!(faults["faults"][0]["bites"].as_u64().unwrap() >= 1, "{faults}");
+}
+
+#[tokio::test]
+async fn each_fault_looks_to_a_raw_socket_as_its_name_says() {
+    let served = both();
+    let body = r#"{"object":"list","url":"/v1/customers","has_more":false,"data":[]}"#;
+    for (act, answered, ends) in [
+        (json!({ "reset": "before_applied" }), None, "ConnectionReset"),
+        (json!({ "reset": "after_applied" }), None, "ConnectionReset"),
+        (json!({ "reset": "during_response" }), Some(body.len() / 2), "ConnectionReset"),
+        (json!({ "close": "after_applied" }), None, "closed"),
+        (json!({ "close": "during_response" }), Some(body.len() / 2), "closed"),
+        (json!({ "hang": "before_applied" }), None, "open"),
+        (json!({ "truncate": { "after": 7 } }), Some(7), "closed"),
+        (json!({ "stall": { "after": 7 } }), Some(7), "open"),
+        (json!({ "slow_body": { "bytes": 10, "every": "10ms" } }), Some(body.len()), "closed"),
+        (json!({ "latency": "50ms" }), Some(body.len()), "open"),
+    ] {
+        arm(&served, act.clone()).await;
+        let (text, end) = raw(&served).await;
+        let came = text.split_once("\r\n\r\n").map(|(head, body)| {
+            assert!(head.starts_with("HTTP/1.1 200 OK\r\n"), "{act}: {text}");
+            body.len()
+        });
+        assert_eq!((came, end.as_str()), (answered, ends), "{act}: {text}");
+        if let Some((head, _)) = text.split_once("\r\n\r\n") {
+            assert_eq!(length(head), body.len(), "{act}: {text}");
+        }
+        done(&served, "DELETE", "/faults", json!(null)).await;
+    }
+    arm(&served, json!("garbage")).await;
+    let (text, end) = raw(&served).await;
+    assert!(!text.contains("HTTP/") && !text.is_empty(), "{text}");
+    assert_eq!(end, "closed");
+}
+
+#[tokio::test]
+async fn in_a_black_hole_a_connect_is_never_answered() {
+    let served = both();
+    done(&served, "POST", "/faults", json!({ "on": "billing", "window": "0s..1h", "do": "black_hole" }))
+        .await;
+    let authority = served.url("billing").trim_start_matches("http://").to_owned();
+    let mut met = String::new();
+    // The hole opens in the background.
+    for _ in 0..100 {
+        let connect = TcpStream::connect(&authority);
+        met = match tokio::time::timeout(Duration::from_millis(400), connect).await {
+            Err(_) => "never answered".to_owned(),
+            Ok(Ok(_)) => "connected".to_owned(),
+            Ok(Err(e)) => e.to_string(),
+        };
+        if met == "never answered" {
+            break;
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert_eq!(met, "never answered");
+    done(&served, "DELETE", "/faults", json!(null)).await;
+    let back = tokio::time::timeout(Duration::from_secs(10), customer(&served, "a")).await;
+    assert_eq!(back.unwrap().unwrap().0, 200);
 }

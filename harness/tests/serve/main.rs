@@ -9,8 +9,8 @@ mod mistakes;
 mod state;
 mod tls;
 
-use served::Served;
 use serde_json::{Value, json};
+use served::Served;
 
 /// The two bundled vendors that bill, with a few deals.
 fn both() -> Served {

@@ -48,14 +48,16 @@ fn a_port_that_is_taken_is_named() {
 #[tokio::test]
 async fn a_wrong_rule_is_shown_with_a_caret() {
     let served = both();
-    let (status, answer) = ask(&served, "POST", "/faults", "on: billing\ndo: { rest: after_applied }\n").await;
+    let (status, answer) =
+        ask(&served, "POST", "/faults", "on: billing\ndo: { rest: after_applied }\n").await;
     assert_eq!(status, 400);
     let error = &answer["errors"][0];
     assert_eq!((&error["line"], &error["column"]), (&json!(2), &json!(7)));
     assert!(error["help"].as_str().unwrap().contains("reset"), "{answer}");
     let shown = error["shown"].as_str().unwrap();
     assert!(shown.contains("do: { rest: after_applied }") && shown.contains("^^^^"), "{shown}");
-    let (status, answer) = ask(&served, "POST", "/faults", r#"[{"on":"billing POST /v1/invoice","do":"garbage"}]"#).await;
+    let (status, answer) =
+        ask(&served, "POST", "/faults", r#"[{"on":"billing POST /v1/invoice","do":"garbage"}]"#).await;
     assert_eq!(status, 400);
     assert!(answer["errors"][0]["help"].as_str().unwrap().contains("/v1/invoices"), "{answer}");
 }

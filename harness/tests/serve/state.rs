@@ -73,7 +73,8 @@ async fn a_kill_loses_nothing_that_was_written_and_deliveries_go_on() {
     assert_eq!(customers(&served).await.len(), 1);
     done(&served, "POST", "/time/advance", json!({ "by": "73h" })).await;
     let tries = done(&served, "GET", "/trace?kind=delivery", json!(null)).await;
-    let tries: Vec<Value> = tries["events"].as_array().unwrap().iter().map(|e| e["attempt"].clone()).collect();
+    let tries: Vec<Value> =
+        tries["events"].as_array().unwrap().iter().map(|e| e["attempt"].clone()).collect();
     assert_eq!(tries, (2..=17).map(|n| json!(n)).collect::<Vec<_>>());
 }
 
