@@ -79,13 +79,8 @@ fn the_sound_core_refuses_a_drifted_amount_by_name() {
     let grades = graded(
         None,
         DEAL,
-        &[
-            "remove: /properties/amount",
-            "nullify: /properties/amount",
-            "to_object: /properties/amount",
-            "decimal_comma: /properties/amount",
-            "deeper: /properties/amount",
-        ],
+        &["remove: /properties/amount", "nullify: /properties/amount", "to_object: /properties/amount",
+          "decimal_comma: /properties/amount", "deeper: /properties/amount"],
     );
     for graded in &grades {
         assert_eq!(graded.grade, Grade::RefusedLoudly, "{graded:?}");
@@ -108,9 +103,7 @@ fn what_is_written_as_the_vendor_now_says_is_no_corruption() {
 
 #[test]
 fn a_core_that_reads_a_missing_amount_as_zero_corrupts_in_silence() {
-    for graded in
-        graded(Some("renamed_field_read_as_zero"), DEAL, &["remove: /properties/amount", "wrap: data"])
-    {
+    for graded in graded(Some("renamed_field_read_as_zero"), DEAL, &["remove: /properties/amount", "wrap: data"]) {
         assert_eq!((graded.grade, graded.alarm), (Grade::SilentCorruption, false), "{graded:?}");
     }
 }

@@ -139,9 +139,7 @@ fn matrix(lesson: &Lesson, cells: &[(usize, &Cell, &Graded)]) -> String {
         for column_of in &used {
             let here: Vec<&Graded> = cells
                 .iter()
-                .filter(|(_, cell, _)| {
-                    column(&cell.mutation) == *column_of && mutations.contains(&cell.mutation)
-                })
+                .filter(|(_, cell, _)| column(&cell.mutation) == *column_of && mutations.contains(&cell.mutation))
                 .map(|(_, _, graded)| *graded)
                 .collect();
             // Several of one kind (encodings) share a place: the worst is shown.
@@ -216,7 +214,8 @@ fn details(report: &Report<'_>, verbose: bool) -> String {
 
 fn summary(report: &Report<'_>) -> String {
     let of = |grade: Grade| report.grades.iter().filter(|g| g.grade == grade).count();
-    let unnamed = report.grades.iter().filter(|g| g.grade == Grade::RefusedLoudly && !g.field_named).count();
+    let unnamed =
+        report.grades.iter().filter(|g| g.grade == Grade::RefusedLoudly && !g.field_named).count();
     let part = |grade: Grade, style: Style, word: &str| match of(grade) {
         0 if !matches!(grade, Grade::SilentCorruption | Grade::Broke) => None,
         0 => Some(format!("0 {word}")),
@@ -278,9 +277,7 @@ pub fn json(report: &Report<'_>) -> String {
                 "mutation": cell.mutation.word(),
                 "drift": cell.mutation,
             });
-            if let (Value::Object(shown), Ok(Value::Object(graded))) =
-                (&mut shown, serde_json::to_value(graded))
-            {
+            if let (Value::Object(shown), Ok(Value::Object(graded))) = (&mut shown, serde_json::to_value(graded)) {
                 shown.extend(graded);
             }
             shown

@@ -147,9 +147,7 @@ impl Loads {
         for event in &trace.events {
             let What::Request { vendor, request, .. } = &event.what else { continue };
             let mut hash = Sha256::new();
-            for part in
-                [vendor.as_bytes(), request.method.as_bytes(), request.target.as_bytes(), &request.body]
-            {
+            for part in [vendor.as_bytes(), request.method.as_bytes(), request.target.as_bytes(), &request.body] {
                 hash.update((part.len() as u64).to_le_bytes());
                 hash.update(part);
             }
@@ -180,7 +178,8 @@ pub(super) fn grade(
     let raised = alarms.besides(&clean.alarms);
     let mut logged = alarms.lines_besides(&clean.alarms);
     let named = names(&cell.mutation);
-    let field_named = raised.iter().any(|text| says(text, &named)) || logged.any(|line| says(line, &named));
+    let field_named =
+        raised.iter().any(|text| says(text, &named)) || logged.any(|line| says(line, &named));
     let alarm = !raised.is_empty();
     let graded = |grade, why: String, as_told| Graded { grade, why, alarm, field_named, as_told, fired };
     if fired == 0 {
@@ -209,7 +208,9 @@ pub(super) fn grade(
     match (ledgers.unfinished.or(differs), raised.first()) {
         (Some(why), None) => graded(Grade::SilentCorruption, format!("{why}, and nobody was told"), told),
         (_, Some(said)) => graded(Grade::RefusedLoudly, brief(said), told),
-        (None, None) if told => graded(Grade::Harmless, "it is written as the vendor now says".into(), told),
+        (None, None) if told => {
+            graded(Grade::Harmless, "it is written as the vendor now says".into(), told)
+        }
         (None, None) => graded(Grade::Harmless, "the ledgers are right".into(), told),
     }
 }
@@ -242,9 +243,7 @@ fn broke(clean: &Clean, scenario: &Scenario, drilled: &Drilled) -> Option<String
         let usual = clean.loads.same.get(call).map_or(0, |(n, _)| *n);
         let most = u64::from(usual) + REPEATS_A_MINUTE * minutes.max(5);
         if u64::from(*n) > most {
-            return Some(format!(
-                "it asked the same again and again: `{name}` came {n} times, usually {usual}"
-            ));
+            return Some(format!("it asked the same again and again: `{name}` came {n} times, usually {usual}"));
         }
     }
     None
