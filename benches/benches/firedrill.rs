@@ -18,7 +18,15 @@ mod vendor;
 
 use criterion::{Criterion, criterion_group};
 
-criterion_group!(benches, drills::drills, vendor::model, vendor::socket, checks::checks, reading::reading, sweep::sweep);
+criterion_group!(
+    benches,
+    drills::drills,
+    vendor::model,
+    vendor::socket,
+    checks::checks,
+    reading::reading,
+    sweep::sweep
+);
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();

@@ -223,11 +223,7 @@ async fn disturb_and_heal(
 }
 
 /// Opens the vendors, fills them, and decides when the drill heals and ends.
-async fn set_up(
-    plan: &Plan,
-    script: &Script<'_>,
-    seed: Seed,
-) -> Result<(Stage, TcpListener), DrillError> {
+async fn set_up(plan: &Plan, script: &Script<'_>, seed: Seed) -> Result<(Stage, TcpListener), DrillError> {
     let scenario = script.scenario.clone();
     let recorder = Recorder::new();
     let mut hosts = BTreeMap::new();
@@ -276,11 +272,7 @@ async fn set_up(
 
 type Givens = Vec<(crate::trace::Alias, crate::vendor::Change)>;
 
-fn give(
-    scenario: &Scenario,
-    file: &str,
-    hosts: &BTreeMap<String, Rc<Host>>,
-) -> Result<Givens, DrillError> {
+fn give(scenario: &Scenario, file: &str, hosts: &BTreeMap<String, Rc<Host>>) -> Result<Givens, DrillError> {
     let mut given = Vec::new();
     for (place, what) in &scenario.given {
         let wrong = |why: String| DrillError::Scenario(format!("{file}: given `{place}`: {why}"));
@@ -477,12 +469,7 @@ fn unfired(scenario: &Scenario, trace: &Trace) -> Option<Judgement> {
             });
             unknown(
                 "faults/never_fired",
-                format!(
-                    "fault rule {} (`{}` on `{}`) never fired",
-                    n + 1,
-                    rule.act.word(),
-                    rule.on
-                ),
+                format!("fault rule {} (`{}` on `{}`) never fired", n + 1, rule.act.word(), rule.on),
                 "every fault rule bites at least once",
                 hint,
             )

@@ -79,8 +79,13 @@ fn the_sound_core_refuses_a_drifted_amount_by_name() {
     let grades = graded(
         None,
         DEAL,
-        &["remove: /properties/amount", "nullify: /properties/amount", "to_object: /properties/amount",
-          "decimal_comma: /properties/amount", "deeper: /properties/amount"],
+        &[
+            "remove: /properties/amount",
+            "nullify: /properties/amount",
+            "to_object: /properties/amount",
+            "decimal_comma: /properties/amount",
+            "deeper: /properties/amount",
+        ],
     );
     for graded in &grades {
         assert_eq!(graded.grade, Grade::RefusedLoudly, "{graded:?}");
@@ -103,9 +108,23 @@ fn what_is_written_as_the_vendor_now_says_is_no_corruption() {
 
 #[test]
 fn a_core_that_reads_a_missing_amount_as_zero_corrupts_in_silence() {
-    for graded in graded(Some("renamed_field_read_as_zero"), DEAL, &["remove: /properties/amount", "wrap: data"]) {
-        assert_eq!((graded.grade, graded.alarm), (Grade::SilentCorruption, false), "{graded:?}");
-    }
+    let plan = swept();
+    let play = |core: Bundled| {
+        let play = |scenario: &Scenario, most_calls: u32, judge: Judge<'_>| {
+            drill::run_script(&plan, &Script { scenario, most_calls }, Seed(1), &core, judge)
+        };
+        let sweep = Sweep::prepare(&plan.scenario, &[DEAL.parse().unwrap()], &play).unwrap();
+        sweep.run(&cell(DEAL, "remove: /properties/amount"), &play)
+    };
+    // Its own reconciliation sees that the ledgers differ, too late.
+    let noticed = play(Bundled::with_defect("lenient", planted("renamed_field_read_as_zero")));
+    assert_eq!((noticed.grade, noticed.alarm), (Grade::NoticedCorruption, true), "{noticed:?}");
+    assert!(noticed.why.contains("invoice.amount_due = 0"), "{noticed:?}");
+    let silent = play(Bundled::with_defect("lenient and blind", |_, p| {
+        p.validation.strict = false;
+        p.reconcile.enabled = false;
+    }));
+    assert_eq!((silent.grade, silent.alarm), (Grade::SilentCorruption, false), "{silent:?}");
 }
 
 #[test]
@@ -170,7 +189,9 @@ fn the_smallest_scenario_is_a_drill_of_its_own_that_fails() {
     with(Some("renamed_field_read_as_zero"), |plan, play| {
         let sweep = Sweep::prepare(&plan.scenario, &[DEAL.parse().unwrap()], play).unwrap();
         let cell = cell(DEAL, "nullify: /properties/amount");
-        let (small, verdict) = sweep.smallest(&cell, Grade::SilentCorruption, play);
+        let grade = sweep.run(&cell, play).grade;
+        assert!(grade.is_bad());
+        let (small, verdict) = sweep.smallest(&cell, grade, play);
         assert_eq!(verdict, Some(Verdict::Fail));
         assert_eq!((small.given["crm.deals"].count, small.workload.len()), (1, 1));
         let text = yaml(&small);

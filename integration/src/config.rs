@@ -209,8 +209,11 @@ impl Config {
         }
         if let Some(stages) = env.get("DEAL_STAGES") {
             let named = stages.split(',').map(str::trim).filter(|stage| !stage.is_empty());
-            config.deal_stages = if stages.trim() == "*" { Vec::new() } else { named.map(str::to_owned).collect() };
-            if stages.trim() != "*" && !config.deal_stages.iter().any(|stage| stage == crate::mapping::CLOSED_WON) {
+            config.deal_stages =
+                if stages.trim() == "*" { Vec::new() } else { named.map(str::to_owned).collect() };
+            if stages.trim() != "*"
+                && !config.deal_stages.iter().any(|stage| stage == crate::mapping::CLOSED_WON)
+            {
                 let expected = "stages, closedwon among them, or *";
                 return Err(invalid("DEAL_STAGES", stages, expected));
             }

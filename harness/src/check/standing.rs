@@ -124,7 +124,8 @@ impl Standing {
                 let mut words: Vec<String> =
                     new.map(|(n, name)| format!("{name} = {}", shown(&state[n]))).collect();
                 if words.is_empty() {
-                    words = self.fields.iter().zip(state).map(|(f, v)| format!("{f} = {}", shown(v))).collect();
+                    words =
+                        self.fields.iter().zip(state).map(|(f, v)| format!("{f} = {}", shown(v))).collect();
                 }
                 found.push(Novelty { key: key.clone(), shown: words.join(", "), as_told });
             }
@@ -163,7 +164,8 @@ fn told(
     let mut found: BTreeMap<String, Vec<State>> = BTreeMap::new();
     let Some(agree) = &scenario.expect.agree else { return found };
     let (vendor, collection) = &agreement.from;
-    let name = profiles.get(vendor).and_then(|p| p.collections.get(collection)).map_or("record", String::as_str);
+    let name =
+        profiles.get(vendor).and_then(|p| p.collections.get(collection)).map_or("record", String::as_str);
     let keys: BTreeSet<&str> = agreement.keys().collect();
     for event in &trace.events {
         let What::Answer { response: Some(response), fault: Some(FaultRef { drift: Some(_), .. }), .. } =
@@ -178,16 +180,11 @@ fn told(
             let bound = [(name, record)];
             let key = match &agree.source_key {
                 None => record.get("id").and_then(Value::as_str).map(str::to_owned),
-                Some(expr) => {
-                    expr.evaluate(&bound).ok().and_then(|v| v.as_str().map(str::to_owned))
-                }
+                Some(expr) => expr.evaluate(&bound).ok().and_then(|v| v.as_str().map(str::to_owned)),
             };
             let Some(key) = key.filter(|k| keys.contains(k.as_str())) else { continue };
-            let state: State = agree
-                .fields
-                .values()
-                .map(|expr| expr.evaluate(&bound).map_err(|e| e.to_string()))
-                .collect();
+            let state: State =
+                agree.fields.values().map(|expr| expr.evaluate(&bound).map_err(|e| e.to_string())).collect();
             if state.len() == agreement.fields.len() && state.iter().all(Result::is_ok) {
                 found.entry(key).or_default().push(state);
             }

@@ -17,8 +17,8 @@ use super::console::Console;
 use super::stopwatch::Stopwatch;
 use super::{ExitCode, cores, load};
 use crate::drill::{DrillError, Judge};
-use crate::report::terminal::Worst;
 use crate::report::sweep::{Example, Report, json, terminal};
+use crate::report::terminal::Worst;
 use crate::scenario::{Scenario, nearest};
 use crate::seed::Seed;
 use crate::sweep::{Cell, Grade, Graded, Sweep, SweepError};
@@ -149,7 +149,8 @@ fn run(cells: &[Cell], jobs: usize, progress: bool, one: impl Fn(&Cell) -> Grade
 
 fn bar(len: usize) -> ProgressBar {
     let bar = ProgressBar::with_draw_target(Some(len as u64), ProgressDrawTarget::stderr());
-    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} cells, {elapsed}, {eta} left {msg}") {
+    if let Ok(style) = ProgressStyle::with_template("{bar:40} {pos}/{len} cells, {elapsed}, {eta} left {msg}")
+    {
         bar.set_style(style);
     }
     bar.enable_steady_tick(Duration::from_millis(200));

@@ -24,7 +24,8 @@ pub struct Body {
 pub fn body(mutation: &Mutation, turn: u64, body: &mut Body) -> Option<Drifted> {
     let kind = body.content_type.as_deref().unwrap_or_default().to_ascii_lowercase();
     let is_form = kind.starts_with("application/x-www-form-urlencoded");
-    let before = if is_form { Some(lists(form(&body.bytes))) } else { serde_json::from_slice(&body.bytes).ok() };
+    let before =
+        if is_form { Some(lists(form(&body.bytes))) } else { serde_json::from_slice(&body.bytes).ok() };
     match mutation {
         Mutation::ContentType(new) => {
             let differs = body.content_type.as_ref() != Some(new) && !body.bytes.is_empty();
@@ -144,9 +145,16 @@ mod tests {
     #[test]
     fn a_change_is_recorded_as_a_patch_that_makes_it_again() {
         let text = r#"{"id":"7","properties":{"amount":"1234.50","stage":"open"},"list":[1,2,3]}"#;
-        for yaml in ["remove: /properties/amount", "rename: { field: /id, to: key }", "to_object: /properties/amount",
-            "deeper: /id", "empty_list: /list", "wrap: data", "to_list: ''", "exponent: /list/2"]
-        {
+        for yaml in [
+            "remove: /properties/amount",
+            "rename: { field: /id, to: key }",
+            "to_object: /properties/amount",
+            "deeper: /id",
+            "empty_list: /list",
+            "wrap: data",
+            "to_list: ''",
+            "exponent: /list/2",
+        ] {
             let (after, drifted) = changed(yaml, "application/json", text).unwrap();
             let patch: json_patch::Patch = serde_json::from_value(drifted.patch).unwrap();
             let mut again: Value = serde_json::from_str(text).unwrap();
@@ -163,7 +171,8 @@ mod tests {
 
     #[test]
     fn encodings_and_types_leave_the_value_alone() {
-        let (after, drifted) = changed("encoding: latin1", "application/json", r#"{"n":"Møller 🍮"}"#).unwrap();
+        let (after, drifted) =
+            changed("encoding: latin1", "application/json", r#"{"n":"Møller 🍮"}"#).unwrap();
         assert!(std::str::from_utf8(&after.bytes).is_err() && drifted.patch == json!([]));
         assert!(after.bytes.ends_with(b"\\ud83c\\udf6e\"}"));
         assert!(changed("encoding: latin1", "application/json", "{}").is_none());
@@ -174,7 +183,8 @@ mod tests {
     #[test]
     fn a_form_changes_as_a_form() {
         let kind = "application/x-www-form-urlencoded";
-        let (after, _) = changed("rename: { field: /scope, to: scopes }", kind, "access_token=a&scope=repo").unwrap();
+        let (after, _) =
+            changed("rename: { field: /scope, to: scopes }", kind, "access_token=a&scope=repo").unwrap();
         assert_eq!(after.bytes, "access_token=a&scopes=repo");
     }
 

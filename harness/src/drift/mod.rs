@@ -32,7 +32,9 @@ pub fn mutate(mutation: &Mutation, turn: u64, doc: &mut Value) -> bool {
             *doc = Value::Object([(name.clone(), doc.take())].into_iter().collect());
             true
         }
-        Mutation::CapPage(_) | Mutation::Require(_) | Mutation::ContentType(_) | Mutation::Encoding(_) => false,
+        Mutation::CapPage(_) | Mutation::Require(_) | Mutation::ContentType(_) | Mutation::Encoding(_) => {
+            false
+        }
         _ => value::at_each_place(mutation, doc),
     };
     changed && *doc != before
@@ -49,10 +51,7 @@ fn resolved(mutation: &Mutation, turn: u64, doc: &Value) -> Option<Mutation> {
 /// The record of a change from one payload to another.
 fn record(mutation: &Mutation, before: &Value, after: &Value) -> Drifted {
     let patch = json_patch::diff(before, after);
-    Drifted {
-        change: mutation.to_string(),
-        patch: serde_json::to_value(patch).unwrap_or(Value::Null),
-    }
+    Drifted { change: mutation.to_string(), patch: serde_json::to_value(patch).unwrap_or(Value::Null) }
 }
 
 /// The record of a change that no payload shows.

@@ -57,7 +57,9 @@ fn list(value: &Value, above: &mut Vec<String>, found: &mut Vec<Field>) {
     match value {
         Value::Object(map) => map.iter().for_each(|(name, inner)| go(name, inner)),
         // The items as such are not a field: what can happen to them happens to the list.
-        Value::Array(items) => items.iter().filter(|i| i.is_object() || i.is_array()).for_each(|i| go("*", i)),
+        Value::Array(items) => {
+            items.iter().filter(|i| i.is_object() || i.is_array()).for_each(|i| go("*", i))
+        }
         _ => {}
     }
 }
@@ -118,7 +120,8 @@ mod tests {
 
     #[test]
     fn fields_are_listed_once_with_stars_for_items() {
-        let doc = json!({ "results": [{ "id": 1 }, { "id": 2, "x": { "y": null } }], "total": 2, "tags": ["a"] });
+        let doc =
+            json!({ "results": [{ "id": 1 }, { "id": 2, "x": { "y": null } }], "total": 2, "tags": ["a"] });
         let all: Vec<String> = fields(&doc).iter().map(ToString::to_string).collect();
         assert_eq!(
             all,
@@ -143,8 +146,10 @@ mod tests {
         let doc = json!({ "id": "7", "properties": { "amount": "1.50", "stage": "open" } });
         let under = Field::default();
         let pairs: usize = fields(&doc).iter().map(|f| applicable(f, &[doc.clone()]).len()).sum();
-        let seen: BTreeSet<String> =
-            (100..100 + pairs as u64).filter_map(|turn| pick(&under, turn, &doc)).map(|m| m.to_string()).collect();
+        let seen: BTreeSet<String> = (100..100 + pairs as u64)
+            .filter_map(|turn| pick(&under, turn, &doc))
+            .map(|m| m.to_string())
+            .collect();
         assert_eq!(seen.len(), pairs);
         let only = pick(&Field::of(["properties"]), 5, &doc).unwrap();
         assert!(only.to_string().contains("/properties/"), "{only}");

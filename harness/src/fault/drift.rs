@@ -326,7 +326,9 @@ mod tests {
 
     #[test]
     fn the_word_of_a_mutation_is_the_one_that_drills_use() {
-        for text in ["remove: /a", "rename: { field: /a, to: b }", "cap_page: 2", "wrap: data", "encoding: utf16"] {
+        for text in
+            ["remove: /a", "rename: { field: /a, to: b }", "cap_page: 2", "wrap: data", "encoding: utf16"]
+        {
             let mutation: Mutation = serde_saphyr::from_str(text).unwrap();
             assert!(text.starts_with(mutation.word()), "{mutation}");
         }

@@ -61,7 +61,7 @@ const COLUMNS: [(&str, &str); 29] = [
     ("to_single", "t1"),
     ("to_epoch_seconds", "es"),
     ("to_epoch_millis", "em"),
-    ("to_iso_date", "iso"),
+    ("to_iso_date", "is"),
     ("new_enum_value", "en"),
     ("unknown_text", "un"),
     ("long_text", "lg"),
@@ -94,6 +94,7 @@ fn letter(graded: &Graded) -> (char, Style) {
         Grade::RefusedLoudly => ('r', GREEN),
         Grade::Unknown => ('?', YELLOW),
         Grade::Broke => ('B', RED),
+        Grade::NoticedCorruption => ('c', RED),
         Grade::SilentCorruption => ('C', RED),
     }
 }
@@ -139,7 +140,9 @@ fn matrix(lesson: &Lesson, cells: &[(usize, &Cell, &Graded)]) -> String {
         for column_of in &used {
             let here: Vec<&Graded> = cells
                 .iter()
-                .filter(|(_, cell, _)| column(&cell.mutation) == *column_of && mutations.contains(&cell.mutation))
+                .filter(|(_, cell, _)| {
+                    column(&cell.mutation) == *column_of && mutations.contains(&cell.mutation)
+                })
                 .map(|(_, _, graded)| *graded)
                 .collect();
             // Several of one kind (encodings) share a place: the worst is shown.
@@ -176,7 +179,8 @@ fn legend() -> String {
         ('r', GREEN, "refused loudly, the field not named"),
         ('.', DIM, "harmless: the ledgers are right, nothing lost"),
         ('=', DIM, "harmless: written as the vendor now says"),
-        ('C', RED, "silent corruption: a wrong write, or records lost without a word"),
+        ('C', RED, "silent corruption: a wrong write, or records lost, and nobody was told"),
+        ('c', RED, "corruption: a wrong write, although an alarm went with it"),
         ('B', RED, "broke: crash, hang, leak, or calls without end"),
         ('?', YELLOW, "unknown: never happened, or cannot be graded"),
     ] {
@@ -214,8 +218,7 @@ fn details(report: &Report<'_>, verbose: bool) -> String {
 
 fn summary(report: &Report<'_>) -> String {
     let of = |grade: Grade| report.grades.iter().filter(|g| g.grade == grade).count();
-    let unnamed =
-        report.grades.iter().filter(|g| g.grade == Grade::RefusedLoudly && !g.field_named).count();
+    let unnamed = report.grades.iter().filter(|g| g.grade == Grade::RefusedLoudly && !g.field_named).count();
     let part = |grade: Grade, style: Style, word: &str| match of(grade) {
         0 if !matches!(grade, Grade::SilentCorruption | Grade::Broke) => None,
         0 => Some(format!("0 {word}")),
@@ -225,6 +228,7 @@ fn summary(report: &Report<'_>) -> String {
         part(Grade::RefusedLoudly, GREEN, "refused loudly"),
         part(Grade::Harmless, GREEN, "harmless"),
         part(Grade::SilentCorruption, RED, "silent corruption"),
+        part(Grade::NoticedCorruption, RED, "corruption with an alarm"),
         part(Grade::Broke, RED, "broke"),
         part(Grade::Unknown, YELLOW, "unknown"),
     ]
@@ -277,7 +281,9 @@ pub fn json(report: &Report<'_>) -> String {
                 "mutation": cell.mutation.word(),
                 "drift": cell.mutation,
             });
-            if let (Value::Object(shown), Ok(Value::Object(graded))) = (&mut shown, serde_json::to_value(graded)) {
+            if let (Value::Object(shown), Ok(Value::Object(graded))) =
+                (&mut shown, serde_json::to_value(graded))
+            {
                 shown.extend(graded);
             }
             shown

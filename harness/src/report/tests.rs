@@ -120,7 +120,12 @@ pub(crate) fn trace() -> Trace {
         (2_000_000, call(0, "/v1/invoices", "k1")),
         (
             2_000_000,
-            What::Fault(FaultRef { rule: 0, act: "reset".into(), moment: Some(Moment::AfterApplied), drift: None }),
+            What::Fault(FaultRef {
+                rule: 0,
+                act: "reset".into(),
+                moment: Some(Moment::AfterApplied),
+                drift: None,
+            }),
         ),
         (2_000_000, made(0, "in_1")),
         (

@@ -37,14 +37,16 @@ pub enum Grade {
     Unknown,
     /// It crashed, hung, leaked a secret, or asked without end.
     Broke,
-    /// Something wrong was written, or records are missing and nobody was told.
+    /// Something wrong was written, although an alarm went with it.
+    NoticedCorruption,
+    /// Something wrong was written, or records are missing, and nobody was told.
     SilentCorruption,
 }
 
 impl Grade {
     /// Whether a sweep with such a cell fails.
     pub fn is_bad(self) -> bool {
-        matches!(self, Grade::Broke | Grade::SilentCorruption)
+        matches!(self, Grade::Broke | Grade::NoticedCorruption | Grade::SilentCorruption)
     }
 }
 
@@ -147,7 +149,9 @@ impl Loads {
         for event in &trace.events {
             let What::Request { vendor, request, .. } = &event.what else { continue };
             let mut hash = Sha256::new();
-            for part in [vendor.as_bytes(), request.method.as_bytes(), request.target.as_bytes(), &request.body] {
+            for part in
+                [vendor.as_bytes(), request.method.as_bytes(), request.target.as_bytes(), &request.body]
+            {
                 hash.update((part.len() as u64).to_le_bytes());
                 hash.update(part);
             }
@@ -178,8 +182,7 @@ pub(super) fn grade(
     let raised = alarms.besides(&clean.alarms);
     let mut logged = alarms.lines_besides(&clean.alarms);
     let named = names(&cell.mutation);
-    let field_named =
-        raised.iter().any(|text| says(text, &named)) || logged.any(|line| says(line, &named));
+    let field_named = raised.iter().any(|text| says(text, &named)) || logged.any(|line| says(line, &named));
     let alarm = !raised.is_empty();
     let graded = |grade, why: String, as_told| Graded { grade, why, alarm, field_named, as_told, fired };
     if fired == 0 {
@@ -195,8 +198,8 @@ pub(super) fn grade(
     let exposed = drilled.judgements.iter().find(|j| &*j.check == "exposed");
     let told = ledgers.as_told;
     if let Some(why) = ledgers.wrong {
-        let said = if alarm { " (an alarm was raised, but the write was made)" } else { "" };
-        return graded(Grade::SilentCorruption, format!("{why}{said}"), told);
+        let grade = if alarm { Grade::NoticedCorruption } else { Grade::SilentCorruption };
+        return graded(grade, why, told);
     }
     if let Some(why) = ledgers.unclear {
         return graded(Grade::Unknown, why, told);
@@ -208,9 +211,7 @@ pub(super) fn grade(
     match (ledgers.unfinished.or(differs), raised.first()) {
         (Some(why), None) => graded(Grade::SilentCorruption, format!("{why}, and nobody was told"), told),
         (_, Some(said)) => graded(Grade::RefusedLoudly, brief(said), told),
-        (None, None) if told => {
-            graded(Grade::Harmless, "it is written as the vendor now says".into(), told)
-        }
+        (None, None) if told => graded(Grade::Harmless, "it is written as the vendor now says".into(), told),
         (None, None) => graded(Grade::Harmless, "the ledgers are right".into(), told),
     }
 }
@@ -243,7 +244,9 @@ fn broke(clean: &Clean, scenario: &Scenario, drilled: &Drilled) -> Option<String
         let usual = clean.loads.same.get(call).map_or(0, |(n, _)| *n);
         let most = u64::from(usual) + REPEATS_A_MINUTE * minutes.max(5);
         if u64::from(*n) > most {
-            return Some(format!("it asked the same again and again: `{name}` came {n} times, usually {usual}"));
+            return Some(format!(
+                "it asked the same again and again: `{name}` came {n} times, usually {usual}"
+            ));
         }
     }
     None

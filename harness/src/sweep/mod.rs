@@ -51,7 +51,9 @@ pub enum SweepError {
         first: String,
     },
     /// Nothing is promised that a wrong write would break.
-    #[error("the drill promises nothing of the ledgers, so that a wrong write could not be told: it needs `expect.agree` or `expect.exposed`")]
+    #[error(
+        "the drill promises nothing of the ledgers, so that a wrong write could not be told: it needs `expect.agree` or `expect.exposed`"
+    )]
     NothingPromised,
     /// The subject reads nothing that could drift.
     #[error("{0}")]
@@ -107,8 +109,7 @@ impl Sweep {
         }
         let loads = Loads::of(&clean.trace);
         let most_calls = loads.all.saturating_mul(MOST_CALLS.0).saturating_add(MOST_CALLS.1);
-        let clean =
-            Clean { standing: seen.take(), alarms: Alarms::of(&clean.trace), loads, most_calls };
+        let clean = Clean { standing: seen.take(), alarms: Alarms::of(&clean.trace), loads, most_calls };
         Ok(Sweep { scenario, lessons, clean })
     }
 
@@ -138,9 +139,8 @@ impl Sweep {
     /// a plain run of it comes to.
     pub fn smallest(&self, cell: &Cell, grade: Grade, play: Play<'_>) -> (Scenario, Option<Verdict>) {
         let small = smallest::shrink(with(&self.scenario, cell), |candidate| {
-            self.undisturbed(candidate, play).is_some_and(|sweep| {
-                sweep.grade(candidate, cell, play).grade == grade
-            })
+            self.undisturbed(candidate, play)
+                .is_some_and(|sweep| sweep.grade(candidate, cell, play).grade == grade)
         });
         let small = smallest::told(small, cell);
         let verdict = play(&small, self.clean.most_calls, &check::judge).ok().map(|d| d.verdict);
@@ -212,7 +212,9 @@ fn judged(
 fn worst(judgements: &[Judgement]) -> String {
     let all = || judgements.iter().flat_map(|j| &j.findings);
     let worst = all().map(|f| f.verdict).max();
-    all().find(|f| Some(f.verdict) == worst).map_or_else(String::new, |f| format!("{}: {}", f.rule, f.message))
+    all()
+        .find(|f| Some(f.verdict) == worst)
+        .map_or_else(String::new, |f| format!("{}: {}", f.rule, f.message))
 }
 
 /// The time that a cell's run spans.

@@ -45,7 +45,9 @@ pub(super) fn told(scenario: Scenario, cell: &Cell) -> Scenario {
     };
     Scenario {
         drill: format!("Nothing wrong is written when `{}` drifts: {}", cell.on, cell.mutation),
-        why: format!("The vendor's {what} changed without notice, and the drift sweep found that it goes wrong."),
+        why: format!(
+            "The vendor's {what} changed without notice, and the drift sweep found that it goes wrong."
+        ),
         family: Family::Drift,
         ..scenario
     }

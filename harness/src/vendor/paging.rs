@@ -409,8 +409,13 @@ mod tests {
         let mut params = Map::new();
         params.insert("limit".into(), json!(size));
         loop {
-            let asked =
-                Asked { params: &params, path: "/x", target: "/x?limit=2&a=b", origin: "https://v.test", most: None };
+            let asked = Asked {
+                params: &params,
+                path: "/x",
+                target: "/x?limit=2&a=b",
+                origin: "https://v.test",
+                most: None,
+            };
             let mut rows: Vec<_> = ledger.rows().collect();
             if spec.newest_first {
                 rows.reverse();
@@ -478,7 +483,8 @@ mod tests {
         let ledger = ledger(5);
         let mut spec = PagingSpec { max: Some(3), ..PagingSpec::default() };
         let params = json!({ "limit": 50 });
-        let asked = Asked { params: params.as_object().unwrap(), path: "/", target: "/", origin: "", most: None };
+        let asked =
+            Asked { params: params.as_object().unwrap(), path: "/", target: "/", origin: "", most: None };
         assert_eq!(spec.page(ledger.rows().collect(), &ledger, &asked).unwrap().rows.len(), 3);
         spec.over = Over::Refuse;
         assert!(spec.page(ledger.rows().collect(), &ledger, &asked).is_err());
@@ -489,7 +495,8 @@ mod tests {
         let ledger = ledger(6);
         let spec = PagingSpec { dialect: PagingDialect::StartingAfter, ..PagingSpec::default() };
         let params = json!({ "limit": 2, "ending_before": "r4" });
-        let asked = Asked { params: params.as_object().unwrap(), path: "/", target: "/", origin: "", most: None };
+        let asked =
+            Asked { params: params.as_object().unwrap(), path: "/", target: "/", origin: "", most: None };
         let page = spec.page(ledger.rows().collect(), &ledger, &asked).unwrap();
         assert_eq!(page.rows.iter().map(|r| r.id.as_ref()).collect::<Vec<_>>(), ["r2", "r3"]);
         assert!(page.more);

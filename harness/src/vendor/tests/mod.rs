@@ -1,6 +1,7 @@
 //! Vendors seen from outside: through the trait, as the world drives them.
 
 mod api;
+mod drift;
 mod faults;
 mod other;
 mod webhooks;
