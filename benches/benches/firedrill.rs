@@ -1,10 +1,12 @@
 //! All benchmarks, in one program so that they are linked once.
 //!
 //! `cargo bench -p firedrill-benches` measures all of them, `… -- judge` one group; `… -- memory`
-//! takes no times but the memory that a long recording needs.
+//! takes no times but the memory that a long recording needs, `… -- cpu` the CPU time of an exchange.
 
 #[path = "firedrill/checks.rs"]
 mod checks;
+#[path = "firedrill/cpu.rs"]
+mod cpu;
 #[path = "firedrill/drills.rs"]
 mod drills;
 #[path = "firedrill/memory.rs"]
@@ -15,6 +17,10 @@ mod reading;
 mod sweep;
 #[path = "firedrill/vendor.rs"]
 mod vendor;
+
+// As in the command.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 use criterion::{Criterion, criterion_group};
 
@@ -32,6 +38,9 @@ fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
     if words.first().is_some_and(|word| word == "memory") {
         return memory::memory(words.get(1).map(String::as_str));
+    }
+    if words.first().is_some_and(|word| word == "cpu") {
+        return cpu::cpu(words.get(1).and_then(|n| n.parse().ok()));
     }
     benches();
     Criterion::default().configure_from_args().final_summary();
