@@ -118,8 +118,13 @@ fn setup(args: &Serve, contracts: &Path) -> Result<Setup, Refused> {
     }
     let plan = casting::plan(&drill, contracts)?;
     if let Some(port) = args.port {
-        for (alias, port) in drill.scenario.vendors.keys().zip(port.saturating_add(1)..) {
-            ports.entry(alias.clone()).or_insert(port);
+        for (alias, next) in drill.scenario.vendors.keys().zip(u32::from(port) + 1..) {
+            let next = u16::try_from(next).map_err(|_| {
+                Refused::Words(format!(
+                    "there are too few ports after {port}\nhelp: begin lower, or name a port for each vendor"
+                ))
+            })?;
+            ports.entry(alias.clone()).or_insert(next);
         }
     }
     let mut targets = BTreeMap::new();

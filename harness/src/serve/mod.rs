@@ -123,6 +123,14 @@ pub fn run(
         None => opened(&setup, epoch)?,
         Some(kept) => kept.vendors(&setup)?,
     };
+    if setup.state.is_some()
+        && let Some((alias, _)) = vendors.iter().find(|(_, vendor)| vendor.save().is_none())
+    {
+        return Err(Trouble::Usage(format!(
+            "what `{alias}` remembers cannot be kept: it answers from a recording, or is no vendor of data\n\
+             help: serve it without `--state`"
+        )));
+    }
     let tls = setup.tls.as_deref().map(authority).transpose()?;
     let server = Server {
         vendors,

@@ -1,10 +1,11 @@
 //! What is hard to see from inside a drill: connections as a raw socket and as reqwest meet them.
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::time::Instant;
 
 use crate::served::Served;
 use crate::{both, customer, customers, done};

@@ -27,6 +27,8 @@ fn a_command_line_that_cannot_be_is_refused() {
         (vec!["--vendor", "stripe", "--webhooks", "stripe=https://x"], "plain HTTP"),
         (vec!["--scenario", "nowhere.yaml"], "nowhere.yaml"),
         (vec!["--scenario", "scenarios/idempotency"], "name one file"),
+        (vec!["--vendor", "stripe", "--port", "65535"], "too few ports after 65535"),
+        (vec!["--vendor", "stripe", "--tls", "Cargo.toml"], "cannot be written into Cargo.toml"),
         (vec!["--vendor", "stripe", "--journal", "Cargo.toml"], "cannot be kept in Cargo.toml"),
         (vec!["--vendor", "stripe", "--state", "/nowhere/at/all.json"], "cannot be written"),
     ] {
