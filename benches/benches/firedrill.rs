@@ -5,6 +5,8 @@
 
 #[path = "firedrill/checks.rs"]
 mod checks;
+#[path = "firedrill/contracts.rs"]
+mod contracts;
 #[path = "firedrill/cpu.rs"]
 mod cpu;
 #[path = "firedrill/drills.rs"]
@@ -30,6 +32,7 @@ criterion_group!(
     vendor::model,
     vendor::socket,
     checks::checks,
+    contracts::contracts,
     reading::reading,
     sweep::sweep
 );

@@ -43,6 +43,7 @@ pub(super) fn profiles() -> BTreeMap<String, Profile> {
             gather: Span::ZERO,
             id_pointer: "/eventId".into(),
         }),
+        contract: None,
     };
     BTreeMap::from([
         ("crm".to_owned(), profile("crm", None, ("deals", "deal"))),
@@ -64,6 +65,8 @@ pub(super) struct Exchange {
     pub replayed: bool,
     pub told: Told,
     pub fault: Option<FaultRef>,
+    /// Whether the vendor has no such operation.
+    pub no_operation: bool,
 }
 
 /// A call `METHOD /path` to `vendor` at `at` milliseconds, answered 200 after 10 ms.
@@ -98,6 +101,7 @@ pub(super) fn call(vendor: &'static str, line: &str, at: u64) -> Exchange {
         replayed: false,
         told: Told::default(),
         fault: None,
+        no_operation: false,
     }
 }
 
@@ -205,7 +209,7 @@ impl Builder {
                 vendor: x.vendor.into(),
                 connection: 0,
                 request: x.request,
-                operation: Some(x.operation),
+                operation: Some(x.operation).filter(|_| !x.no_operation),
             },
         ));
         if !open {

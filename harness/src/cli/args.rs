@@ -2,12 +2,13 @@
 //!
 //! Knows: options and their defaults. Must not know: what they do.
 
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::{NonZeroU32, NonZeroU64, NonZeroUsize};
 use std::path::PathBuf;
 
 use clap::{Args as ClapArgs, Parser, Subcommand, ValueEnum};
 
 use super::exit_code;
+use super::partition::Partition;
 use crate::fault::Target;
 use crate::seed::Seed;
 
@@ -38,37 +39,64 @@ pub enum Command {
     New(New),
     /// Serve vendors alone, for development by hand and for other test suites.
     Serve(Serve),
+    /// Record live exchanges: a reverse proxy in front of a vendor.
+    Record(Record),
+    /// Import recordings of other tools: HAR 1.2 and nock.
+    Import(Import),
+    /// Hold recordings, or a live vendor, against the vendor's contract.
+    Verify(Verify),
     /// Print the JSON Schema of drill files.
     Schema,
     /// Say what the rule of a finding means.
     Explain(Explain),
 }
 
-/// Options of `run`.
+/// Which drills, under which seeds, and how many at a time.
 #[derive(Clone, Debug, ClapArgs)]
-#[command(after_help = exit_code::HELP)]
-pub struct Run {
+pub struct Drilling {
     /// Drill files, or folders of them.
     #[arg(value_name = "PATHS", default_value = "scenarios")]
     pub paths: Vec<PathBuf>,
     /// Seeds to run under.
     #[command(flatten)]
     pub seeds: Seeds,
-    /// Only drills whose name, file or promise contains this.
-    #[arg(long, value_name = "TEXT")]
-    pub filter: Option<String>,
     /// Drills at a time [default: as many as there are cores].
     #[arg(long, short, value_name = "N")]
     pub jobs: Option<NonZeroUsize>,
+}
+
+/// Options of `run`.
+#[derive(Clone, Debug, ClapArgs)]
+#[command(after_help = exit_code::HELP)]
+pub struct Run {
+    /// What to run.
+    #[command(flatten)]
+    pub drilling: Drilling,
+    /// Only drills whose name, file or promise contains this.
+    #[arg(long, value_name = "TEXT")]
+    pub filter: Option<String>,
+    /// Only this part of all drills, to spread them over machines: `2/8` is the second of eight.
+    #[arg(long, value_name = "PART/PARTS")]
+    pub partition: Option<Partition>,
     /// Write each trace into this folder, as JSON lines.
     #[arg(long, value_name = "DIR")]
     pub trace: Option<PathBuf>,
+    /// Write a timeline of each drill into this folder, as a page for the browser, and an index.
+    #[arg(long, value_name = "DIR")]
+    pub html: Option<PathBuf>,
+    /// Write a JUnit report to this file.
+    #[arg(long, value_name = "FILE")]
+    pub junit: Option<PathBuf>,
     /// How to report.
     #[arg(long, value_enum, default_value_t = Format::Terminal)]
     pub format: Format,
     /// Begin no further drill once one has failed.
     #[arg(long)]
     pub fail_fast: bool,
+    /// Run a drill that failed up to this many times more; one that passes then is reported as
+    /// flaky. A flaky drill is a bug: in virtual time the same seed gives the same drill.
+    #[arg(long, value_name = "N", default_value_t = 0)]
+    pub retries: u32,
     /// Only say which drills there are.
     #[arg(long)]
     pub list: bool,
@@ -151,18 +179,12 @@ pub enum SweepFormat {
 #[derive(Clone, Debug, ClapArgs)]
 #[command(after_help = exit_code::HELP)]
 pub struct Prove {
-    /// Drill files, or folders of them.
-    #[arg(value_name = "PATHS", default_value = "scenarios")]
-    pub paths: Vec<PathBuf>,
-    /// Seeds to run under.
+    /// What to run.
     #[command(flatten)]
-    pub seeds: Seeds,
+    pub drilling: Drilling,
     /// Only defects whose name, drill or rule contains this.
     #[arg(long, value_name = "TEXT")]
     pub filter: Option<String>,
-    /// Drills at a time [default: as many as there are cores].
-    #[arg(long, short, value_name = "N")]
-    pub jobs: Option<NonZeroUsize>,
 }
 
 /// Options of `serve`.
@@ -231,6 +253,155 @@ pub struct Check {
     #[arg(value_name = "FILES", required = true)]
     pub files: Vec<PathBuf>,
 }
+
+/// Where recordings go, and what is secret in them.
+#[derive(Clone, Debug, ClapArgs)]
+pub struct Keep {
+    /// The vendor; its folder in the fixtures gets the recording.
+    #[arg(long, value_name = "VENDOR")]
+    pub vendor: String,
+    /// The folder of fixtures.
+    #[arg(long, value_name = "DIR", default_value = "fixtures")]
+    pub out: PathBuf,
+    /// What the run is called [default: `record` takes the time, `import` the name of the file].
+    #[arg(long, value_name = "RUN")]
+    pub name: Option<String>,
+    /// Rules of redaction [default: redact.yaml in the fixtures and in the vendor's folder].
+    #[arg(long, value_name = "FILE")]
+    pub redact: Option<PathBuf>,
+}
+
+/// Options of `record`.
+#[derive(Clone, Debug, ClapArgs)]
+#[command(after_long_help = KEEPING, after_help = KEEPING)]
+pub struct Record {
+    /// Where it goes.
+    #[command(flatten)]
+    pub keep: Keep,
+    /// The vendor's origin, such as https://api.stripe.com.
+    #[arg(long, value_name = "URL")]
+    pub upstream: String,
+    /// Where to listen; port 0 is any free one.
+    #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
+    pub listen: std::net::SocketAddr,
+    /// Bodies of more bytes are kept as length and hash alone.
+    #[arg(long, value_name = "BYTES", default_value_t = 4 << 20)]
+    pub largest_body: usize,
+    /// Ask the vendor for uncompressed bodies, so that addresses in them lead back here.
+    #[arg(long)]
+    pub uncompressed: bool,
+    /// Trust the certificates of this PEM file too.
+    #[arg(long, value_name = "FILE")]
+    pub ca: Option<PathBuf>,
+}
+
+/// Options of `import`.
+#[derive(Clone, Debug, ClapArgs)]
+#[command(after_long_help = KEEPING, after_help = KEEPING)]
+pub struct Import {
+    /// HAR or nock files; their content tells which.
+    #[arg(value_name = "FILES", required = true)]
+    pub files: Vec<PathBuf>,
+    /// Where they go.
+    #[command(flatten)]
+    pub keep: Keep,
+    /// Only exchanges with this origin, such as https://api.stripe.com; may be given again.
+    #[arg(long, value_name = "URL")]
+    pub origin: Vec<String>,
+    /// The day of the recording, where the file does not tell it.
+    #[arg(long, value_name = "DATE")]
+    pub recorded: Option<jiff::civil::Date>,
+    /// Write over recordings of the same name.
+    #[arg(long)]
+    pub replace: bool,
+}
+
+const KEEPING: &str = "\
+Secrets are taken out before anything is written: credentials in header fields, cookies, queries,
+forms, JSON and addresses become REDACTED-1, REDACTED-2, …; the same secret gets the same number
+throughout a run. What then still looks like a secret is held back, and the message says which
+rule to add. redact.yaml, all parts of which may be left out:
+
+  headers:  [x-acme-session]       # header fields whose value is secret
+  fields:   [pin, customer_key]    # query parameters, form fields and JSON members
+  body:     [/data/*/ssn]          # JSON pointers; * is any one name or index
+  patterns: ['acme_[a-z0-9]{20}']  # regular expressions; of one with a group, the group
+  keep:     [page_token]           # names that sound secret and are not
+  allow:    ['tok_visa']           # values, matched as a whole, that look secret and are not
+  skip:     ['GET /exports/*']     # exchanges that are not to be kept at all
+
+Exit codes:
+   0  all was saved
+   1  something was held back, since it looked like it holds a secret
+   2  there was nothing to save
+  64  wrong usage, or a mistake in a file; nothing was written
+  70  a recording could not be written";
+
+/// Options of `verify`.
+#[derive(Clone, Debug, ClapArgs)]
+#[command(after_help = VERIFYING)]
+pub struct Verify {
+    /// Recordings, or folders of them [default: fixtures].
+    #[arg(value_name = "PATHS")]
+    pub paths: Vec<PathBuf>,
+    /// Whose they are [default: the name of the folder that holds them].
+    #[arg(long, value_name = "VENDOR")]
+    pub vendor: Option<String>,
+    /// The contract [default: openapi.json or openapi.yaml in the vendor's folder of contracts].
+    #[arg(long, value_name = "FILE")]
+    pub contract: Option<PathBuf>,
+    /// Ask this vendor now: the recorded GETs, and each GET that needs no parameter.
+    #[arg(long, value_name = "URL", requires = "vendor")]
+    pub live: Option<String>,
+    /// A header field to send, such as 'authorization: Bearer ${TOKEN}'; ${…} is the environment's.
+    #[arg(long, value_name = "FIELD", requires = "live")]
+    pub header: Vec<String>,
+    /// The value of a parameter, such as id=7, for operations that need one.
+    #[arg(long, value_name = "NAME=VALUE", requires = "live")]
+    pub with: Vec<String>,
+    /// Repeat recorded POSTs, PUTs, PATCHes and DELETEs too. They write.
+    #[arg(long = "unsafe", requires = "live")]
+    pub unsafe_calls: bool,
+    /// How long to wait for each answer.
+    #[arg(long, value_name = "SECONDS", default_value = "10", requires = "live")]
+    pub timeout: NonZeroU64,
+    /// How many calls to make at most.
+    #[arg(long, value_name = "N", default_value = "200", requires = "live")]
+    pub max_requests: NonZeroU32,
+    /// Learn from these recordings what is usual, into this file.
+    #[arg(long, value_name = "FILE")]
+    pub learn: Option<PathBuf>,
+    /// Compare with what was learned into this file.
+    #[arg(long, value_name = "FILE")]
+    pub baseline: Option<PathBuf>,
+    /// A file of accepted findings: they are known, and no reason to fail.
+    #[arg(long, value_name = "FILE")]
+    pub accept: Option<PathBuf>,
+    /// Accept what is found now too, in the file of --accept.
+    #[arg(long)]
+    pub add: bool,
+    /// Take off the file of --accept what no longer occurs.
+    #[arg(long)]
+    pub prune: bool,
+    /// How to report.
+    #[arg(long, value_enum, default_value_t = Format::Terminal)]
+    pub format: Format,
+    /// Name every addition.
+    #[arg(long, short)]
+    pub verbose: bool,
+}
+
+const VERIFYING: &str = "\
+Three layers: the contract; fields and values that it does not know; with --baseline, what earlier
+recordings showed (--learn), which sees what no schema forbids: a field that vanished, a list that
+is empty now, a page that ends earlier.
+
+Exit codes:
+   0  the contract holds
+   1  it is broken, and the finding is not accepted
+   2  something could not be judged, or there was nothing to judge
+  64  wrong usage, or a mistake in a file
+  70  a fault of firedrill itself";
 
 /// Options of `new`.
 #[derive(Clone, Debug, ClapArgs)]

@@ -8,11 +8,18 @@ mod backend;
 mod bundled;
 mod console;
 mod exit_code;
+mod import;
+mod keep;
+mod live;
+mod partition;
+mod record;
+mod reporter;
 mod run;
 mod serve;
 mod starter;
 mod stopwatch;
 mod sweep;
+mod verify;
 
 use std::ffi::OsString;
 use std::io;
@@ -21,12 +28,14 @@ use std::path::{Path, PathBuf};
 use clap::Parser;
 
 pub use args::{
-    Announce, Args, Check, Command, Explain, Format, New, Prove, Run, Seeds, Serve, Sweep, SweepFormat,
+    Announce, Args, Check, Command, Drilling, Explain, Format, Import, Keep, New, Prove, Record, Run, Seeds,
+    Serve, Sweep, SweepFormat, Verify,
 };
 pub use backend::{Backend, ProofRequest, Setting};
 pub use bundled::Bundled;
 pub use console::Console;
 pub use exit_code::ExitCode;
+pub use partition::Partition;
 
 use crate::drill::DrillError;
 use crate::plan::{self, Loaded};
@@ -83,6 +92,9 @@ pub fn command(
         Command::Check(args) => check(&args.files, &setting, backend, console),
         Command::New(args) => starter::new(&args.path, console),
         Command::Serve(args) => serve::serve(args, &setting, console),
+        Command::Record(args) => record::record(args, console),
+        Command::Import(args) => import::import(args, console),
+        Command::Verify(args) => verify::run(args, &setting.contracts, console),
         Command::Schema => console.print(&schema::pretty()).map(|()| ExitCode::Passed),
         Command::Explain(args) => explain(args.rule.as_deref(), console),
     };
@@ -134,9 +146,12 @@ fn prove(
     backend: &dyn Backend,
     console: &mut Console<'_>,
 ) -> io::Result<ExitCode> {
-    let Some(drills) = load(&args.paths, setting, backend, console) else { return Ok(ExitCode::Usage) };
-    let jobs = args.jobs.map_or_else(cores, |n| n.get());
-    let request = ProofRequest { drills, seeds: args.seeds.all(), filter: args.filter.clone(), jobs };
+    let Some(drills) = load(&args.drilling.paths, setting, backend, console) else {
+        return Ok(ExitCode::Usage);
+    };
+    let jobs = args.drilling.jobs.map_or_else(cores, |n| n.get());
+    let seeds = args.drilling.seeds.all();
+    let request = ProofRequest { drills, seeds, filter: args.filter.clone(), jobs };
     let rows = match backend.prove(setting, &request) {
         Ok(rows) => rows,
         Err(error) => {

@@ -10,6 +10,7 @@ mod data;
 mod limits;
 mod observe;
 mod proof;
+mod requests;
 mod retry;
 mod sync;
 mod webhooks;
@@ -51,8 +52,9 @@ pub fn defects() -> Vec<Defect> {
         breaker::DEFECTS,
         webhooks::DEFECTS,
         sync::DEFECTS,
-        work::DEFECTS,
         data::DEFECTS,
+        work::DEFECTS,
+        requests::DEFECTS,
         observe::DEFECTS,
     ]
     .concat()

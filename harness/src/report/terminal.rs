@@ -6,11 +6,10 @@
 use std::time::Duration;
 
 use super::timeline::Timeline;
-use super::{BOLD, CYAN, DIM, RED, Ran, WIDTH, YELLOW, count, paint, replay, style_of, wrap};
+use super::{BOLD, CYAN, DIM, RED, Ran, WIDTH, YELLOW, count, paint, style_of, wrap};
 use crate::drill::DrillError;
 use crate::finding::{Finding, Verdict};
 use crate::plan::Loaded;
-use crate::seed::Seed;
 use crate::time::Span;
 use crate::trace::What;
 
@@ -61,14 +60,10 @@ fn head(label: &str, style: anstyle::Style, family: &str, promise: &str, stats: 
 fn line(ran: &Ran<'_>) -> String {
     let verdict = ran.drilled.verdict;
     let real = ran.real.map(|r| format!(" · {} ms real", r.as_millis())).unwrap_or_default();
+    let label = if ran.is_flaky() { "FLAKY".to_owned() } else { verdict.to_string().to_uppercase() };
+    let style = if ran.is_flaky() { YELLOW } else { style_of(verdict) };
     let stats = format!("{} · {}{real}", ran.spanned(), count(ran.exchanges(), "exchange"));
-    head(
-        &verdict.to_string().to_uppercase(),
-        style_of(verdict),
-        &ran.loaded.family(),
-        &ran.loaded.scenario.drill,
-        &stats,
-    )
+    head(&label, style, &ran.loaded.family(), &ran.loaded.scenario.drill, &stats)
 }
 
 /// The line of a drill that gave no verdict: its file asks for what cannot be, or firedrill itself
@@ -185,6 +180,7 @@ pub struct Summary {
     /// Commands that replay what did not pass.
     failed: Vec<String>,
     unknown: Vec<String>,
+    flaky: Vec<String>,
     faults: Vec<String>,
     refused: Vec<String>,
 }
@@ -195,19 +191,20 @@ impl Summary {
         self.virtual_time += u128::from(ran.spanned().0);
         self.exchanges += ran.exchanges();
         match ran.drilled.verdict {
+            Verdict::Pass if ran.is_flaky() => self.flaky.push(ran.replay.clone()),
             Verdict::Pass => self.passed += 1,
             Verdict::Unknown => self.unknown.push(ran.replay.clone()),
             Verdict::Fail => self.failed.push(ran.replay.clone()),
         }
     }
 
-    /// Counts one drill that gave no verdict.
-    pub fn add_error(&mut self, loaded: &Loaded, seed: Seed, error: &DrillError) {
+    /// Counts one drill that gave no verdict; `again` replays it.
+    pub fn add_error(&mut self, error: &DrillError, again: String) {
         let list = match error {
             DrillError::Scenario(_) => &mut self.refused,
             _ => &mut self.faults,
         };
-        list.push(replay(&loaded.file, seed));
+        list.push(again);
     }
 
     /// What it all came to: the worst of it.
@@ -228,9 +225,10 @@ impl Summary {
     /// The last lines of the report; `left` drills were not run because of `--fail-fast`.
     pub fn render(&self, left: usize, real: Option<Duration>) -> String {
         let none = self.faults.len() + self.refused.len();
-        let ran = self.passed + self.failed.len() + self.unknown.len() + none;
+        let ran = self.passed + self.flaky.len() + self.failed.len() + self.unknown.len() + none;
         let mut parts = vec![paint(style_of(Verdict::Pass), &format!("{} passed", self.passed))];
         for (n, what, style) in [
+            (self.flaky.len(), "flaky", YELLOW),
             (self.failed.len(), "failed", RED),
             (self.unknown.len(), "unknown", YELLOW),
             (none, "without a verdict", RED),
@@ -268,6 +266,7 @@ impl Summary {
             ("refused", &self.refused, RED),
             ("failed", &self.failed, RED),
             ("unknown", &self.unknown, YELLOW),
+            ("flaky: passed only when tried again", &self.flaky, YELLOW),
         ] {
             if !commands.is_empty() {
                 text.push_str(&format!("\n  {}\n", paint(style, title)));

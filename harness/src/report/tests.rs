@@ -201,8 +201,15 @@ fn plain(text: &str) -> String {
     anstream::adapter::strip_str(text).to_string()
 }
 
-fn ran<'a>(loaded: &'a Loaded, drilled: &'a Drilled) -> Ran<'a> {
-    Ran { loaded, seed: Seed(7), drilled, real: None, replay: replay(&loaded.file, Seed(7)) }
+pub(crate) fn ran<'a>(loaded: &'a Loaded, drilled: &'a Drilled) -> Ran<'a> {
+    Ran {
+        loaded,
+        seed: Seed(7),
+        drilled,
+        real: None,
+        failed_before: 0,
+        replay: replay(&loaded.file, Seed(7)),
+    }
 }
 
 #[test]
@@ -248,9 +255,9 @@ fn the_summary_counts_and_names_the_commands() {
         summary.add(&ran(&loaded, &drilled(verdict)));
     }
     assert_eq!(summary.worst(), Worst::Verdict(Verdict::Fail));
-    summary.add_error(&loaded, Seed(8), &DrillError::Scenario("no".into()));
+    summary.add_error(&DrillError::Scenario("no".into()), replay(&loaded.file, Seed(8)));
     assert_eq!(summary.worst(), Worst::Refused);
-    summary.add_error(&loaded, Seed(9), &DrillError::Harness("no".into()));
+    summary.add_error(&DrillError::Harness("no".into()), replay(&loaded.file, Seed(9)));
     assert_eq!(summary.worst(), Worst::Fault);
     insta::assert_snapshot!(plain(&summary.render(2, None)));
 }

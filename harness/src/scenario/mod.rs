@@ -24,7 +24,7 @@ use serde_json::Value;
 
 pub use expect::*;
 pub use fragment::{rules, steps};
-pub use nearest::nearest;
+pub use nearest::{nearest, or_nearest};
 pub use review::{Sources, VendorFacts, review};
 pub use text::{Document, Mistake, parse, parse_base};
 pub use workload::{Action, Given, Step};

@@ -107,7 +107,7 @@ pub(super) fn lessons(trace: &Trace, only: &[Target]) -> Vec<Lesson> {
                 let body = serde_json::from_slice::<Value>(&response.body).ok();
                 note(on.clone(), &mut |seen| {
                     seen.has_body |= *has_body;
-                    seen.has_pages |= *kind == OperationKind::List;
+                    seen.has_pages |= *kind == OperationKind::List && body.as_ref().is_some_and(is_page);
                     body.clone().into_iter().for_each(|b| seen.example(b));
                 });
             }
@@ -161,6 +161,12 @@ fn lesson(on: Target, seen: &Seen) -> Lesson {
     }));
     rows.retain(|(_, mutations)| !mutations.is_empty());
     Lesson { on, rows }
+}
+
+/// Whether a body holds several records, so that a smaller page would hold fewer.
+fn is_page(body: &Value) -> bool {
+    let several = |value: &Value| value.as_array().is_some_and(|list| list.len() > 1);
+    several(body) || body.as_object().is_some_and(|map| map.values().any(several))
 }
 
 /// Whether `wanted`, as a person writes it, means `on`.

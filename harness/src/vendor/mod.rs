@@ -7,6 +7,7 @@
 mod actions;
 pub mod auth;
 mod changing;
+mod described;
 pub mod encoding;
 pub mod errors;
 mod file;
@@ -30,6 +31,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::contract::Contract;
 use crate::fault::{BadSignature, ErrorKind, ErrorReply, Mutation};
 use crate::scenario::Given;
 use crate::time::{At, Span};
@@ -193,7 +195,7 @@ impl DeliveryDrift<'_> {
 }
 
 /// Facts about an API that do not change in a drill.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Profile {
     /// The vendor's name: its folder in `contracts/`.
     pub name: String,
@@ -208,6 +210,8 @@ pub struct Profile {
     pub collections: BTreeMap<String, String>,
     /// Webhook behaviour, if the vendor sends any.
     pub webhooks: Option<WebhookProfile>,
+    /// The vendor's own description, if there is one: what calls and answers are held against.
+    pub contract: Option<Arc<Contract>>,
 }
 
 /// How a vendor delivers webhooks.
