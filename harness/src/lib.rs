@@ -4,7 +4,7 @@
 //! it leaves a **trace**; **checks** read the trace and give a **verdict**.
 //!
 //! Floors, top to bottom; imports run downwards only:
-//! 4 `cli`, `report`, `testing` ·
+//! 4 `cli`, `report`, `serve`, `testing` ·
 //! 3 `drill`, `casting`, `plan`, `prove`, `record`, `sweep`, `verify` ·
 //! 2 `world`, `subject`, `wiremock` ·
 //! 1 `vendor`, `schedule`, `drift`, `contract`, `fixture`, `check` ·
@@ -31,6 +31,8 @@ pub mod report;
 pub mod scenario;
 pub mod schedule;
 pub mod seed;
+#[cfg(feature = "cli")]
+pub mod serve;
 pub mod subject;
 pub mod sweep;
 pub mod testing;

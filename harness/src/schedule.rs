@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rand::Rng;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
@@ -53,14 +54,38 @@ pub struct Schedule {
     attempts: BTreeMap<[u8; 32], u32>,
     counts_attempts: bool,
     heals_at: At,
+    seed: Seed,
+    next: u32,
 }
 
-struct Counted {
-    rule: Rule,
-    calls: u32,
+/// A rule with what it counted.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Counted {
+    /// By which the trace cites it, from zero in the order in which rules came.
+    pub number: u32,
+    /// The rule; its window counts from the start.
+    pub rule: Rule,
+    /// The calls, events or deliveries that it is about and met so far.
+    pub calls: u32,
+    /// How often it bit.
+    pub bites: u32,
     turn: u64,
     shares: Stream,
     draws: Stream,
+}
+
+impl Counted {
+    fn new(number: u32, rule: Rule, seed: Seed) -> Counted {
+        Counted {
+            number,
+            rule,
+            calls: 0,
+            bites: 0,
+            turn: seed.stream(&format!("fault/{number}/turn")).next_u64(),
+            shares: seed.stream(&format!("fault/{number}/share")),
+            draws: seed.stream(&format!("fault/{number}/draw")),
+        }
+    }
 }
 
 /// A fault that lasts for a window of time instead of hitting single calls.
@@ -77,18 +102,47 @@ pub struct Outage {
 impl Schedule {
     /// Rules with fresh counters, for a drill that heals at `heals_at`.
     pub fn new(rules: &[Rule], heals_at: At, seed: Seed) -> Schedule {
-        let rules: Vec<Counted> = (0u32..)
-            .zip(rules)
-            .map(|(n, rule)| Counted {
-                rule: rule.clone(),
-                calls: 0,
-                turn: seed.stream(&format!("fault/{n}/turn")).next_u64(),
-                shares: seed.stream(&format!("fault/{n}/share")),
-                draws: seed.stream(&format!("fault/{n}/draw")),
-            })
-            .collect();
+        let rules: Vec<Counted> =
+            (0u32..).zip(rules).map(|(n, rule)| Counted::new(n, rule.clone(), seed)).collect();
+        Schedule::again(rules, heals_at, seed, 0)
+    }
+
+    /// Rules that have counted already; the next new one gets a number not below `next`.
+    pub fn again(rules: Vec<Counted>, heals_at: At, seed: Seed, next: u32) -> Schedule {
         let counts_attempts = rules.iter().any(|r| r.rule.attempts.is_some());
-        Schedule { rules, attempts: BTreeMap::new(), counts_attempts, heals_at }
+        let next = rules.iter().map(|r| r.number + 1).max().unwrap_or(0).max(next);
+        Schedule { rules, attempts: BTreeMap::new(), counts_attempts, heals_at, seed, next }
+    }
+
+    /// Adds a rule after all others; gives its number.
+    pub fn arm(&mut self, rule: Rule) -> u32 {
+        let number = self.next;
+        self.next += 1;
+        self.counts_attempts |= rule.attempts.is_some();
+        self.rules.push(Counted::new(number, rule, self.seed));
+        number
+    }
+
+    /// Takes a rule away; false if there is none of this number.
+    pub fn disarm(&mut self, number: u32) -> bool {
+        let before = self.rules.len();
+        self.rules.retain(|r| r.number != number);
+        before != self.rules.len()
+    }
+
+    /// The rules that are armed, in the order in which they are tried.
+    pub fn rules(&self) -> &[Counted] {
+        &self.rules
+    }
+
+    /// The rule of this number.
+    pub fn rule(&self, number: u32) -> Option<&Rule> {
+        self.rules.iter().find(|c| c.number == number).map(|c| &c.rule)
+    }
+
+    /// The number that the next rule gets.
+    pub fn next(&self) -> u32 {
+        self.next
     }
 
     /// The fault that hits a call, if any. Counts the call.
@@ -111,6 +165,49 @@ impl Schedule {
             rule.on.matches_call(call.vendor, &call.request.method, call.request.path()).then(|| {
                 ("request", shown.get_or_insert_with(|| Arc::new(request_json(call.request))).clone())
             })
+        })
+    }
+
+    /// Whether any rule hits connections as they are made, other than by keeping them away.
+    pub fn greets_badly(&self) -> bool {
+        self.rules.iter().any(|c| matches!(c.rule.act, Act::SlowAccept(_) | Act::Certificate(_)))
+    }
+
+    /// Whether any rule bites before the body of a request is read.
+    pub fn looks_at_heads(&self) -> bool {
+        self.rules.iter().any(|c| c.rule.act.points().contains(&Point::Head))
+    }
+
+    /// The fault that hits a request of which only the head has come, if any. Attempts are counted
+    /// with whole calls, so a rule that names some does not bite here.
+    pub fn head(&mut self, now: At, call: Call<'_>) -> Option<Bite> {
+        let shown = Arc::new(request_json(call.request));
+        self.first(now, Point::Head, 0, |rule| {
+            let meant = rule.on.matches_call(call.vendor, &call.request.method, call.request.path());
+            meant.then(|| ("request", shown.clone()))
+        })
+    }
+
+    /// The fault of this kind that hits a connection to `vendor` as it is made, if any.
+    pub fn connect(&mut self, now: At, vendor: &str, of: impl Fn(&Act) -> bool) -> Option<Bite> {
+        if now >= self.heals_at {
+            return None;
+        }
+        let heals_at = self.heals_at;
+        let met = |c: &&mut Counted| {
+            of(&c.rule.act)
+                && c.rule.act.points().contains(&Point::Connect)
+                && c.rule.on.vendor() == Some(vendor)
+                && c.rule.window.is_none_or(|w| w.contains(now))
+        };
+        let counted = self.rules.iter_mut().find(met)?;
+        counted.calls += 1;
+        counted.bites += 1;
+        Some(Bite {
+            act: counted.rule.act.clone(),
+            fault: fault_ref(counted.number, &counted.rule.act),
+            until: end_of(counted.rule.window, heals_at),
+            turn: counted.turn,
         })
     }
 
@@ -166,7 +263,7 @@ impl Schedule {
             return None;
         }
         let mut winner = None;
-        for (n, counted) in (0u32..).zip(&mut self.rules) {
+        for counted in &mut self.rules {
             let rule = &counted.rule;
             if !rule.act.points().contains(&point) || !rule.window.is_none_or(|w| w.contains(now)) {
                 continue;
@@ -183,10 +280,11 @@ impl Schedule {
             }
             let drawn = rule.share.is_none_or(|s| unit(&mut counted.shares) < s.0);
             if drawn && winner.is_none() {
+                counted.bites += 1;
                 winner = Some(Bite {
-                    act: rule.act.clone(),
-                    fault: fault_ref(n, &rule.act),
-                    until: end_of(rule.window, self.heals_at),
+                    act: counted.rule.act.clone(),
+                    fault: fault_ref(counted.number, &counted.rule.act),
+                    until: end_of(counted.rule.window, self.heals_at),
                     turn: counted.turn,
                 });
                 counted.turn = counted.turn.wrapping_add(1);
@@ -197,7 +295,7 @@ impl Schedule {
 
     /// A span drawn evenly from zero to `within`, from the stream of one rule.
     pub fn draw(&mut self, rule: u32, within: Span) -> Span {
-        match self.rules.get_mut(rule as usize) {
+        match self.rules.iter_mut().find(|c| c.number == rule) {
             Some(counted) => Span((unit(&mut counted.draws) * within.0 as f64) as u64),
             None => Span::ZERO,
         }
@@ -206,15 +304,15 @@ impl Schedule {
     /// Rules that last for a window: connections refused or swallowed, and what befalls the
     /// subject by itself. In the order of the file.
     pub fn outages(&self) -> Vec<Outage> {
-        (0u32..)
-            .zip(&self.rules)
-            .filter(|(_, c)| {
-                matches!(c.rule.act, Act::Refuse | Act::BlackHole) || matches!(c.rule.on, Target::Subject)
-            })
-            .map(|(n, c)| Outage {
+        let lasts =
+            |c: &&Counted| matches!(c.rule.act, Act::Refuse | Act::BlackHole) || c.rule.on == Target::Subject;
+        self.rules
+            .iter()
+            .filter(lasts)
+            .map(|c| Outage {
                 bite: Bite {
                     act: c.rule.act.clone(),
-                    fault: fault_ref(n, &c.rule.act),
+                    fault: fault_ref(c.number, &c.rule.act),
                     until: end_of(c.rule.window, self.heals_at),
                     turn: c.turn,
                 },

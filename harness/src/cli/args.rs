@@ -37,6 +37,8 @@ pub enum Command {
     Check(Check),
     /// Write a drill to start from.
     New(New),
+    /// Serve vendors alone, for development by hand and for other test suites.
+    Serve(Serve),
     /// Record live exchanges: a reverse proxy in front of a vendor.
     Record(Record),
     /// Import recordings of other tools: HAR 1.2 and nock.
@@ -186,6 +188,65 @@ pub struct Prove {
     #[arg(long, value_name = "TEXT")]
     pub filter: Option<String>,
 }
+
+/// Options of `serve`.
+#[derive(Clone, Debug, ClapArgs)]
+#[command(after_help = SERVE_HELP)]
+pub struct Serve {
+    /// A vendor to serve, as often as wanted: `stripe`, `billing=stripe`, `billing=stripe:4011`.
+    #[arg(long = "vendor", value_name = "[ALIAS=]NAME[:PORT]")]
+    pub vendors: Vec<String>,
+    /// A drill whose vendors, start data and fault rules are taken over (windows count from the
+    /// start). Its workload is not: `POST /actions` makes things happen.
+    #[arg(long, value_name = "FILE")]
+    pub scenario: Option<PathBuf>,
+    /// The port of the control API; vendors without a port of their own get the next ones, in the
+    /// order of their aliases [default: any that are free].
+    #[arg(long, value_name = "PORT", value_parser = clap::value_parser!(u16).range(1..))]
+    pub port: Option<u16>,
+    /// Where a vendor's webhooks go, as often as wanted.
+    #[arg(long = "webhooks", value_name = "ALIAS=URL")]
+    pub webhooks: Vec<String>,
+    /// Serve over TLS, and write the certificate of an authority made for this run into this folder,
+    /// as `ca.pem`, for clients to trust.
+    #[arg(long, value_name = "DIR")]
+    pub tls: Option<PathBuf>,
+    /// Keep the state in this file, and go on where it ends if it is there.
+    #[arg(long, value_name = "FILE")]
+    pub state: Option<PathBuf>,
+    /// Keep the trace in this folder, as `trace.jsonl`.
+    #[arg(long, value_name = "DIR")]
+    pub journal: Option<PathBuf>,
+    /// From which credentials, ids and all that is random follow.
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    pub seed: u64,
+    /// How to say where everything is.
+    #[arg(long, value_enum, default_value_t = Announce::Terminal)]
+    pub format: Announce,
+}
+
+/// How `serve` says where everything is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Announce {
+    /// For people.
+    Terminal,
+    /// For programs: one line of JSON, as `GET /vendors` gives it.
+    Json,
+}
+
+const SERVE_HELP: &str = "\
+Vendors live in real time, on loopback. The control API arms faults, puts time forward, makes things
+happen and shows ledgers and trace; GET /openapi.json describes it.
+
+Examples:
+  firedrill serve --vendor hubspot --vendor billing=stripe --port 4010
+  curl localhost:4010/faults -d '{ on: billing POST /v1/invoices, calls: 1, do: { reset: after_applied } }'
+  curl localhost:4010/time/advance -d '{ by: 1h }'
+
+Exit codes:
+   0  it was told to stop
+  64  wrong usage, a mistake in a file, a port that is taken
+  70  a fault of firedrill itself";
 
 /// Options of `check`.
 #[derive(Clone, Debug, ClapArgs)]

@@ -16,6 +16,7 @@ mod partition;
 mod record;
 mod reporter;
 mod run;
+mod serve;
 mod starter;
 mod stopwatch;
 mod sweep;
@@ -28,8 +29,8 @@ use std::path::{Path, PathBuf};
 use clap::Parser;
 
 pub use args::{
-    Args, Check, Command, Diff, DiffFormat, Drilling, Explain, FailOn, Format, Import, Keep, New, Prove,
-    Record, Run, Seeds, Sweep, SweepFormat, Verify,
+    Announce, Args, Check, Command, Diff, DiffFormat, Drilling, Explain, FailOn, Format, Import, Keep, New,
+    Prove, Record, Run, Seeds, Serve, Sweep, SweepFormat, Verify,
 };
 pub use backend::{Backend, ProofRequest, Setting};
 pub use bundled::Bundled;
@@ -92,6 +93,7 @@ pub fn command(
         Command::Prove(args) => prove(args, &setting, backend, console),
         Command::Check(args) => check(&args.files, &setting, backend, console),
         Command::New(args) => starter::new(&args.path, console),
+        Command::Serve(args) => serve::serve(args, &setting, console),
         Command::Record(args) => record::record(args, console),
         Command::Import(args) => import::import(args, console),
         Command::Verify(args) => verify::run(args, &setting.contracts, console),

@@ -22,14 +22,27 @@ pub enum Act {
     /// Packets vanish for the rule's window: a connect is never answered (its SYN meets a full
     /// backlog), and a request on an open connection is never read.
     BlackHole,
+    /// Connections of the rule's window are taken up this late: the handshake is done, and nothing
+    /// that the client sends is read until then.
+    SlowAccept(Span),
+    /// Over TLS: connections of the rule's window are greeted with a certificate that a client must
+    /// not accept.
+    Certificate(BadCertificate),
+    /// The connection is reset when the head of a request has come, before its body is read: the
+    /// vendor never knew of it.
+    ResetRequest,
     /// The connection is reset (RST by SO_LINGER 0) at this moment.
     Reset(Moment),
     /// The connection is closed (FIN) without a response: an empty reply.
     Close(Moment),
     /// No response ever comes; the connection stays open.
     Hang(Moment),
-    /// The response body ends after this many bytes, against its Content-Length.
-    Truncate(AfterBytes),
+    /// The response body ends after this many bytes, against its Content-Length or its last chunk.
+    Truncate(Truncation),
+    /// The Content-Length is not that of the body.
+    ContentLength(Lie),
+    /// Interim responses (1xx) come before the true one, in this order: `[100, 103]`.
+    Interim(#[schemars(inner(range(min = 100, max = 199)))] Vec<u16>),
     /// The response body stops after this many bytes and the connection stays open.
     Stall(AfterBytes),
     /// The response body drips.
@@ -99,6 +112,38 @@ pub enum Moment {
     AfterApplied,
     /// The vendor applied it, and the client loses the connection inside the response body.
     DuringResponse,
+}
+
+/// Certificates that a client must not accept (RFC 5280 §6, RFC 9525).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum BadCertificate {
+    /// It was good until 2021.
+    Expired,
+    /// It is another host's.
+    WrongHost,
+}
+
+/// Ways in which a Content-Length is false.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Lie {
+    /// It promises 16 bytes that never come; the connection stays open.
+    Longer,
+    /// It is half of the body's: the rest comes where the client expects the next response.
+    Shorter,
+}
+
+/// Where a response body ends too soon.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Truncation {
+    /// Bytes of the body that still come through.
+    pub after: u64,
+    /// Whether the body comes in chunks (RFC 9112 §7.1), without the last one, instead of with a
+    /// Content-Length.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub chunked: bool,
 }
 
 /// A number of body bytes.

@@ -11,6 +11,8 @@ use super::text::Target;
 pub enum Point {
     /// While connections are made, for a window of time.
     Connect,
+    /// When the head of a request has come, and its body is not read yet.
+    Head,
     /// When a call reached the vendor.
     Call,
     /// Before a webhook event is sent for the first time.
@@ -38,7 +40,7 @@ impl Point {
     /// The kind of target that has this point.
     pub fn kind(self) -> Kind {
         match self {
-            Point::Connect | Point::Call => Kind::Calls,
+            Point::Connect | Point::Head | Point::Call => Kind::Calls,
             Point::Emission | Point::Delivery | Point::Ack => Kind::Webhook,
             Point::Life => Kind::Subject,
         }
@@ -60,11 +62,14 @@ impl Act {
     /// Where it can be done; the first is the usual place.
     pub fn points(&self) -> &'static [Point] {
         match self {
-            Act::Refuse | Act::BlackHole => &[Point::Connect],
+            Act::Refuse | Act::BlackHole | Act::SlowAccept(_) | Act::Certificate(_) => &[Point::Connect],
+            Act::ResetRequest => &[Point::Head],
             Act::Reset(_)
             | Act::Close(_)
             | Act::Hang(_)
             | Act::Truncate(_)
+            | Act::ContentLength(_)
+            | Act::Interim(_)
             | Act::Stall(_)
             | Act::SlowBody(_)
             | Act::Garbage
@@ -103,10 +108,15 @@ impl Act {
         match self {
             Act::Refuse => "refuse",
             Act::BlackHole => "black_hole",
+            Act::SlowAccept(_) => "slow_accept",
+            Act::Certificate(_) => "certificate",
+            Act::ResetRequest => "reset_request",
             Act::Reset(_) => "reset",
             Act::Close(_) => "close",
             Act::Hang(_) => "hang",
             Act::Truncate(_) => "truncate",
+            Act::ContentLength(_) => "content_length",
+            Act::Interim(_) => "interim",
             Act::Stall(_) => "stall",
             Act::SlowBody(_) => "slow_body",
             Act::Garbage => "garbage",

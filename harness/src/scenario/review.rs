@@ -10,7 +10,7 @@ use super::nearest::advice;
 use super::text::{Document, Mistake};
 use super::{Action, Scenario, schema};
 use crate::expr::Expr;
-use crate::fault::{Act, Kind, Mutation, Rule, Target};
+use crate::fault::{Act, Kind, Mutation, Point, Rule, Target};
 use crate::time::{At, Span};
 
 /// The files that a scenario was put together from.
@@ -347,7 +347,7 @@ impl<'a> Reviewer<'a> {
 
     /// Faults that last need to know from when to when.
     fn window(&mut self, index: &str, rule: &Rule, kind: Kind, word: &str) {
-        let lasts = matches!(rule.act, Act::Refuse | Act::BlackHole | Act::Burst);
+        let lasts = matches!(rule.act, Act::Burst) || rule.act.points().contains(&Point::Connect);
         let starts = kind == Kind::Subject && matches!(rule.act, Act::Kill(_) | Act::Stop(_));
         match rule.window {
             None if lasts => self.say(
@@ -366,7 +366,7 @@ impl<'a> Reviewer<'a> {
 
     /// Conditions on a request make no sense where no request is there to be looked at.
     fn no_request_to_look_at(&mut self, index: &str, rule: &Rule, kind: Kind, word: &str) {
-        let connection = matches!(rule.act, Act::Refuse | Act::BlackHole);
+        let connection = rule.act.points().contains(&Point::Connect);
         let why = match kind {
             Kind::Subject => "a rule on the subject bites once, when its window opens".to_owned(),
             _ if connection => format!("`{word}` acts on connections, before any request is read"),

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::drift;
@@ -22,6 +23,7 @@ use super::webhook::spelling::{tampered, unusual};
 use super::webhook::{EventSpec, WebhookSpec, changed_fields};
 
 /// The state of a vendor's webhooks.
+#[derive(Serialize, Deserialize)]
 pub(super) struct Hooks {
     /// Good secrets, the newest last.
     secrets: Vec<String>,
@@ -147,6 +149,48 @@ impl Hooks {
             occurred: now,
             payload: Arc::new(payload),
         }
+    }
+
+    /// An event of the type `kind` about a record as it is, though nothing happened to it.
+    ///
+    /// # Errors
+    /// If there is no such type for records of `collection`.
+    pub fn unprompted(
+        &mut self,
+        spec: &WebhookSpec,
+        epoch: jiff::Timestamp,
+        now: At,
+        kind: &str,
+        about: (&Arc<str>, &Arc<str>, &Value),
+        property: Option<&str>,
+    ) -> Result<WebhookEvent, String> {
+        let (collection, id, record) = about;
+        let of_it = spec.events.iter().filter(|e| *e.of == **collection);
+        let Some(event) = of_it.clone().find(|e| e.kind == kind) else {
+            let near = crate::scenario::or_nearest(kind, of_it.map(|e| e.kind.as_str()));
+            return Err(format!("`{collection}` have no event `{kind}`{near}"));
+        };
+        let property = match &event.each {
+            None => None,
+            Some(under) => {
+                let fields = under.get(record).and_then(Value::as_object);
+                let told = |name: &&String| !event.except.contains(name);
+                let name = match property {
+                    Some(name) => Some(name),
+                    None => fields.and_then(|f| f.keys().find(told)).map(String::as_str),
+                };
+                let name =
+                    name.ok_or_else(|| format!("`{kind}` tells of a field, and the record has none"))?;
+                let value = fields.and_then(|f| f.get(name)).ok_or_else(|| {
+                    let known = fields.into_iter().flat_map(|f| f.keys()).map(String::as_str);
+                    format!("the record has no field `{name}`{}", crate::scenario::or_nearest(name, known))
+                })?;
+                Some((name, value))
+            }
+        };
+        let news =
+            News { what: &event.on, named: None, collection, id, before: None, after: record, by_api: false };
+        Ok(self.event(spec, event, epoch, now, &news, property))
     }
 
     fn event_id(&mut self, spec: &WebhookSpec) -> String {

@@ -15,6 +15,7 @@ pub mod filter;
 mod generated;
 mod hooks;
 pub mod idempotency;
+mod keeping;
 mod model;
 mod operate;
 pub mod paging;
@@ -136,6 +137,36 @@ pub trait Vendor {
     /// How long the vendor waits after failed attempt number `attempt` (from 1) before the next
     /// one; `None` when it gives up. `response` is what the subject answered, if anything.
     fn redelivery(&mut self, attempt: u32, response: Option<&Response>) -> Option<Span>;
+
+    /// An event of the type `kind` about a record as it is, though nothing happened to it: what an
+    /// operator's "send a test event" does. `property` is the field that the event tells of, where
+    /// events of the type tell of one.
+    ///
+    /// # Errors
+    /// If there is no such record, or no such type of event; the message names the nearest.
+    fn event(
+        &mut self,
+        _now: At,
+        kind: &str,
+        _collection: &str,
+        _id: &str,
+        _property: Option<&str>,
+    ) -> Result<WebhookEvent, String> {
+        Err(format!("this vendor cannot make an event `{kind}` unprompted"))
+    }
+
+    /// All that it remembers, to be kept between runs; `None` if it cannot be kept.
+    fn save(&self) -> Option<Value> {
+        None
+    }
+
+    /// Remembers what it saved in an earlier run, instead of anything else. Gives what it holds.
+    ///
+    /// # Errors
+    /// If another vendor saved it, or another version of this one.
+    fn restore(&mut self, _saved: Value) -> Result<Vec<Change>, String> {
+        Err("this vendor cannot take up what was kept of it".to_owned())
+    }
 
     /// An event of a type that the subject cannot know, made from `like`.
     fn unknown_event(&mut self, like: &WebhookEvent) -> WebhookEvent;

@@ -41,7 +41,7 @@ pub(super) struct Model {
     pub hooks: Option<Hooks>,
     pub values: Stream,
     pub page_cap: PageCap,
-    requests: Stream,
+    pub requests: Stream,
 }
 
 /// A bound on pages that was put on without notice.
@@ -496,6 +496,25 @@ impl Vendor for Model {
         let file = self.file.clone();
         let spec = file.spec.webhooks.as_ref()?;
         spec.retry.pause(attempt, response, &mut self.hooks.as_mut()?.retries)
+    }
+
+    fn event(
+        &mut self,
+        now: At,
+        kind: &str,
+        collection: &str,
+        id: &str,
+        property: Option<&str>,
+    ) -> Result<WebhookEvent, String> {
+        self.unprompted(now, kind, collection, id, property)
+    }
+
+    fn save(&self) -> Option<Value> {
+        self.kept()
+    }
+
+    fn restore(&mut self, saved: Value) -> Result<Vec<Change>, String> {
+        self.take_up(saved)
     }
 
     fn unknown_event(&mut self, like: &WebhookEvent) -> WebhookEvent {

@@ -10,6 +10,7 @@ mod connection;
 mod exchange;
 mod hooks;
 mod host;
+mod journal;
 mod ledgers;
 mod metrics;
 mod receiver;
@@ -17,6 +18,7 @@ mod recorder;
 mod server;
 mod supervisor;
 mod tap;
+mod tls;
 mod workload;
 
 use std::cell::RefCell;
@@ -31,13 +33,19 @@ use hooks::Hooks;
 pub(crate) use ledgers::Ledgers;
 
 pub(crate) use client::{call, plain};
+pub(crate) use hooks::{Pending, emit, resume};
 pub(crate) use host::{Host, keep_door, serve, settle_all};
+pub use journal::Disk;
 pub(crate) use receiver::{alerts, open as open_alerts};
 pub use recorder::Journal;
 pub(crate) use recorder::Recorder;
 pub use server::Server;
+pub(crate) use server::open_doors;
 pub(crate) use supervisor::{Supervisor, afflict, drive};
-pub(crate) use workload::{last_step, run as run_workload};
+pub use tls::Authority;
+pub(crate) use workload::{carry_out_once, last_step, run as run_workload};
+
+use tokio::sync::watch;
 
 use crate::scenario::Scenario;
 use crate::schedule::{Outage, Schedule};
@@ -61,6 +69,8 @@ pub(crate) struct World {
     pub canon: Canon,
     /// The fault rules.
     pub schedule: RefCell<Schedule>,
+    /// Told when they change; in a drill they never do.
+    pub rearmed: watch::Sender<u64>,
     /// Those that last for a window.
     pub outages: Vec<Outage>,
     /// The vendors, by alias.
@@ -75,6 +85,9 @@ pub(crate) struct World {
     pub hooks: Hooks,
     /// Vendors whose webhooks the subject takes, as it ever said.
     pub subscribed: RefCell<BTreeSet<String>>,
+    /// Where webhooks of a vendor go, by alias, whatever the subject says; for vendors that are served
+    /// without one.
+    pub targets: RefCell<BTreeMap<String, String>>,
     /// Where credentials lie as files.
     pub secrets_dir: PathBuf,
     dates: RefCell<(u64, String)>,
@@ -96,7 +109,7 @@ impl World {
         let canon = Canon::default();
         for host in hosts.values() {
             canon.add(&host.base_url, &host.profile.origin);
-            if let Some(authority) = client::authority(&host.base_url) {
+            if let Some((_, authority)) = host.base_url.split_once("://") {
                 canon.add(authority, &host.canonical_host);
             }
         }
@@ -107,12 +120,14 @@ impl World {
             canon,
             outages: schedule.outages(),
             schedule: RefCell::new(schedule),
+            rearmed: watch::Sender::new(0),
             hosts,
             subject,
             attempts: AttemptLog::default(),
             ledgers,
             hooks: Hooks::default(),
             subscribed: RefCell::default(),
+            targets: RefCell::default(),
             secrets_dir,
             dates: RefCell::default(),
         }
@@ -162,6 +177,11 @@ impl World {
                     .harness_fault(format!("the secret {}.{name} could not be written: {e}", host.alias));
             }
         }
+    }
+
+    /// Whether anybody takes the webhooks of `alias`, or ever said so.
+    pub fn is_told(&self, alias: &str) -> bool {
+        self.targets.borrow().contains_key(alias) || self.subscribed.borrow().contains(alias)
     }
 
     /// Ends every exchange that is still open, in the order in which they began.
