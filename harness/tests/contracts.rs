@@ -138,7 +138,8 @@ fn github(root: &Path) -> Result<(), Failed> {
     let breaks = report.deviations.iter().filter(|d| d.severity == Severity::Breaking).count();
     let added = report.deviations.iter().filter(|d| d.severity == Severity::Additive).count();
     let text = firedrill::report::verify::terminal(&report, false);
-    same((breaks, added > 0), (11, true))?;
+    // What GitHub once answered it still documents: nothing in the recordings is unknown today.
+    same((breaks, added), (11, 0))?;
     let lines = text.lines().count();
     if lines > 400 { Err(format!("the report has {lines} lines").into()) } else { bites(&contract, &files) }
 }

@@ -53,6 +53,8 @@ pub(crate) enum MappingError {
     Stage(String),
     #[error("{0} is not a date: {1:?}")]
     Date(&'static str, String),
+    #[error("{0} has {1} characters; the billing vendor takes at most {2}")]
+    TooLong(&'static str, usize, usize),
     #[error("billing_email is not an address: {0:?}")]
     Email(String),
     #[error(transparent)]
@@ -88,6 +90,17 @@ impl Deal {
     }
 }
 
+/// Stripe's limits on a customer, in characters (docs.stripe.com/api/customers/create).
+const LONGEST_NAME: usize = 256;
+const LONGEST_EMAIL: usize = 512;
+
+fn at_most(text: &str, name: &'static str, longest: usize) -> Result<(), MappingError> {
+    match text.chars().count() {
+        n if n > longest => Err(MappingError::TooLong(name, n, longest)),
+        _ => Ok(()),
+    }
+}
+
 impl Terms {
     /// Maps a deal by the table above.
     pub(crate) fn read(deal: &Value, money: &dyn MoneyRule) -> Result<Self, MappingError> {
@@ -97,11 +110,14 @@ impl Terms {
         if email.split_once('@').is_none_or(|(user, host)| user.is_empty() || host.is_empty()) {
             return Err(MappingError::Email(email));
         }
+        at_most(&email, "billing_email", LONGEST_EMAIL)?;
         let description = property(deal, "dealname").unwrap_or("Deal").to_owned();
+        let name = property(deal, "billing_name").unwrap_or(&description).to_owned();
+        at_most(&name, "billing_name", LONGEST_NAME)?;
         let closed = property(deal, "closedate").map(|text| instant("closedate", text)).transpose()?;
         Ok(Self {
             email,
-            name: property(deal, "billing_name").unwrap_or(&description).to_owned(),
+            name,
             amount: money.minor_units(required("amount")?, currency)?,
             currency: currency.to_ascii_lowercase(),
             closed_s: closed.map(Timestamp::as_second),
@@ -156,6 +172,16 @@ mod tests {
         renamed["properties"]["dealstage"] = json!("closed_won");
         assert_eq!(Deal::read(&renamed, &known), Err(MappingError::Stage("closed_won".into())));
         assert!(!Deal::read(&renamed, &[]).unwrap().won);
+    }
+
+    #[test]
+    fn a_name_that_the_billing_vendor_would_refuse_is_refused_here() {
+        let mut deal = deal();
+        deal["properties"]["billing_name"] = json!("ł".repeat(256));
+        assert!(Terms::read(&deal, &DecimalMoney).is_ok());
+        deal["properties"]["billing_name"] = json!("ł".repeat(257));
+        let refused = Terms::read(&deal, &DecimalMoney).unwrap_err();
+        assert_eq!(refused, MappingError::TooLong("billing_name", 257, 256));
     }
 
     #[test]

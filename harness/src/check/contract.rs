@@ -30,9 +30,10 @@ pub(super) fn check(e: &Evidence<'_>) -> Option<Judgement> {
     let mut judge = Judge { found: Findings::default(), judged: 0, known: BTreeMap::new() };
     for call in &e.calls {
         let Some(contract) = described(e, call.vendor) else { continue };
-        if let Some(operation) = judge.operation(contract, call) {
+        let recorded = is_recorded(e, call.vendor);
+        if let Some(operation) = judge.operation(contract, call, recorded) {
             judge.request(contract, operation, call);
-            if !is_recorded(e, call.vendor) {
+            if !recorded {
                 judge.answer(contract, operation, call);
             }
         }
@@ -81,8 +82,14 @@ struct Judge<'t> {
 }
 
 impl<'t> Judge<'t> {
-    /// What the call is for, as the description has it. Calls for what is not there are findings.
-    fn operation(&mut self, contract: &'t Contract, call: &Call<'t>) -> Option<&'t Operation> {
+    /// What the call is for, as the description has it. Calls for what is not there are findings,
+    /// unless a recording answered: it shows that the vendor had it, and may hold a true 404.
+    fn operation(
+        &mut self,
+        contract: &'t Contract,
+        call: &Call<'t>,
+        recorded: bool,
+    ) -> Option<&'t Operation> {
         if let Some(operation) = call.operation {
             // The model's own name, `GET /v1/invoices/{id}`, is a path that the template fits.
             let known = self.known.entry((call.vendor, &operation.name)).or_insert_with(|| {
@@ -104,7 +111,7 @@ impl<'t> Judge<'t> {
             }
             return *known;
         }
-        let refused = call.fault.is_none() && call.told.and_then(|t| t.error) == Some(ErrorKind::NotFound);
+        let refused = !recorded && call.fault.is_none() && call.told.and_then(|t| t.error) == Some(ErrorKind::NotFound);
         match contract.find(&call.request.method, &call.request.target) {
             Ok(Found { operation, .. }) => {
                 if refused {

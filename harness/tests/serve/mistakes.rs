@@ -20,7 +20,7 @@ fn refused(options: &[&str]) -> String {
 fn a_command_line_that_cannot_be_is_refused() {
     for (options, says) in [
         (vec![], "there is nothing to serve"),
-        (vec!["--vendor", "strip"], "the nearest is `stripe`"),
+        (vec!["--vendor", "strip"], "did you mean `stripe`?"),
         (vec!["--vendor", "stripe:99999"], "a number from 1 to 65535"),
         (vec!["--vendor", "stripe", "--vendor", "stripe"], "two vendors are called `stripe`"),
         (vec!["--vendor", "stripe", "--webhooks", "crm=http://127.0.0.1:1"], "no vendor is called `crm`"),

@@ -102,7 +102,7 @@ async fn a_file_that_is_no_state_of_these_vendors_is_refused_and_left_alone() {
         ("{\"a\":1}", &both, "was not written by `firedrill serve`"),
         (&good.replace("version 1", "version 9"), &both, "version 9"),
         (&good, &both[..2], "of other vendors"),
-        (&good.replace("\"customers\"", "\"costumers\""), &both, "the nearest is `customers`"),
+        (&good.replace("\"customers\"", "\"costumers\""), &both, "did you mean `customers`?"),
     ] {
         let said = refused(text, vendors);
         assert!(said.contains(says), "{says}: {said}");
