@@ -90,7 +90,9 @@ impl Deal {
     }
 }
 
-/// Stripe's limits on a customer, in characters (docs.stripe.com/api/customers/create).
+/// Stripe's limits, in characters: on a customer, and on the description of an invoice's item
+/// (its OpenAPI description, `maxLength`).
+const LONGEST_DESCRIPTION: usize = 5000;
 const LONGEST_NAME: usize = 256;
 const LONGEST_EMAIL: usize = 512;
 
@@ -112,6 +114,7 @@ impl Terms {
         }
         at_most(&email, "billing_email", LONGEST_EMAIL)?;
         let description = property(deal, "dealname").unwrap_or("Deal").to_owned();
+        at_most(&description, "dealname", LONGEST_DESCRIPTION)?;
         let name = property(deal, "billing_name").unwrap_or(&description).to_owned();
         at_most(&name, "billing_name", LONGEST_NAME)?;
         let closed = property(deal, "closedate").map(|text| instant("closedate", text)).transpose()?;

@@ -111,7 +111,8 @@ impl<'t> Judge<'t> {
             }
             return *known;
         }
-        let refused = !recorded && call.fault.is_none() && call.told.and_then(|t| t.error) == Some(ErrorKind::NotFound);
+        let refused =
+            !recorded && call.fault.is_none() && call.told.and_then(|t| t.error) == Some(ErrorKind::NotFound);
         match contract.find(&call.request.method, &call.request.target) {
             Ok(Found { operation, .. }) => {
                 if refused {

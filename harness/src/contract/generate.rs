@@ -305,8 +305,9 @@ fn bound(shape: &Shape<'_>, keyword: &str) -> Option<f64> {
 
 fn text(shape: &Shape<'_>, name: &str) -> BoxedStrategy<String> {
     if let Some(pattern) = shape.patterns.first() {
-        if let Some(sensible) = realistic::patterned(pattern, name) {
-            return sensible;
+        let exact = regex::Regex::new(pattern);
+        if let (Some(sensible), Ok(exact)) = (realistic::patterned(pattern, name), exact) {
+            return sensible.prop_filter("the pattern", move |text| exact.is_match(text)).boxed();
         }
         // What is generated is the whole text, so anchors say nothing more; and digits are ASCII.
         let bare = pattern.trim_start_matches('^').trim_end_matches('$');
