@@ -5,7 +5,7 @@
 //!
 //! Floors, top to bottom; imports run downwards only:
 //! 4 `cli`, `report`, `testing` · 3 `drill`, `casting`, `plan`, `prove` · 2 `world`, `subject`, `wiremock` ·
-//! 1 `vendor`, `schedule`, `fixture`, `check` · 0 `scenario`, `fault`, `expr`, `wire`, `trace`,
+//! 1 `vendor`, `schedule`, `pacing`, `fixture`, `check` · 0 `scenario`, `fault`, `expr`, `wire`, `trace`,
 //! `finding`, `seed`, `time`.
 
 pub mod casting;
@@ -17,6 +17,7 @@ pub mod expr;
 pub mod fault;
 pub mod finding;
 pub mod fixture;
+pub mod pacing;
 pub mod plan;
 #[cfg(feature = "cli")]
 pub mod prove;

@@ -236,7 +236,7 @@ pub fn objection(rule: &Rule) -> Option<String> {
     };
     let windowed = matches!(rule.act, Act::Refuse | Act::BlackHole);
     let fits = match &rule.on {
-        Target::Subject => matches!(rule.act, Act::Kill(_) | Act::Stop(_) | Act::ClockSkew(_)),
+        Target::Subject => matches!(rule.act, Act::Kill(_) | Act::Stop(_) | Act::Pause(_) | Act::ClockSkew(_)),
         Target::Calls { .. } if windowed => true,
         _ => points.iter().any(|p| at_point(&rule.act, *p)),
     };
@@ -299,7 +299,9 @@ fn at_point(act: &Act, point: Point) -> bool {
         | Act::UnknownType
         | Act::Poison => point == Point::Emission,
         Act::Signature(_) | Act::Unreachable | Act::LostAck => point == Point::Delivery,
-        Act::Kill(_) | Act::Stop(_) | Act::ClockSkew(_) => matches!(point, Point::Call | Point::Ack),
+        Act::Kill(_) | Act::Stop(_) | Act::Pause(_) | Act::ClockSkew(_) => {
+            matches!(point, Point::Call | Point::Ack)
+        }
     }
 }
 
@@ -332,6 +334,7 @@ pub fn name_of(act: &Act) -> &'static str {
         Act::LostAck => "lost_ack",
         Act::Kill(_) => "kill",
         Act::Stop(_) => "stop",
+        Act::Pause(_) => "pause",
         Act::ClockSkew(_) => "clock_skew",
     }
 }

@@ -88,7 +88,9 @@ pub(super) fn fits(act: &Act) -> &'static [Kind] {
         | Act::Poison
         | Act::Unreachable
         | Act::LostAck => &[Kind::Webhook],
-        Act::Kill(_) | Act::Stop(_) | Act::ClockSkew(_) => &[Kind::Subject, Kind::Calls, Kind::Webhook],
+        Act::Kill(_) | Act::Stop(_) | Act::Pause(_) | Act::ClockSkew(_) => {
+            &[Kind::Subject, Kind::Calls, Kind::Webhook]
+        }
     }
 }
 

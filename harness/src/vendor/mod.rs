@@ -15,6 +15,7 @@ mod hooks;
 pub mod idempotency;
 mod model;
 mod operate;
+mod pace;
 pub mod paging;
 pub mod rate_limit;
 mod reading;

@@ -22,9 +22,6 @@ use crate::trace::{Cause, Outcome, SubjectEvent, Told, What};
 use crate::vendor::Reaction;
 use crate::wire::{Headers, Request, Response};
 
-/// How long a vendor is at work on a request that a fault hits while it is applied.
-const AT_WORK: Span = Span::secs(2);
-
 /// What comes instead of HTTP: the beginning of a TLS alert, and no line of HTTP.
 const GARBAGE: &[u8] = b"\x15\x03\x01\x00\x02\x02\x0a\r\n\x00\xffnot http\r\n\r\n";
 
@@ -66,11 +63,11 @@ enum Way {
     Kill(Span),
 }
 
-fn carry_out(act: Option<&Act>) -> (Work, Way) {
+fn carry_out(act: Option<&Act>, at_work: Span) -> (Work, Way) {
     let now = Work::Step(Span::ZERO);
     let at = |moment: Moment, way: Way| match moment {
         Moment::BeforeApplied => (Work::Nothing, way),
-        Moment::WhileApplying => (Work::Step(AT_WORK), way),
+        Moment::WhileApplying => (Work::Step(at_work), way),
         Moment::AfterApplied => (Work::Step(Span::ZERO), way),
         Moment::DuringResponse => (Work::Step(Span::ZERO), Way::Half(Box::new(way))),
     };
@@ -110,6 +107,9 @@ pub(crate) async fn answer(
     if let Some(Bite { act: Act::Stop(outage), .. }) = &bite {
         world.subject.stop(world, outage);
     }
+    if let Some(Bite { act: Act::Pause(rest), .. }) = &bite {
+        world.subject.pause(world, *rest);
+    }
     if let Some(Bite { act: Act::ClockSkew(skew), until, .. }) = &bite {
         world.subject.skew(world, *skew, *until);
     }
@@ -138,7 +138,7 @@ fn arrive(
             reused: conn.served() > 0,
         },
     );
-    let (work, mut way) = carry_out(bite.as_ref().map(|b| &b.act));
+    let (work, mut way) = carry_out(bite.as_ref().map(|b| &b.act), world.pace.get().at_work);
     let (operation, mut reaction) = {
         let mut vendor = host.vendor.borrow_mut();
         let operation = vendor.operation(&request);

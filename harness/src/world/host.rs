@@ -219,6 +219,7 @@ pub(crate) type Body = Full<bytes::Bytes>;
 pub(crate) async fn keep_door(world: Rc<World>, host: Rc<Host>) {
     let outages: Vec<_> = world
         .outages
+        .borrow()
         .iter()
         .filter(|o| o.on.vendor() == Some(&*host.alias) && matches!(o.on, crate::fault::Target::Calls { .. }))
         .cloned()
