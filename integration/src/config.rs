@@ -102,6 +102,9 @@ pub struct Config {
     pub shutdown_deadline: Duration,
     /// Days that a customer has to pay. `DAYS_UNTIL_DUE`.
     pub days_until_due: u32,
+    /// How many times as fast as in production the core's own waits go (schedules, backoff,
+    /// timeouts, leases, rates): for a staging system whose vendors are sandboxes that go as fast. `TEMPO`.
+    pub tempo: u32,
 }
 
 /// A configuration that cannot be used, naming the variable at fault.
@@ -139,6 +142,7 @@ impl Config {
             synchronous: Synchronous::Full,
             shutdown_deadline: Duration::from_secs(20),
             days_until_due: 30,
+            tempo: 1,
         }
     }
 
@@ -181,6 +185,14 @@ impl Config {
         }
         if let Some(requests) = env.positive("VENDOR_CONCURRENCY")? {
             config.vendor_concurrency = requests;
+        }
+        if let Some(tempo) = env.positive("TEMPO")? {
+            let expected = "a whole number from 1 to 1000";
+            let tempo = u32::try_from(tempo).ok().filter(|tempo| *tempo <= 1000);
+            config.tempo =
+                tempo.ok_or_else(|| invalid("TEMPO", env.get("TEMPO").unwrap_or(""), expected))?;
+            config.sync_interval = config.sync_interval.map(|every| every / config.tempo);
+            config.reconcile_interval = config.reconcile_interval.map(|every| every / config.tempo);
         }
         if let Some(text) = env.get("SQLITE_SYNCHRONOUS") {
             config.synchronous = match text.to_ascii_lowercase().as_str() {
@@ -271,6 +283,17 @@ mod tests {
         let config = Config::from_env(&minimal()).unwrap();
         assert_eq!(config.hubspot.base_url, "https://api.hubapi.com");
         assert_eq!(config.workers, 4);
+    }
+
+    #[test]
+    fn a_tempo_shortens_the_schedules() {
+        let mut env = minimal();
+        env.insert("TEMPO".into(), "60".into());
+        let config = Config::from_env(&env).unwrap();
+        assert_eq!(config.sync_interval, Some(Duration::from_secs(5)));
+        assert_eq!(config.reconcile_interval, Some(Duration::from_secs(60)));
+        env.insert("TEMPO".into(), "1e3".into());
+        assert!(Config::from_env(&env).unwrap_err().to_string().starts_with("TEMPO is"));
     }
 
     #[test]

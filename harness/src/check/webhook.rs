@@ -8,6 +8,7 @@ use super::agreement::Wrong;
 use super::evidence::{Delivery, Evidence};
 use super::say::{Findings, Say};
 use crate::finding::Judgement;
+use crate::time::Span;
 use crate::trace::{OperationKind, Outcome};
 
 /// See the module.
@@ -106,7 +107,7 @@ fn sound(e: &Evidence<'_>, delivery: &Delivery<'_>, found: &mut Findings) {
     };
     match delivery.status() {
         Some(200..300) => {
-            if let Some(limit) = limit.filter(|l| took > *l) {
+            if let Some(limit) = limit.filter(|l| took > Span(l.0.saturating_add(e.noise().0))) {
                 fail(
                     "webhook/slow_ack",
                     format!("was acknowledged after {took}"),

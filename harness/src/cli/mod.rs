@@ -18,17 +18,19 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser;
 
-pub use args::{Args, Check, Command, Explain, Format, New, Prove, Run, Seeds};
+pub use args::{Args, Check, Command, Explain, Format, New, Of, Pace, Prove, Run, Schema, Seeds};
 pub use backend::{Backend, ProofRequest, Setting};
 pub use bundled::Bundled;
 pub use console::Console;
 pub use exit_code::ExitCode;
 
+use crate::casting;
 use crate::drill::DrillError;
 use crate::plan::{self, Loaded};
 use crate::report::table::Caught;
 use crate::report::{mistake, rules, table, wrap};
 use crate::scenario::{nearest, schema};
+use crate::time::Span;
 
 /// Runs the command of this process, printing to its own streams.
 pub fn main(backend: &dyn Backend) -> ExitCode {
@@ -70,13 +72,36 @@ pub fn command(
         console.say(&format!("error: no defect is called `{name}`{near}\n"));
         return ExitCode::Usage;
     }
-    let setting = Setting { contracts: args.contracts.clone(), defect };
+    let mut setting = Setting {
+        contracts: args.contracts.clone(),
+        defect,
+        program: None,
+        scale: 1,
+        max_real: Span::mins(1),
+    };
+    if let Command::Run(run) = &args.command {
+        setting.scale = run.pace.scale.get();
+        setting.max_real = run.pace.max_real;
+        match run.subject.as_deref().map(casting::subject_file).transpose() {
+            Ok(program) => setting.program = program,
+            Err(mistake) => {
+                console.say(&format!("{}\n1 mistake; nothing was run\n", mistake::render(&mistake)));
+                return ExitCode::Usage;
+            }
+        }
+    }
     let result = match &args.command {
         Command::Run(args) => run::run(args, &setting, backend, console),
         Command::Prove(args) => prove(args, &setting, backend, console),
         Command::Check(args) => check(&args.files, &setting, backend, console),
         Command::New(args) => starter::new(&args.path, console),
-        Command::Schema => console.print(&schema::pretty()).map(|()| ExitCode::Passed),
+        Command::Schema(args) => {
+            let text = match args.of {
+                Of::Drill => schema::pretty(),
+                Of::Subject => schema::pretty_subject(),
+            };
+            console.print(&text).map(|()| ExitCode::Passed)
+        }
         Command::Explain(args) => explain(args.rule.as_deref(), console),
     };
     result.unwrap_or_else(|error| {

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::args::{Format, Run};
+use super::args::{Format, Pace, Run};
 use super::backend::{Backend, Setting};
 use super::console::Console;
 use super::stopwatch::Stopwatch;
@@ -54,7 +54,7 @@ pub(super) fn run(
         return Ok(ExitCode::Usage);
     }
     if args.list {
-        return list(&drills, args.format, console);
+        return list(&drills, args.format, setting, backend, console);
     }
     let seeds = args.seeds.all();
     let jobs: Vec<(&Loaded, Seed)> = drills.iter().flat_map(|d| seeds.iter().map(move |s| (d, *s))).collect();
@@ -87,20 +87,38 @@ fn opening(drills: usize, seeds: &[Seed]) -> String {
     }
 }
 
-fn list(drills: &[Loaded], format: Format, console: &mut Console<'_>) -> io::Result<ExitCode> {
+fn list(
+    drills: &[Loaded],
+    format: Format,
+    setting: &Setting,
+    backend: &dyn Backend,
+    console: &mut Console<'_>,
+) -> io::Result<ExitCode> {
     let width = drills.iter().map(|d| d.name().chars().count()).max().unwrap_or(0);
+    let mut skipped = 0;
     for drill in drills {
+        let skips = backend.skips(setting, drill);
+        skipped += usize::from(skips.is_some());
         let line = match format {
-            Format::Terminal => format!("{:<width$}  {}\n", drill.name(), drill.scenario.drill),
+            Format::Terminal => {
+                let why = skips.map(|why| format!("\n{:width$}  skipped: {why}", "")).unwrap_or_default();
+                format!("{:<width$}  {}{why}\n", drill.name(), drill.scenario.drill)
+            }
             Format::Jsonl => {
-                let line = serde_json::json!({
+                let mut line = serde_json::json!({
                     "name": drill.name(), "file": drill.file, "family": drill.family(),
                     "drill": drill.scenario.drill,
                 });
+                if let Some(why) = skips {
+                    line["skipped"] = why.into();
+                }
                 format!("{line}\n")
             }
         };
         console.print(&line)?;
+    }
+    if skipped > 0 && format == Format::Terminal {
+        console.print(&format!("\n{} would run, {skipped} skipped\n", drills.len() - skipped))?;
     }
     Ok(ExitCode::Passed)
 }
@@ -128,7 +146,10 @@ fn carry_out(
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some((drill, seed)) = jobs.get(index) else { break };
                     let outcome = one(backend, setting, drill, *seed);
-                    let bad = outcome.drilled.as_ref().map_or(true, |d| d.verdict == Verdict::Fail);
+                    let bad = match &outcome.drilled {
+                        Ok(drilled) => drilled.verdict == Verdict::Fail,
+                        Err(error) => !matches!(error, DrillError::Skipped(_)),
+                    };
                     if bad && fail_fast {
                         enough.store(true, Ordering::Relaxed);
                     }
@@ -220,7 +241,11 @@ impl Reporter<'_, '_, '_> {
     /// The command that runs a drill again as it was run now.
     fn again(&self, loaded: &Loaded, seed: Seed) -> String {
         let planted = self.args.defect.as_deref().map(|d| format!(" --defect {d}")).unwrap_or_default();
-        replay(&loaded.file, seed) + &planted
+        let subject = self.args.subject.as_deref().map(|file| {
+            let (file, Pace { scale, max_real }) = (file.display(), &self.args.pace);
+            format!(" --subject {file} --scale {scale} --max-real {max_real}")
+        });
+        replay(&loaded.file, seed) + &planted + &subject.unwrap_or_default()
     }
 
     fn report(&mut self, index: usize, outcome: &Outcome) -> io::Result<()> {
@@ -241,7 +266,7 @@ impl Reporter<'_, '_, '_> {
                 }
             }
             Err(error) => {
-                self.summary.add_error(loaded, seed, error);
+                self.summary.add_error(error, self.again(loaded, seed));
                 match self.args.format {
                     Format::Terminal => terminal::no_verdict(loaded, error, &self.again(loaded, seed)),
                     Format::Jsonl => jsonl::no_verdict(loaded, seed, error),

@@ -18,7 +18,7 @@ use std::time::Duration;
 
 use self::books::close_the_books;
 use self::life::{expose, live};
-use self::stage::{Stage, set_up};
+use self::stage::set_up;
 use self::unjudged::{flooded, never_ready, not_done};
 use crate::check;
 use crate::finding::{Judgement, Verdict};

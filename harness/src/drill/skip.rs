@@ -3,7 +3,6 @@
 //! Knows: what a program, unlike a subject inside this process, cannot do, and what real time
 //! cannot tell apart. Must not know: any one drill or subject.
 
-use super::Plan;
 use super::stage::span;
 use crate::fault::{Act, Target};
 use crate::pacing::Pacing;
@@ -19,9 +18,8 @@ pub fn in_process(scenario: &Scenario) -> Option<String> {
     pauses.then(|| "a subject inside this process cannot be paused, only a program can (--subject)".to_owned())
 }
 
-/// Why `plan` cannot be put to `program` within `longest` of real time; none if it can.
-pub fn reason(plan: &Plan, program: &Program, pacing: &Pacing, longest: Span) -> Option<String> {
-    let s = &plan.scenario;
+/// Why a drill cannot be put to `program` within `longest` of real time; none if it can.
+pub fn reason(s: &Scenario, program: &Program, pacing: &Pacing, longest: Span) -> Option<String> {
     missing(s, program).or_else(|| unseen(s)).or_else(|| {
         let takes = length(s, pacing);
         if takes > longest {

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 use tokio::net::TcpListener;
 
 use super::{AFTERMATH, DrillError, EPOCH, Plan};
-use crate::pacing::{Pacing, delayed};
+use crate::pacing::delayed;
 use crate::scenario::{Scenario, Waits};
 use crate::schedule::{Schedule, heals_at};
 use crate::seed::Seed;
@@ -28,8 +28,6 @@ pub(super) struct Stage {
     pub alert_url: String,
     pub state: TempDir,
     pub seed: Seed,
-    /// For a drill in real time: how it is shortened.
-    pub pacing: Option<Pacing>,
     /// The latest that a timer rang so far.
     pub noise: Rc<Cell<Span>>,
 }
@@ -117,7 +115,7 @@ pub(super) async fn set_up(plan: &Plan, seed: Seed) -> Result<(Stage, TcpListene
         let by = Cause::Scenario;
         world.recorder.note(What::Change { vendor, collection, id, change: change.change, record, by });
     }
-    let stage = Stage { world, head, alert_url, state, seed, pacing: plan.pacing, noise: Rc::default() };
+    let stage = Stage { world, head, alert_url, state, seed, noise: Rc::default() };
     Ok((stage, alerts))
 }
 

@@ -6,13 +6,12 @@
 use std::time::Duration;
 
 use super::timeline::Timeline;
-use super::{BOLD, CYAN, DIM, RED, Ran, WIDTH, YELLOW, count, paint, replay, style_of, wrap};
+use super::{BOLD, CYAN, DIM, RED, Ran, WIDTH, YELLOW, count, paint, style_of, wrap};
 use crate::drill::DrillError;
 use crate::finding::{Finding, Verdict};
 use crate::plan::Loaded;
-use crate::seed::Seed;
 use crate::time::Span;
-use crate::trace::What;
+use crate::trace::{RealTime, What};
 
 /// How many findings of one drill are shown, unless all are asked for.
 const FINDINGS: usize = 5;
@@ -61,7 +60,14 @@ fn head(label: &str, style: anstyle::Style, family: &str, promise: &str, stats: 
 fn line(ran: &Ran<'_>) -> String {
     let verdict = ran.drilled.verdict;
     let real = ran.real.map(|r| format!(" · {} ms real", r.as_millis())).unwrap_or_default();
-    let stats = format!("{} · {}{real}", ran.spanned(), count(ran.exchanges(), "exchange"));
+    let stats = match &ran.drilled.trace.head.real {
+        None => format!("{} · {}{real}", ran.spanned(), count(ran.exchanges(), "exchange")),
+        Some(RealTime { scale, noise, .. }) => format!(
+            "{} of real time at scale {scale} · {} · ±{noise}",
+            Span(ran.spanned().0 / 1_000 * 1_000),
+            count(ran.exchanges(), "exchange")
+        ),
+    };
     head(
         &verdict.to_string().to_uppercase(),
         style_of(verdict),
@@ -74,6 +80,10 @@ fn line(ran: &Ran<'_>) -> String {
 /// The line of a drill that gave no verdict: its file asks for what cannot be, or firedrill itself
 /// broke.
 pub fn no_verdict(loaded: &Loaded, error: &DrillError, replay: &str) -> String {
+    if let DrillError::Skipped(why) = error {
+        let promise = &loaded.scenario.drill;
+        return head("SKIP", YELLOW, &loaded.family(), promise, "") + &indented(why);
+    }
     let (label, who, message) = match error {
         DrillError::Scenario(message) => ("REFUSED", "mistake", message.clone()),
         other => (
@@ -88,6 +98,11 @@ pub fn no_verdict(loaded: &Loaded, error: &DrillError, replay: &str) -> String {
     text.push_str(&labelled_raw("replay", &paint(CYAN, replay)));
     text.push('\n');
     text
+}
+
+/// Text under a drill's promise.
+fn indented(text: &str) -> String {
+    wrap(text, WIDTH - PROMISE).iter().map(|l| format!("{:PROMISE$}{}\n", "", paint(DIM, l))).collect()
 }
 
 /// Why a drill did not pass: findings with their proof, the seed, and the command that replays it.
@@ -187,6 +202,9 @@ pub struct Summary {
     unknown: Vec<String>,
     faults: Vec<String>,
     refused: Vec<String>,
+    skipped: usize,
+    /// Time that really passed, for drills that ran by the real clock.
+    real_time: bool,
 }
 
 impl Summary {
@@ -194,6 +212,7 @@ impl Summary {
     pub fn add(&mut self, ran: &Ran<'_>) {
         self.virtual_time += u128::from(ran.spanned().0);
         self.exchanges += ran.exchanges();
+        self.real_time |= ran.drilled.trace.head.real.is_some();
         match ran.drilled.verdict {
             Verdict::Pass => self.passed += 1,
             Verdict::Unknown => self.unknown.push(ran.replay.clone()),
@@ -202,12 +221,12 @@ impl Summary {
     }
 
     /// Counts one drill that gave no verdict.
-    pub fn add_error(&mut self, loaded: &Loaded, seed: Seed, error: &DrillError) {
-        let list = match error {
-            DrillError::Scenario(_) => &mut self.refused,
-            _ => &mut self.faults,
-        };
-        list.push(replay(&loaded.file, seed));
+    pub fn add_error(&mut self, error: &DrillError, replay: String) {
+        match error {
+            DrillError::Skipped(_) => self.skipped += 1,
+            DrillError::Scenario(_) => self.refused.push(replay),
+            _ => self.faults.push(replay),
+        }
     }
 
     /// What it all came to: the worst of it.
@@ -218,7 +237,8 @@ impl Summary {
             Worst::Refused
         } else if !self.failed.is_empty() {
             Worst::Verdict(Verdict::Fail)
-        } else if !self.unknown.is_empty() {
+        } else if !self.unknown.is_empty() || self.skipped > 0 && self.passed == 0 {
+            // Where every drill was skipped, nothing is known of the subject.
             Worst::Verdict(Verdict::Unknown)
         } else {
             Worst::Verdict(Verdict::Pass)
@@ -239,6 +259,9 @@ impl Summary {
                 parts.push(paint(style, &format!("{n} {what}")));
             }
         }
+        if self.skipped > 0 {
+            parts.push(paint(YELLOW, &format!("{} skipped", self.skipped)));
+        }
         if left > 0 {
             parts.push(paint(YELLOW, &format!("{left} not run")));
         }
@@ -256,8 +279,9 @@ impl Summary {
             paint(
                 DIM,
                 &format!(
-                    "{} of virtual time ({:.1} hours), {}{real}",
+                    "{} of {} time ({:.1} hours), {}{real}",
                     spanned,
+                    if self.real_time { "real" } else { "virtual" },
                     spanned.as_secs_f64() / 3600.0,
                     count(self.exchanges, "exchange")
                 ),

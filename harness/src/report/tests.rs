@@ -244,9 +244,9 @@ fn the_summary_counts_and_names_the_commands() {
         summary.add(&ran(&loaded, &drilled(verdict)));
     }
     assert_eq!(summary.worst(), Worst::Verdict(Verdict::Fail));
-    summary.add_error(&loaded, Seed(8), &DrillError::Scenario("no".into()));
+    summary.add_error(&DrillError::Scenario("no".into()), replay(&loaded.file, Seed(8)));
     assert_eq!(summary.worst(), Worst::Refused);
-    summary.add_error(&loaded, Seed(9), &DrillError::Harness("no".into()));
+    summary.add_error(&DrillError::Harness("no".into()), replay(&loaded.file, Seed(9)));
     assert_eq!(summary.worst(), Worst::Fault);
     insta::assert_snapshot!(plain(&summary.render(2, None)));
 }

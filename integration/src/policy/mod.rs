@@ -38,6 +38,7 @@ mod data;
 mod limits;
 mod quota;
 mod retry;
+mod tempo;
 mod webhook;
 mod work;
 mod writes;
