@@ -97,7 +97,7 @@ impl Pacing {
             Act::Duplicate(copies) => copies.within = self.short(copies.within),
             Act::Kill(outage) | Act::Stop(outage) => {
                 outage.restart_after = self.short(outage.restart_after);
-                outage.deadline = outage.deadline.map(|d| self.own(d));
+                outage.deadline = outage.deadline.map(|d| self.work(d));
             }
             Act::Error(reply) => {
                 reply.retry_after = reply.retry_after.take().map(|text| self.retry_after(text));

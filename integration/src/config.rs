@@ -186,14 +186,6 @@ impl Config {
         if let Some(requests) = env.positive("VENDOR_CONCURRENCY")? {
             config.vendor_concurrency = requests;
         }
-        if let Some(tempo) = env.positive("TEMPO")? {
-            let expected = "a whole number from 1 to 1000";
-            let tempo = u32::try_from(tempo).ok().filter(|tempo| *tempo <= 1000);
-            config.tempo =
-                tempo.ok_or_else(|| invalid("TEMPO", env.get("TEMPO").unwrap_or(""), expected))?;
-            config.sync_interval = config.sync_interval.map(|every| every / config.tempo);
-            config.reconcile_interval = config.reconcile_interval.map(|every| every / config.tempo);
-        }
         if let Some(text) = env.get("SQLITE_SYNCHRONOUS") {
             config.synchronous = match text.to_ascii_lowercase().as_str() {
                 "full" => Synchronous::Full,
@@ -203,6 +195,15 @@ impl Config {
         }
         if let Some(seconds) = env.number("SHUTDOWN_SECONDS")? {
             config.shutdown_deadline = Duration::from_secs(seconds);
+        }
+        if let Some(tempo) = env.positive("TEMPO")? {
+            let expected = "a whole number from 1 to 1000";
+            let tempo = u32::try_from(tempo).ok().filter(|tempo| *tempo <= 1000);
+            config.tempo =
+                tempo.ok_or_else(|| invalid("TEMPO", env.get("TEMPO").unwrap_or(""), expected))?;
+            config.shutdown_deadline /= config.tempo;
+            config.sync_interval = config.sync_interval.map(|every| every / config.tempo);
+            config.reconcile_interval = config.reconcile_interval.map(|every| every / config.tempo);
         }
         if let Some(days) = env.number("DAYS_UNTIL_DUE")? {
             let expected = "a number of days, at most 365";

@@ -273,7 +273,9 @@ impl<'t> Evidence<'t> {
             What::Alert { body } => self.alerts.push((at, id, body)),
             What::Log { line, .. } => self.logs.push((id, line)),
             What::Exposed { what, response } => self.exposed.note(id, what, response.as_ref()),
-            What::Healed => self.heals_at = at,
+            // In real time the note is late by the machine's noise; the plan is not.
+            What::Healed if self.trace.head.real.is_none() => self.heals_at = at,
+            What::Healed => {}
             What::Step { action, .. } => self.steps.push((at, action)),
             What::Attempts { .. } => self.counted = true,
             What::GivenUp { .. } | What::Ended | What::HarnessFault { .. } => {}

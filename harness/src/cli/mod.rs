@@ -25,7 +25,7 @@ pub use console::Console;
 pub use exit_code::ExitCode;
 
 use crate::casting;
-use crate::drill::DrillError;
+use crate::drill::{self, DrillError};
 use crate::plan::{self, Loaded};
 use crate::report::table::Caught;
 use crate::report::{mistake, rules, table, wrap};
@@ -83,7 +83,12 @@ pub fn command(
         setting.scale = run.pace.scale.get();
         setting.max_real = run.pace.max_real;
         match run.subject.as_deref().map(casting::subject_file).transpose() {
-            Ok(program) => setting.program = program,
+            Ok(program) => {
+                if program.is_some() {
+                    drill::sweep();
+                }
+                setting.program = program;
+            }
             Err(mistake) => {
                 console.say(&format!("{}\n1 mistake; nothing was run\n", mistake::render(&mistake)));
                 return ExitCode::Usage;

@@ -84,6 +84,11 @@ pub const EPOCH: jiff::Timestamp = jiff::Timestamp::constant(1_772_442_000, 0);
 /// How long a drill lasts after healing if its scenario promises no convergence.
 const AFTERMATH: Span = Span::mins(10);
 
+/// Removes what drills of processes that were killed left on this machine's disks.
+pub fn sweep() {
+    stage::sweep();
+}
+
 /// Runs a drill and judges it with the checks. Blocks; callers run many on threads of their own.
 ///
 /// # Errors

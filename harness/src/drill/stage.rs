@@ -145,12 +145,28 @@ fn give(plan: &Plan, hosts: &BTreeMap<String, Rc<Host>>) -> Result<Givens, Drill
 /// thread is busy.
 const UNDER_WAY: Span = Span::secs(1);
 
+/// A file system in memory.
+const MEMORY: &str = "/dev/shm";
+
 /// How the folders of drills are called; the process that made them follows.
 const STATE: &str = "firedrill-";
 
+/// Removes the folders of drills whose process is no more: one that was killed could not.
+pub(super) fn sweep() {
+    let roots = [PathBuf::from(MEMORY), std::env::temp_dir()];
+    for entry in roots.iter().filter_map(|root| std::fs::read_dir(root).ok()).flatten().flatten() {
+        let name = entry.file_name();
+        let owner = name.to_str().and_then(|n| n.strip_prefix(STATE)?.split('-').next()?.parse::<i32>().ok());
+        let Some(owner) = owner.and_then(rustix::process::Pid::from_raw) else { continue };
+        if rustix::process::test_kill_process(owner) == Err(rustix::io::Errno::SRCH) {
+            let _ = std::fs::remove_dir_all(entry.path());
+        }
+    }
+}
+
 /// A folder in memory where there is one: a drill writes much and keeps nothing.
 fn state_dir() -> io::Result<TempDir> {
-    let memory = PathBuf::from("/dev/shm");
+    let memory = PathBuf::from(MEMORY);
     let named = |root: &std::path::Path| {
         tempfile::Builder::new().prefix(&format!("{STATE}{}-", std::process::id())).tempdir_in(root)
     };

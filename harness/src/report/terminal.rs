@@ -137,11 +137,28 @@ pub fn why(ran: &Ran<'_>, all: bool) -> String {
             text.push_str(&labelled("firedrill", &format!("fault of its own at {}: {message}", event.at)));
         }
     }
+    if let Some(real) = &drilled.trace.head.real {
+        text.push_str(&labelled("time", &in_real_time(real)));
+    }
     text.push_str(&labelled("why", &ran.loaded.scenario.why));
     text.push_str(&labelled("seed", &ran.seed.to_string()));
     text.push_str(&labelled_raw("replay", &paint(CYAN, &ran.replay)));
     text.push('\n');
     text
+}
+
+/// By which time a drill was judged.
+fn in_real_time(real: &RealTime) -> String {
+    let RealTime { scale, noise, waits_scaled, begins_at, .. } = real;
+    let own = match (scale, waits_scaled) {
+        (1, _) => "",
+        (_, true) => "; the subject scales its own waits, and promises about them are scaled too",
+        (_, false) => "; the subject's own waits are not scaled, nor are promises about them",
+    };
+    format!(
+        "real, at scale {scale}, from {begins_at} on, when the subject was ready; this machine's timers rang \
+         up to {noise} late, and waits are judged with twice that as tolerance{own}"
+    )
 }
 
 fn one(finding: &Finding, timeline: &Timeline<'_>) -> String {

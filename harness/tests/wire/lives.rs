@@ -100,7 +100,8 @@ fn jobs_are_triggered_by_post_by_signal_and_by_command() {
     }
     let work = "workload:\n  - { at: 0s, do: crm.deals.close, each: 4, times: 1 }\n  - { at: 200ms, do: job nightly }\n";
     let drilled = run(&drill_of(work), &poller("only_when_asked"), 1);
-    assert!(findings(&drilled).contains("reconciliation/missing"), "nobody did the work");
+    let found = findings(&drilled);
+    assert!(found.contains("reconciliation/missing"), "nobody did the work: {found}");
 }
 
 #[test]
@@ -124,9 +125,9 @@ fn what_keeps_a_subject_from_being_judged_is_unknown_and_quotes_it() {
     let message = told(&run(&drill_of(""), &poller("exits"), 1), Verdict::Unknown, "subject/never_ready");
     assert!(message.contains("exit code 3") && message.contains("cannot open the ledger"), "{message}");
     let mut slow = poller("never_ready");
-    slow.0.ready_within = Span::millis(600);
+    slow.0.ready_within = Span::secs(3);
     let message = told(&run(&drill_of(""), &slow, 1), Verdict::Unknown, "subject/never_ready");
-    assert!(message.contains("not ready after 600ms"), "{message}");
+    assert!(message.contains("not ready after 3s"), "{message}");
     let message = told(&run(&drill_of(""), &poller("floods"), 1), Verdict::Unknown, "subject/flooded");
     assert!(message.contains("20001 lines"), "{message}");
 }
@@ -142,4 +143,43 @@ fn waits_of_its_own_are_not_held_against_a_subject_in_a_shortened_drill() {
     slow.0.env.insert("EVERY_MS".to_owned(), "2000".to_owned());
     let message = told(&run(&drill_of(""), &slow, 10), Verdict::Unknown, "reconciliation/cut_short");
     assert!(message.contains("the promise allows 4s"), "{message}");
+}
+
+#[test]
+fn readiness_is_a_connection_or_a_line_too() {
+    if !there("python3") {
+        return;
+    }
+    use firedrill::scenario::ReadyWhen::{Line, Tcp};
+    for ready in [Tcp("127.0.0.1:{port}".to_owned()), Line("ready to bill".to_owned())] {
+        let mut subject = poller("");
+        subject.0.ready = Some(ready);
+        passes(&run(&drill_of(""), &subject, 1));
+    }
+}
+
+#[test]
+fn a_busy_port_is_told_in_the_subjects_own_words() {
+    if !there("python3") {
+        return;
+    }
+    let busy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut subject = poller("");
+    subject.0.env.insert("PORT".to_owned(), busy.local_addr().unwrap().port().to_string());
+    let message = told(&run(&drill_of(""), &subject, 1), Verdict::Unknown, "subject/never_ready");
+    assert!(message.contains("Address already in use"), "{message}");
+}
+
+#[test]
+fn a_log_file_is_part_of_the_trace() {
+    let (mut subject, here) = program("cron.yaml");
+    let script = "while :; do echo '{\"level\":\"warn\",\"m\":\"in the file\"}' >> $0/app.log; sleep 0.2; done";
+    subject.command = ["sh", "-c", script, "{state}"].map(str::to_owned).to_vec();
+    subject.runs = firedrill::scenario::Runs::Service;
+    subject.log = Some("{state}/app.log".to_owned());
+    let drilled = run(&drill_of(""), &(subject, here), 1);
+    let logged = drilled.trace.events.iter().any(
+        |e| matches!(&e.what, What::Log { level, line } if level == "warn" && line.contains("in the file")),
+    );
+    assert!(logged);
 }

@@ -29,3 +29,26 @@ fn each_mistake_in_a_subject_file_is_told_with_its_place_and_a_way_out() {
         });
     }
 }
+
+fn firedrill(subject: &str, drill: &str) -> (Option<i32>, String) {
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_firedrill"))
+        .args(["run", drill, "--subject", subject, "--contracts", "../contracts"])
+        .output()
+        .unwrap();
+    let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    (output.status.code(), text)
+}
+
+#[test]
+fn exit_codes_tell_a_bad_file_from_a_subject_that_cannot_be_judged() {
+    let drill = "../scenarios/webhook/duplicates_have_one_effect.yaml";
+    let (code, text) = firedrill("tests/wire/mistakes/a_key_mistyped.yaml", drill);
+    assert_eq!(code, Some(64), "{text}");
+    assert!(text.contains("did you mean `command`?") && text.contains("nothing was run"), "{text}");
+    let (code, text) = firedrill("tests/wire/no-such-file.yaml", drill);
+    assert_eq!(code, Some(64), "{text}");
+    // It is skipped: it takes longer than a minute, and takes no webhooks.
+    let (code, text) = firedrill("tests/wire/cron.yaml", drill);
+    assert_eq!(code, Some(2), "{text}");
+    assert!(text.contains("SKIP") && text.contains("1 skipped"), "{text}");
+}

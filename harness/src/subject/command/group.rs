@@ -177,7 +177,7 @@ pub fn executable(program: &str, here: &Path) -> Result<PathBuf, String> {
         return match runs(&path) {
             Some(true) => Ok(path),
             Some(false) if path.is_dir() => Err(format!("`{program}` is a folder, not a program")),
-            Some(false) => Err(format!("`{program}` is not executable (chmod +x {})", path.display())),
+            Some(false) => Err(format!("`{program}` is not executable (chmod +x it)")),
             None => Err(format!("there is no program at {}", path.display())),
         };
     }
