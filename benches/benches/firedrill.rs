@@ -1,10 +1,12 @@
 //! All benchmarks, in one program so that they are linked once.
 //!
 //! `cargo bench -p firedrill-benches` measures all of them, `… -- judge` one group; `… -- memory`
-//! takes no times but the memory that a long recording needs.
+//! takes no times but the memory that a long recording needs, `… -- cpu` the CPU time of an exchange.
 
 #[path = "firedrill/checks.rs"]
 mod checks;
+#[path = "firedrill/cpu.rs"]
+mod cpu;
 #[path = "firedrill/drills.rs"]
 mod drills;
 #[path = "firedrill/memory.rs"]
@@ -14,6 +16,10 @@ mod reading;
 #[path = "firedrill/vendor.rs"]
 mod vendor;
 
+// As in the command.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 use criterion::{Criterion, criterion_group};
 
 criterion_group!(benches, drills::drills, vendor::model, vendor::socket, checks::checks, reading::reading);
@@ -22,6 +28,9 @@ fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
     if words.first().is_some_and(|word| word == "memory") {
         return memory::memory(words.get(1).map(String::as_str));
+    }
+    if words.first().is_some_and(|word| word == "cpu") {
+        return cpu::cpu(words.get(1).and_then(|n| n.parse().ok()));
     }
     benches();
     Criterion::default().configure_from_args().final_summary();

@@ -4,6 +4,10 @@
 
 use std::process::ExitCode;
 
+// A drill makes and drops thousands of small strings; the system's allocator takes a sixth of its time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     firedrill::cli::main(&firedrill::cli::Bundled::default()).into()
 }

@@ -43,6 +43,16 @@ pub enum Synchronous {
     Normal,
 }
 
+/// Who may open the store while the core runs (`PRAGMA locking_mode`).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Locking {
+    /// Others may: a backup, or somebody who looks with the `sqlite3` shell.
+    #[default]
+    Shared,
+    /// Nobody may: a second core on the same state is refused, and a transaction costs fewer system calls.
+    Exclusive,
+}
+
 /// Settings of the HubSpot side.
 #[derive(Debug, Clone)]
 pub struct HubSpotConfig {
@@ -98,6 +108,8 @@ pub struct Config {
     pub vendor_concurrency: usize,
     /// Durability of a commit. `SQLITE_SYNCHRONOUS`: `full` or `normal`.
     pub synchronous: Synchronous,
+    /// Who else may open the store meanwhile. `SQLITE_LOCKING`: `shared` or `exclusive`.
+    pub locking: Locking,
     /// How long a graceful stop may take before what is in flight is given back to the queue. `SHUTDOWN_SECONDS`.
     pub shutdown_deadline: Duration,
     /// Days that a customer has to pay. `DAYS_UNTIL_DUE`.
@@ -140,6 +152,7 @@ impl Config {
             workers: 4,
             vendor_concurrency: 8,
             synchronous: Synchronous::Full,
+            locking: Locking::Shared,
             shutdown_deadline: Duration::from_secs(20),
             days_until_due: 30,
             tempo: 1,
@@ -191,6 +204,13 @@ impl Config {
                 "full" => Synchronous::Full,
                 "normal" => Synchronous::Normal,
                 _ => return Err(invalid("SQLITE_SYNCHRONOUS", text, "full or normal")),
+            };
+        }
+        if let Some(text) = env.get("SQLITE_LOCKING") {
+            config.locking = match text.to_ascii_lowercase().as_str() {
+                "shared" => Locking::Shared,
+                "exclusive" => Locking::Exclusive,
+                _ => return Err(invalid("SQLITE_LOCKING", text, "shared or exclusive")),
             };
         }
         if let Some(seconds) = env.number("SHUTDOWN_SECONDS")? {

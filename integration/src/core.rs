@@ -48,7 +48,7 @@ impl Core {
         let (alerts, outbox) = Alerts::new(clock.clone(), metrics.clone());
         let alerts = Arc::new(alerts);
         let observer = Arc::new(OnceLock::new());
-        let store = Arc::new(Store::open(&config.state_dir, config.synchronous)?);
+        let store = Arc::new(Store::open(&config.state_dir, config.synchronous, config.locking)?);
         let tools = Tools {
             policies: policies.clone(),
             clock: clock.clone(),
@@ -120,6 +120,8 @@ impl Bound {
     /// opened on the same state directory goes on from what was committed.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), CoreError> {
         let Self { core: Core { ctx, alerts, late, .. }, listener, .. } = self;
+        // Tasks that are told to end are dropped a little later: the store must be free before that.
+        let _closing = Closing(ctx.clone());
         let url = ctx.config.alert_url.clone();
         let post = build_http(url.as_deref().unwrap_or("http:"), Some(Duration::from_secs(5)))?;
 
@@ -158,6 +160,15 @@ impl Bound {
             }
         }
         Ok(())
+    }
+}
+
+/// Closes the store when the core ends, in whatever way.
+struct Closing(Arc<Context>);
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        self.0.store.close();
     }
 }
 

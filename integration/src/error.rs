@@ -17,6 +17,14 @@ pub enum CoreError {
     /// The store refused to open or to commit.
     #[error("store: {0}")]
     Store(#[from] rusqlite::Error),
+    /// Somebody else has the store open, or we want it for ourselves while somebody has.
+    #[error(
+        "{path} is in use: stop the other process that has it open (SQLITE_LOCKING=exclusive admits one)"
+    )]
+    InUse {
+        /// The store.
+        path: PathBuf,
+    },
     /// The store was written by a newer version of this core.
     #[error("store has schema version {found}, this core knows up to {known}")]
     NewerStore {

@@ -35,7 +35,9 @@ mod worker;
 pub use crate::alert::AlertKind;
 
 pub use crate::clock::{Clock, SystemClock};
-pub use crate::config::{Config, ConfigError, CredentialSource, HubSpotConfig, StripeConfig, Synchronous};
+pub use crate::config::{
+    Config, ConfigError, CredentialSource, HubSpotConfig, Locking, StripeConfig, Synchronous,
+};
 pub use crate::core::{Bound, Core};
 pub use crate::error::CoreError;
 pub use crate::observer::{AttemptObserver, AttemptOutcome, AttemptRecord, Vendor};

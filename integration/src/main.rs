@@ -35,6 +35,8 @@ Optional environment:
   WORKERS                        jobs at once                             [4]
   VENDOR_CONCURRENCY             requests at once, per vendor             [8]
   SQLITE_SYNCHRONOUS             full or normal                           [full]
+  SQLITE_LOCKING                 shared, or exclusive: nobody else may
+                                 open the store, and it is faster         [shared]
   SHUTDOWN_SECONDS               longest graceful stop                    [20]
   DAYS_UNTIL_DUE                 payment terms of an invoice              [30]
   TEMPO                          the core's own waits go this many times as fast: for a

@@ -26,8 +26,31 @@ struct Secret<'t> {
 /// Secrets by their longest plain run of characters, so that a text is searched word by word.
 #[derive(Debug, Default)]
 struct Vault<'t> {
-    by_run: BTreeMap<String, Vec<Secret<'t>>>,
+    by_run: BTreeMap<Vec<u8>, Vec<Secret<'t>>>,
+    lengths: Lengths,
     count: u64,
+}
+
+/// Which lengths the runs have: most words of a text have none of them and are not looked up.
+#[derive(Debug, Default)]
+struct Lengths([u64; 4]);
+
+impl Lengths {
+    /// Longer runs share the last place.
+    fn place(length: usize) -> (usize, u64) {
+        let length = length.min(255);
+        (length / 64, 1 << (length % 64))
+    }
+
+    fn add(&mut self, length: usize) {
+        let (word, bit) = Lengths::place(length);
+        self.0[word] |= bit;
+    }
+
+    fn has(&self, length: usize) -> bool {
+        let (word, bit) = Lengths::place(length);
+        self.0[word] & bit != 0
+    }
 }
 
 /// See the module.
@@ -173,6 +196,7 @@ impl<'t> Vault<'t> {
         let Some(run) = runs(&value).max_by_key(|r| r.len()).filter(|r| r.len() >= SHORTEST / 2) else {
             return;
         };
+        self.lengths.add(run.len());
         let kept = self.by_run.entry(run.to_owned()).or_default();
         if !kept.iter().any(|s| s.value == value) {
             self.count += 1;
@@ -185,7 +209,8 @@ impl<'t> Vault<'t> {
         if self.by_run.is_empty() {
             return;
         }
-        for secret in runs(text).filter_map(|run| self.by_run.get(run)).flatten() {
+        let known = runs(text).filter(|run| self.lengths.has(run.len()));
+        for secret in known.filter_map(|run| self.by_run.get(run)).flatten() {
             if at != Some(secret.vendor) && text.contains(&secret.value) {
                 hit(secret);
                 return;
@@ -195,8 +220,11 @@ impl<'t> Vault<'t> {
 }
 
 /// Plain runs of characters: letters, digits, `_` and `-`.
-fn runs(text: &str) -> impl Iterator<Item = &str> {
-    super::evidence::words(text)
+fn runs(text: &str) -> impl Iterator<Item = &[u8]> {
+    // Whatever is not ASCII ends a run: bytes say as much as characters.
+    text.as_bytes()
+        .split(|b| !(b.is_ascii_alphanumeric() || matches!(b, b'_' | b'-')))
+        .filter(|run| !run.is_empty())
 }
 
 #[cfg(test)]
@@ -251,6 +279,16 @@ mod tests {
         authorised()
             .call(call("crm", "POST /deals", 50).body("note=sk%5Flive%5Fabc123"))
             .fails(&scenario(""), "secrets/sent_elsewhere");
+    }
+
+    #[test]
+    fn secrets_of_any_length_are_found_among_letters_of_any_alphabet() {
+        for length in [8, 9, 63, 64, 65, 254, 255, 256, 400] {
+            let secret = "s".repeat(length);
+            let bearer = format!("Bearer {secret}");
+            let b = drill().call(call("billing", "GET /invoices", 0).header("authorization", &bearer));
+            log(b, &format!("Schlüssel‹{secret}›ключ")).fails(&scenario(""), "secrets/logged");
+        }
     }
 
     #[test]

@@ -102,6 +102,8 @@ fn environment(start: &Start) -> Result<BTreeMap<String, String>, String> {
         ("STATE_DIR".to_owned(), path(&start.state_dir)),
         ("LISTEN".to_owned(), "127.0.0.1:0".to_owned()),
         ("SQLITE_SYNCHRONOUS".to_owned(), "normal".to_owned()),
+        // Nobody else opens a drill's store; its transactions then need no lock calls.
+        ("SQLITE_LOCKING".to_owned(), "exclusive".to_owned()),
         ("ALERT_URL".to_owned(), start.alert_url.clone()),
         ("HUBSPOT_BASE_URL".to_owned(), crm.base_url.clone()),
         ("HUBSPOT_CLIENT_ID".to_owned(), given("client_id")?),

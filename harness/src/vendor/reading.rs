@@ -175,14 +175,13 @@ pub(super) fn visible(record: &Value) -> Value {
 
 /// A record as a caller sees it.
 pub(super) fn show(spec: &CollectionSpec, record: &Value, params: &Map<String, Value>) -> Value {
-    let mut shown = visible(record);
-    let Some(narrow) = &spec.shown else { return shown };
+    let (Some(narrow), Value::Object(record)) = (&spec.shown, record) else { return visible(record) };
     let named: Vec<String> = match params.get(&narrow.param) {
         Some(Value::String(names)) => names.split(',').map(|n| n.trim().to_owned()).collect(),
         Some(Value::Array(names)) => names.iter().filter_map(text_of).collect(),
         _ => Vec::new(),
     };
-    if let Some(Value::Object(all)) = shown.get_mut(&narrow.under) {
+    let narrowed = |all: &Map<String, Value>| {
         let wanted = if named.is_empty() { &narrow.default } else { &named };
         let mut names: Vec<&String> = wanted.iter().chain(&narrow.always).collect();
         names.sort();
@@ -190,9 +189,13 @@ pub(super) fn show(spec: &CollectionSpec, record: &Value, params: &Map<String, V
         let kept = names
             .into_iter()
             .filter(|n| !n.is_empty())
-            .map(|n| (n.clone(), all.get(n).cloned().unwrap_or(Value::Null)))
-            .collect();
-        *all = kept;
-    }
-    shown
+            .map(|n| (n.clone(), all.get(n).cloned().unwrap_or(Value::Null)));
+        Value::Object(kept.collect())
+    };
+    let seen = record.iter().filter(|(name, _)| !name.starts_with('_'));
+    let shown = seen.map(|(name, value)| match value {
+        Value::Object(all) if *name == narrow.under => (name.clone(), narrowed(all)),
+        _ => (name.clone(), value.clone()),
+    });
+    Value::Object(shown.collect())
 }

@@ -37,6 +37,9 @@ impl Canon {
         if text.contains(name) {
             return Cow::Owned(replace_origin(text, name, truth));
         }
+        if !text.contains("\\/") {
+            return Cow::Borrowed(text);
+        }
         let escaped = name.replace('/', "\\/");
         if text.contains(&escaped) {
             return Cow::Owned(replace_origin(text, &escaped, &truth.replace('/', "\\/")));

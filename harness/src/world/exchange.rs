@@ -3,6 +3,7 @@
 //! Knows: how each fault on a call is carried out. Must not know: whether a rule bites
 //! (`schedule`), or how a vendor thinks.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::rc::Rc;
 
@@ -244,12 +245,13 @@ fn canonical(world: &World, host: &Host, head: &http::request::Parts, body: Byte
 
 /// The response as it goes over the wire.
 fn to_wire(world: &World, host: &Host, response: &Response) -> http::Response<Bytes> {
-    let truth = |text: &str| Canon::truthful(text, &host.profile.origin, &host.base_url).into_owned();
+    let truth = |text| Canon::truthful(text, &host.profile.origin, &host.base_url);
     let body = match std::str::from_utf8(&response.body) {
-        Ok(text) if text.contains(host.profile.origin.as_str()) || text.contains("\\/\\/") => {
-            Bytes::from(truth(text))
-        }
-        _ => response.body.clone(),
+        Ok(text) => match truth(text) {
+            Cow::Owned(text) => Bytes::from(text),
+            Cow::Borrowed(_) => response.body.clone(),
+        },
+        Err(_) => response.body.clone(),
     };
     let mut wire = http::Response::new(body);
     match http::StatusCode::from_u16(response.status) {

@@ -102,9 +102,11 @@ impl Store {
             .optional()
     }
 
+    /// Saves a line, and counts it if it has come to its end, in one transaction.
     pub(crate) fn save_ledger(&self, line: &Ledger, now: i64) -> Stored<()> {
         let conn = self.lock();
-        let mut write = conn.prepare_cached(&format!(
+        let tx = conn.unchecked_transaction()?;
+        let mut write = tx.prepare_cached(&format!(
             "INSERT OR REPLACE INTO deals({COLUMNS}, changed_ms)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"
         ))?;
@@ -124,10 +126,12 @@ impl Store {
             now
         ])?;
         match line.step {
-            Step::Done => count(&conn, "invoices_finalised", 1),
-            Step::Retracted => count(&conn, "invoices_retracted", 1),
-            _ => Ok(()),
+            Step::Done => count(&tx, "invoices_finalised", 1)?,
+            Step::Retracted => count(&tx, "invoices_retracted", 1)?,
+            _ => {}
         }
+        drop(write);
+        tx.commit()
     }
 
     /// A newer state of the deal changed nothing that matters.

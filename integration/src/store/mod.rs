@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use rusqlite::{Connection, params};
 
-use crate::config::Synchronous;
+use crate::config::{Locking, Synchronous};
 use crate::error::CoreError;
 
 mod dead;
@@ -34,20 +34,25 @@ pub(crate) type Stored<T> = rusqlite::Result<T>;
 pub(crate) struct Store(Mutex<Connection>);
 
 impl Store {
-    pub(crate) fn open(dir: &Path, synchronous: Synchronous) -> Result<Self, CoreError> {
+    pub(crate) fn open(dir: &Path, synchronous: Synchronous, locking: Locking) -> Result<Self, CoreError> {
         std::fs::create_dir_all(dir)
             .map_err(|source| CoreError::StateDir { path: dir.to_owned(), source })?;
-        let mut conn = Connection::open(dir.join("core.sqlite"))?;
-        conn.busy_timeout(Duration::from_secs(5))?;
-        conn.set_prepared_statement_cache_capacity(96);
-        conn.pragma_update(None, "journal_mode", "wal")?;
-        let level = match synchronous {
-            Synchronous::Full => "full",
-            Synchronous::Normal => "normal",
-        };
-        conn.pragma_update(None, "synchronous", level)?;
-        migrate(&mut conn)?;
-        Ok(Self(Mutex::new(conn)))
+        let path = dir.join("core.sqlite");
+        match connect(&path, synchronous, locking) {
+            Err(CoreError::Store(error))
+                if error.sqlite_error_code() == Some(rusqlite::ErrorCode::DatabaseBusy) =>
+            {
+                Err(CoreError::InUse { path })
+            }
+            connected => Ok(Self(Mutex::new(connected?))),
+        }
+    }
+
+    /// Lets go of the store at once, whoever still holds this: what they do from now on comes to nothing.
+    pub(crate) fn close(&self) {
+        if let Ok(nothing) = Connection::open_in_memory() {
+            *self.lock() = nothing;
+        }
     }
 
     fn lock(&self) -> MutexGuard<'_, Connection> {
@@ -95,6 +100,24 @@ fn count(conn: &Connection, name: &str, by: u64) -> Stored<()> {
     Ok(())
 }
 
+fn connect(path: &Path, synchronous: Synchronous, locking: Locking) -> Result<Connection, CoreError> {
+    let mut conn = Connection::open(path)?;
+    conn.busy_timeout(Duration::from_secs(5))?;
+    conn.set_prepared_statement_cache_capacity(96);
+    if locking == Locking::Exclusive {
+        // Before WAL mode is entered: its index then needs no memory shared with other processes.
+        conn.pragma_update(None, "locking_mode", "exclusive")?;
+    }
+    conn.pragma_update(None, "journal_mode", "wal")?;
+    let level = match synchronous {
+        Synchronous::Full => "full",
+        Synchronous::Normal => "normal",
+    };
+    conn.pragma_update(None, "synchronous", level)?;
+    migrate(&mut conn)?;
+    Ok(conn)
+}
+
 fn migrate(conn: &mut Connection) -> Result<(), CoreError> {
     let found: i64 = conn.pragma_query_value(None, "user_version", |row| row.get(0))?;
     let known = i64::try_from(MIGRATIONS.len()).unwrap_or(i64::MAX);
@@ -116,7 +139,7 @@ fn migrate(conn: &mut Connection) -> Result<(), CoreError> {
 #[cfg(test)]
 pub(crate) fn scratch() -> (tempfile::TempDir, Store) {
     let dir = tempfile::tempdir().unwrap();
-    let store = Store::open(dir.path(), Synchronous::Normal).unwrap();
+    let store = Store::open(dir.path(), Synchronous::Normal, Locking::Exclusive).unwrap();
     (dir, store)
 }
 
@@ -130,7 +153,7 @@ mod tests {
         store.lock().pragma_update(None, "user_version", 99).unwrap();
         drop(store);
         assert!(matches!(
-            Store::open(dir.path(), Synchronous::Full),
+            Store::open(dir.path(), Synchronous::Full, Locking::Shared),
             Err(CoreError::NewerStore { found: 99, .. })
         ));
     }
@@ -140,8 +163,30 @@ mod tests {
         let (dir, store) = scratch();
         store.move_cursor("sync", 50, &[Enqueue::deal("7", 0)], 10).unwrap();
         drop(store);
-        let store = Store::open(dir.path(), Synchronous::Normal).unwrap();
+        let store = Store::open(dir.path(), Synchronous::Normal, Locking::Exclusive).unwrap();
         assert_eq!(store.cursor("sync").unwrap(), Some(50));
         assert_eq!(store.depth().unwrap().queued, 1);
+    }
+
+    #[test]
+    fn a_store_that_is_closed_can_be_opened_again_while_the_old_one_is_still_held() {
+        let (dir, old) = scratch();
+        old.move_cursor("sync", 50, &[], 10).unwrap();
+        old.close();
+        let new = Store::open(dir.path(), Synchronous::Normal, Locking::Exclusive).unwrap();
+        assert!(old.move_cursor("sync", 60, &[], 10).is_err());
+        assert_eq!(new.cursor("sync").unwrap(), Some(50));
+    }
+
+    #[test]
+    fn an_exclusive_store_admits_nobody_else() {
+        let (dir, store) = scratch();
+        let path = dir.path().join("core.sqlite");
+        let other = Connection::open(&path).unwrap();
+        other.busy_timeout(Duration::ZERO).unwrap();
+        let asked = || other.query_row("SELECT count(*) FROM jobs", [], |row| row.get::<_, i64>(0));
+        assert_eq!(asked().unwrap_err().sqlite_error_code(), Some(rusqlite::ErrorCode::DatabaseBusy));
+        drop(store);
+        assert_eq!(asked().unwrap(), 0);
     }
 }
