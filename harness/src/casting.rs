@@ -99,7 +99,8 @@ pub fn subject_file(path: &Path) -> Result<(Program, PathBuf), Mistake> {
     let named = program.command.first().filter(|word| !word.contains('{'));
     if let Some(Err(why)) = named.map(|word| executable(word, &here)) {
         let mut mistake = document.mistake_at(&["command", "0"], why);
-        mistake.help = Some("`command` is the program and its arguments; build or install it first".to_owned());
+        mistake.help =
+            Some("`command` is the program and its arguments; build or install it first".to_owned());
         return Err(mistake);
     }
     Ok((program, here))

@@ -236,7 +236,9 @@ pub fn objection(rule: &Rule) -> Option<String> {
     };
     let windowed = matches!(rule.act, Act::Refuse | Act::BlackHole);
     let fits = match &rule.on {
-        Target::Subject => matches!(rule.act, Act::Kill(_) | Act::Stop(_) | Act::Pause(_) | Act::ClockSkew(_)),
+        Target::Subject => {
+            matches!(rule.act, Act::Kill(_) | Act::Stop(_) | Act::Pause(_) | Act::ClockSkew(_))
+        }
         Target::Calls { .. } if windowed => true,
         _ => points.iter().any(|p| at_point(&rule.act, *p)),
     };

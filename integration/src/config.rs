@@ -219,8 +219,7 @@ impl Config {
         if let Some(tempo) = env.positive("TEMPO")? {
             let expected = "a whole number from 1 to 1000";
             let tempo = u32::try_from(tempo).ok().filter(|tempo| *tempo <= 1000);
-            config.tempo =
-                tempo.ok_or_else(|| invalid("TEMPO", env.get("TEMPO").unwrap_or(""), expected))?;
+            config.tempo = tempo.ok_or_else(|| invalid("TEMPO", env.get("TEMPO").unwrap_or(""), expected))?;
             config.shutdown_deadline /= config.tempo;
             config.sync_interval = config.sync_interval.map(|every| every / config.tempo);
             config.reconcile_interval = config.reconcile_interval.map(|every| every / config.tempo);

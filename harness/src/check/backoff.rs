@@ -198,7 +198,14 @@ fn judge_waits(e: &Evidence<'_>, promise: &Backoff, waits: &[Wait], about: bool,
     }
 }
 
-fn judge_pool(e: &Evidence<'_>, promise: &Backoff, nth: u32, pool: &[&Wait], alpha: f64, found: &mut Findings) {
+fn judge_pool(
+    e: &Evidence<'_>,
+    promise: &Backoff,
+    nth: u32,
+    pool: &[&Wait],
+    alpha: f64,
+    found: &mut Findings,
+) {
     let which = if nth == 0 { "all".to_owned() } else { format!("number {nth}") };
     let shares: Vec<f64> = pool.iter().map(|w| w.share()).collect();
     let typical = Span(median(&pool.iter().map(|w| w.waited.0 as f64).collect::<Vec<_>>()) as u64);

@@ -124,9 +124,8 @@ fn program(setting: &Setting, drill: &Loaded) -> Result<Option<(Program, PathBuf
     if setting.program.is_some() {
         return Ok(setting.program.clone());
     }
-    casting::program(drill).map_err(|mistake| {
-        DrillError::Scenario(format!("{}:{}: {mistake}", mistake.file, mistake.line))
-    })
+    casting::program(drill)
+        .map_err(|mistake| DrillError::Scenario(format!("{}:{}: {mistake}", mistake.file, mistake.line)))
 }
 
 fn false_alarms(plan: &Plan, seeds: &[Seed]) -> Result<Vec<String>, DrillError> {

@@ -75,4 +75,3 @@ fn spelled(outcome: AttemptOutcome) -> &'static str {
         AttemptOutcome::NoAnswer => "no_answer",
     }
 }
-

@@ -108,4 +108,3 @@ pub(super) async fn expose(world: &Rc<World>) {
         world.recorder.note(What::Exposed { what, response });
     }
 }
-

@@ -15,7 +15,8 @@ const GRAIN: Span = Span::millis(50);
 /// Why a drill cannot be put to a subject that runs inside this process.
 pub fn in_process(scenario: &Scenario) -> Option<String> {
     let pauses = scenario.faults.iter().any(|r| matches!(r.act, Act::Pause(_)));
-    pauses.then(|| "a subject inside this process cannot be paused, only a program can (--subject)".to_owned())
+    pauses
+        .then(|| "a subject inside this process cannot be paused, only a program can (--subject)".to_owned())
 }
 
 /// Why a drill cannot be put to `program` within `longest` of real time; none if it can.
@@ -64,7 +65,9 @@ fn at_scale(pacing: &Pacing) -> String {
 /// What the drill needs of the subject and its file does not name.
 fn missing(s: &Scenario, program: &Program) -> Option<String> {
     if let Some(alias) = program.needs().iter().find(|alias| !s.vendors.contains_key(*alias)) {
-        return Some(format!("the subject needs a vendor under the alias `{alias}`, and this drill has none"));
+        return Some(format!(
+            "the subject needs a vendor under the alias `{alias}`, and this drill has none"
+        ));
     }
     for step in &s.workload {
         if let Action::Job(job) = &step.action
@@ -82,7 +85,9 @@ fn missing(s: &Scenario, program: &Program) -> Option<String> {
         }
     }
     if s.expect.alerts.iter().any(|a| !a.never) && !told_of_alerts(program) {
-        return Some("it expects alerts, and the subject file never says `{alerts}`, where they go".to_owned());
+        return Some(
+            "it expects alerts, and the subject file never says `{alerts}`, where they go".to_owned(),
+        );
     }
     let metrics = (!s.expect.metrics.is_empty()).then_some("metrics");
     let shown = s.expect.exposed.iter().map(|e| e.what.as_str());

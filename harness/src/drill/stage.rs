@@ -104,7 +104,7 @@ pub(super) async fn set_up(plan: &Plan, seed: Seed) -> Result<(Stage, TcpListene
     world.canon.add(&alert_url, "https://alerts.subject.test/");
     world.canon.add(&state.path().to_string_lossy(), "/drill");
     if let Some(pacing) = &plan.pacing {
-        world.pace.set(Pace { at_work: pacing.own(Pace::default().at_work) });
+        world.pace.set(Pace { at_work: pacing.own(Pace::default().at_work), real: true });
         world.subject.allow_under_way(UNDER_WAY);
     }
     for host in world.hosts.values() {
@@ -174,4 +174,3 @@ fn state_dir() -> io::Result<TempDir> {
     let dir = if memory.is_dir() { named(&memory) } else { named(&here) };
     dir.or_else(|_| named(&here))
 }
-

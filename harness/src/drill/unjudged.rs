@@ -76,7 +76,9 @@ pub(super) fn flooded(trace: &Trace) -> Option<Judgement> {
     })?;
     let mut finding = unknown(
         "subject/flooded",
-        format!("the subject wrote more than is kept: {lines} lines and {bytes} bytes in one life, and more after"),
+        format!(
+            "the subject wrote more than is kept: {lines} lines and {bytes} bytes in one life, and more after"
+        ),
         "a log that fits: 20000 lines and 4 MiB a life",
         Some("what came after was not looked at for secrets; lower its log level".to_owned()),
     );

@@ -3,8 +3,8 @@
 //! Knows: documents, and how to point at a mistake. Must not know: what a scenario means; `review`
 //! does.
 
-use super::yaml::{self, Data, Key, Node, Place};
 use super::program::{Program, SLOTS, Unfilled, pieces};
+use super::yaml::{self, Data, Key, Node, Place};
 use super::{Base, Scenario, located, nearest, review, schema};
 
 /// A mistake in a file, with its place.

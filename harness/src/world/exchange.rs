@@ -89,6 +89,21 @@ fn carry_out(act: Option<&Act>, at_work: Span) -> (Work, Way) {
     }
 }
 
+/// A request that waits for its turn. In real time the client may leave before it: the request is
+/// then counted as one that was never read.
+struct Turn<'a> {
+    host: &'a Host,
+    came: bool,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        if !self.came {
+            self.host.unseen.set(self.host.unseen.get() + 1);
+        }
+    }
+}
+
 /// Answers one request.
 ///
 /// # Errors
@@ -101,7 +116,9 @@ pub(crate) async fn answer(
     request: http::Request<Incoming>,
 ) -> Result<http::Response<Body>, Gone> {
     let (head, body) = request.into_parts();
+    let mut turn = Turn { host, came: !world.pace.get().real };
     let body = body.collect().await.map_err(|_| Gone)?.to_bytes();
+    turn.came = true;
     let request = canonical(world, host, &head, body);
     let head_only = request.method == "HEAD";
     let (bite, way) = arrive(world, host, number, conn, request);

@@ -89,11 +89,13 @@ pub(crate) struct World {
 pub(crate) struct Pace {
     /// How long a vendor is at work on a request that a fault hits while it is applied.
     pub at_work: Span,
+    /// Whether time is real: a client may then leave between a request's last byte and its turn.
+    pub real: bool,
 }
 
 impl Default for Pace {
     fn default() -> Pace {
-        Pace { at_work: Span::secs(2) }
+        Pace { at_work: Span::secs(2), real: false }
     }
 }
 

@@ -14,7 +14,10 @@ use crate::time::Span;
 const LOOK: Duration = Duration::from_millis(5);
 
 /// The time on this machine's wall clock.
-#[expect(clippy::disallowed_methods, reason = "a program under test reads the machine's clock, so its vendors do")]
+#[expect(
+    clippy::disallowed_methods,
+    reason = "a program under test reads the machine's clock, so its vendors do"
+)]
 pub(crate) fn wall_now() -> jiff::Timestamp {
     jiff::Timestamp::now()
 }

@@ -236,9 +236,7 @@ async fn trigger(world: Rc<World>, job: String) {
     let asker = endpoints.asker.filter(|asker| asker.knows(&job));
     let accepted = match (endpoints.jobs.get(&job).cloned(), asker) {
         (None, None) => false,
-        (None, Some(asker)) => {
-            tokio::time::timeout(TRIGGER_PATIENCE, asker.ask(&job)).await.unwrap_or(true)
-        }
+        (None, Some(asker)) => tokio::time::timeout(TRIGGER_PATIENCE, asker.ask(&job)).await.unwrap_or(true),
         (Some(url), _) => match call(&url, &plain("POST", &url), TRIGGER_PATIENCE).await {
             Ok(response) => response.is_success(),
             Err(outcome) => outcome == crate::trace::Outcome::TimedOut,

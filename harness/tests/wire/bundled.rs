@@ -20,7 +20,8 @@ fn core() -> Option<(Program, PathBuf)> {
     let file = Path::new(HERE).join("../integration/subject.yaml");
     let (mut program, here) = firedrill::casting::subject_file(&file).expect("a good subject file");
     // At each start the store that the life before left is looked at first.
-    program.command = vec![format!("{HERE}/tests/wire/checked.sh"), built.display().to_string(), "serve".into()];
+    program.command =
+        vec![format!("{HERE}/tests/wire/checked.sh"), built.display().to_string(), "serve".into()];
     Some((program, here))
 }
 

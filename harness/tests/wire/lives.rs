@@ -30,7 +30,8 @@ fn a_fresh_key_on_each_attempt_is_found_over_the_wire_too() {
     if !there("python3") {
         return;
     }
-    let drill = drill_of("faults: [{ on: billing POST /v1/invoices, calls: 1, do: { reset: after_applied } }]");
+    let drill =
+        drill_of("faults: [{ on: billing POST /v1/invoices, calls: 1, do: { reset: after_applied } }]");
     let drilled = run(&drill, &poller("fresh_key"), 1);
     assert_eq!(drilled.verdict, Verdict::Fail);
     assert!(findings(&drilled).contains("fail idempotency/"), "{}", findings(&drilled));
@@ -57,8 +58,7 @@ fn a_stopped_service_winds_up_and_one_that_does_not_is_found() {
     if !there("python3") {
         return;
     }
-    let faults =
-        "faults: [{ on: subject, window: 300ms..400ms, do: { stop: { restart_after: 100ms, deadline: 700ms } } }]";
+    let faults = "faults: [{ on: subject, window: 300ms..400ms, do: { stop: { restart_after: 100ms, deadline: 700ms } } }]";
     let drilled = run(&drill_of(faults), &poller(""), 1);
     passes(&drilled);
     assert!(lives(&drilled).contains(&&SubjectEvent::Stopped));
@@ -109,7 +109,9 @@ fn a_job_is_run_to_its_end_over_and_over() {
     if !there("python3") {
         return;
     }
-    let drill = drill_of("faults: [{ on: billing POST /v1/invoices, calls: 1, do: { error: { kind: unavailable } } }]");
+    let drill = drill_of(
+        "faults: [{ on: billing POST /v1/invoices, calls: 1, do: { error: { kind: unavailable } } }]",
+    );
     let drilled = run(&drill, &program("cron.yaml"), 1);
     passes(&drilled);
     let lives = lives(&drilled);
@@ -173,7 +175,8 @@ fn a_busy_port_is_told_in_the_subjects_own_words() {
 #[test]
 fn a_log_file_is_part_of_the_trace() {
     let (mut subject, here) = program("cron.yaml");
-    let script = "while :; do echo '{\"level\":\"warn\",\"m\":\"in the file\"}' >> $0/app.log; sleep 0.2; done";
+    let script =
+        "while :; do echo '{{\"level\":\"warn\",\"m\":\"in the file\"}}' >> $0/app.log; sleep 0.2; done";
     subject.command = ["sh", "-c", script, "{state}"].map(str::to_owned).to_vec();
     subject.runs = firedrill::scenario::Runs::Service;
     subject.log = Some("{state}/app.log".to_owned());

@@ -56,7 +56,9 @@ impl Surroundings {
 
     fn value(&self, slot: &Slot) -> Result<String, String> {
         let vendor = |alias: &str| {
-            self.vendors.get(alias).ok_or_else(|| format!("this drill has no vendor under the alias `{alias}`"))
+            self.vendors
+                .get(alias)
+                .ok_or_else(|| format!("this drill has no vendor under the alias `{alias}`"))
         };
         let path = |p: &Path| p.to_string_lossy().into_owned();
         Ok(match slot {

@@ -81,7 +81,10 @@ impl Kept {
             }
             return;
         }
-        (self.voice)(Said::Line { level: self::level(text).unwrap_or(level).to_owned(), line: text.to_owned() });
+        (self.voice)(Said::Line {
+            level: self::level(text).unwrap_or(level).to_owned(),
+            line: text.to_owned(),
+        });
     }
 
     /// `what`, with the last lines of the output.
@@ -202,7 +205,9 @@ impl Output {
             *seen = 0;
         }
         let mut bytes = Vec::new();
-        if file.seek(std::io::SeekFrom::Start(*seen)).is_ok() && file.take(1 << 20).read_to_end(&mut bytes).is_ok() {
+        if file.seek(std::io::SeekFrom::Start(*seen)).is_ok()
+            && file.take(1 << 20).read_to_end(&mut bytes).is_ok()
+        {
             *seen += bytes.len() as u64;
             partial.feed(&bytes, kept, "info");
         }
@@ -245,8 +250,12 @@ mod tests {
         }
         partial.flush(&kept, "info");
         let line = |level: &str, line: &str| Said::Line { level: level.into(), line: line.into() };
-        let wanted =
-            [line("info", "one"), line("info", "two"), line("warn", "{\"level\":\"WARN\"}"), line("info", "rest")];
+        let wanted = [
+            line("info", "one"),
+            line("info", "two"),
+            line("warn", "{\"level\":\"WARN\"}"),
+            line("info", "rest"),
+        ];
         assert_eq!(*said.borrow(), wanted);
     }
 
