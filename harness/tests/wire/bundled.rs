@@ -33,33 +33,27 @@ fn passes_over_the_wire(drill: &str, scale: u32) {
     passes(&run(&loaded, &core, scale));
 }
 
-#[test]
-fn killed_between_send_and_save_it_bills_once_and_its_store_is_whole() {
+pub fn killed_between_send_and_save_it_bills_once_and_its_store_is_whole() {
     passes_over_the_wire("crash/killed_between_send_and_save.yaml", 40);
 }
 
-#[test]
-fn killed_at_every_step_it_goes_on_and_its_store_is_whole() {
+pub fn killed_at_every_step_it_goes_on_and_its_store_is_whole() {
     passes_over_the_wire("crash/killed_at_every_step.yaml", 40);
 }
 
-#[test]
-fn an_acknowledged_event_survives_a_kill_of_the_process() {
+pub fn an_acknowledged_event_survives_a_kill_of_the_process() {
     passes_over_the_wire("crash/an_acknowledged_event_survives_a_kill.yaml", 40);
 }
 
-#[test]
-fn a_lost_answer_makes_one_invoice_on_the_wire_too() {
+pub fn a_lost_answer_makes_one_invoice_on_the_wire_too() {
     passes_over_the_wire("idempotency/a_lost_answer_makes_one_invoice.yaml", 40);
 }
 
-#[test]
-fn forged_deliveries_are_refused_by_the_process_too() {
+pub fn forged_deliveries_are_refused_by_the_process_too() {
     passes_over_the_wire("webhook/a_forged_delivery_is_refused.yaml", 40);
 }
 
-#[test]
-fn what_cannot_be_put_to_it_is_skipped_with_the_reason() {
+pub fn what_cannot_be_put_to_it_is_skipped_with_the_reason() {
     let file = Path::new(HERE).join("../integration/subject.yaml");
     let (program, _) = firedrill::casting::subject_file(&file).expect("a good subject file");
     let why = |drill: &str, scale: u32| {

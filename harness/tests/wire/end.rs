@@ -5,8 +5,7 @@ use std::time::Duration;
 
 use super::common::*;
 
-#[test]
-fn what_a_subject_leaves_behind_goes_with_it() {
+pub fn what_a_subject_leaves_behind_goes_with_it() {
     if !there("python3") {
         return;
     }
@@ -68,8 +67,7 @@ fn gone(mark: &str) -> Vec<String> {
 
 const PAUSED: &str = "faults: [{ on: subject, window: 100ms..1s, do: { pause: { for: 10s } } }]";
 
-#[test]
-fn no_subject_outlives_a_firedrill_that_is_killed() {
+pub fn no_subject_outlives_a_firedrill_that_is_killed() {
     if !there("python3") {
         return;
     }
@@ -78,9 +76,8 @@ fn no_subject_outlives_a_firedrill_that_is_killed() {
     killed(3, "", PAUSED);
 }
 
-#[test]
-#[ignore = "four minutes: the long form of the test above"]
-fn no_subject_outlives_any_of_two_hundred() {
+/// The long form of the test above: four minutes, so only when asked for (`--ignored`).
+pub fn no_subject_outlives_any_of_two_hundred() {
     killed(140, "leaves_children", "");
     killed(60, "", PAUSED);
 }

@@ -6,8 +6,7 @@ use firedrill::trace::{SubjectEvent, What};
 
 use super::common::*;
 
-#[test]
-fn a_service_in_another_language_is_judged_by_the_wire() {
+pub fn a_service_in_another_language_is_judged_by_the_wire() {
     if !there("python3") {
         return;
     }
@@ -25,8 +24,7 @@ fn a_service_in_another_language_is_judged_by_the_wire() {
     assert!(said("ready to bill") && said("sync failed: HTTPError"));
 }
 
-#[test]
-fn a_fresh_key_on_each_attempt_is_found_over_the_wire_too() {
+pub fn a_fresh_key_on_each_attempt_is_found_over_the_wire_too() {
     if !there("python3") {
         return;
     }
@@ -37,8 +35,7 @@ fn a_fresh_key_on_each_attempt_is_found_over_the_wire_too() {
     assert!(findings(&drilled).contains("fail idempotency/"), "{}", findings(&drilled));
 }
 
-#[test]
-fn a_killed_service_starts_again_on_the_same_state() {
+pub fn a_killed_service_starts_again_on_the_same_state() {
     if !there("python3") {
         return;
     }
@@ -53,8 +50,7 @@ fn a_killed_service_starts_again_on_the_same_state() {
     assert_eq!(lives.last(), Some(&&SubjectEvent::Stopped));
 }
 
-#[test]
-fn a_stopped_service_winds_up_and_one_that_does_not_is_found() {
+pub fn a_stopped_service_winds_up_and_one_that_does_not_is_found() {
     if !there("python3") {
         return;
     }
@@ -67,8 +63,7 @@ fn a_stopped_service_winds_up_and_one_that_does_not_is_found() {
     told(&run(&drill_of(faults), &deaf, 1), Verdict::Fail, "liveness/overstayed");
 }
 
-#[test]
-fn a_paused_service_makes_no_call_until_it_is_let_go_on() {
+pub fn a_paused_service_makes_no_call_until_it_is_let_go_on() {
     if !there("python3") {
         return;
     }
@@ -85,8 +80,7 @@ fn a_paused_service_makes_no_call_until_it_is_let_go_on() {
     assert_eq!(meanwhile, 0);
 }
 
-#[test]
-fn jobs_are_triggered_by_post_by_signal_and_by_command() {
+pub fn jobs_are_triggered_by_post_by_signal_and_by_command() {
     if !there("python3") {
         return;
     }
@@ -104,8 +98,7 @@ fn jobs_are_triggered_by_post_by_signal_and_by_command() {
     assert!(found.contains("reconciliation/missing"), "nobody did the work: {found}");
 }
 
-#[test]
-fn a_job_is_run_to_its_end_over_and_over() {
+pub fn a_job_is_run_to_its_end_over_and_over() {
     if !there("python3") {
         return;
     }
@@ -119,8 +112,7 @@ fn a_job_is_run_to_its_end_over_and_over() {
     assert!(lives.contains(&&SubjectEvent::Ran { code: Some(1) }), "{lives:?}");
 }
 
-#[test]
-fn what_keeps_a_subject_from_being_judged_is_unknown_and_quotes_it() {
+pub fn what_keeps_a_subject_from_being_judged_is_unknown_and_quotes_it() {
     if !there("python3") {
         return;
     }
@@ -134,8 +126,7 @@ fn what_keeps_a_subject_from_being_judged_is_unknown_and_quotes_it() {
     assert!(message.contains("20001 lines"), "{message}");
 }
 
-#[test]
-fn waits_of_its_own_are_not_held_against_a_subject_in_a_shortened_drill() {
+pub fn waits_of_its_own_are_not_held_against_a_subject_in_a_shortened_drill() {
     if !there("python3") {
         return;
     }
@@ -147,8 +138,7 @@ fn waits_of_its_own_are_not_held_against_a_subject_in_a_shortened_drill() {
     assert!(message.contains("the promise allows 4s"), "{message}");
 }
 
-#[test]
-fn readiness_is_a_connection_or_a_line_too() {
+pub fn readiness_is_a_connection_or_a_line_too() {
     if !there("python3") {
         return;
     }
@@ -160,8 +150,7 @@ fn readiness_is_a_connection_or_a_line_too() {
     }
 }
 
-#[test]
-fn a_busy_port_is_told_in_the_subjects_own_words() {
+pub fn a_busy_port_is_told_in_the_subjects_own_words() {
     if !there("python3") {
         return;
     }
@@ -172,8 +161,7 @@ fn a_busy_port_is_told_in_the_subjects_own_words() {
     assert!(message.contains("Address already in use"), "{message}");
 }
 
-#[test]
-fn a_log_file_is_part_of_the_trace() {
+pub fn a_log_file_is_part_of_the_trace() {
     let (mut subject, here) = program("cron.yaml");
     let script =
         "while :; do echo '{{\"level\":\"warn\",\"m\":\"in the file\"}}' >> $0/app.log; sleep 0.2; done";

@@ -19,8 +19,7 @@ fn told(file: &Path) -> String {
         .replace(&std::fs::canonicalize(".").unwrap().display().to_string(), "HARNESS")
 }
 
-#[test]
-fn each_mistake_in_a_subject_file_is_told_with_its_place_and_a_way_out() {
+pub fn each_mistake_in_a_subject_file_is_told_with_its_place_and_a_way_out() {
     for file in files() {
         let name = format!("subject_{}", file.file_stem().unwrap().to_string_lossy());
         assert!(std::fs::read_to_string(&file).unwrap().starts_with("# purpose: "), "{name}");
@@ -39,8 +38,7 @@ fn firedrill(subject: &str, drill: &str) -> (Option<i32>, String) {
     (output.status.code(), text)
 }
 
-#[test]
-fn exit_codes_tell_a_bad_file_from_a_subject_that_cannot_be_judged() {
+pub fn exit_codes_tell_a_bad_file_from_a_subject_that_cannot_be_judged() {
     let drill = "../scenarios/webhook/duplicates_have_one_effect.yaml";
     let (code, text) = firedrill("tests/wire/mistakes/a_key_mistyped.yaml", drill);
     assert_eq!(code, Some(64), "{text}");
