@@ -22,12 +22,12 @@ static EXAMPLES: [Example; 2] = [
     Example {
         name: "python-invoicer",
         probe: &["python3", "-c", "import hubspot, stripe"],
-        run: &["every_currency", "killed_in_mid_invoice", "the_secret_is_rolled"],
+        run: &["every_currency", "a_webhook_is_lost", "the_secret_is_rolled"],
     },
     Example {
         name: "node-invoicer",
         probe: &["node", "-e", "require('@hubspot/api-client'); require('stripe')"],
-        run: &["every_currency", "a_deal_is_amended", "many_at_one_moment"],
+        run: &["every_currency", "many_at_one_moment", "one_bad_deal"],
     },
 ];
 
