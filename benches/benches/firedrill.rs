@@ -5,6 +5,8 @@
 
 #[path = "firedrill/checks.rs"]
 mod checks;
+#[path = "firedrill/contracts.rs"]
+mod contracts;
 #[path = "firedrill/cpu.rs"]
 mod cpu;
 #[path = "firedrill/drills.rs"]
@@ -13,8 +15,12 @@ mod drills;
 mod memory;
 #[path = "firedrill/reading.rs"]
 mod reading;
+#[path = "firedrill/sweep.rs"]
+mod sweep;
 #[path = "firedrill/vendor.rs"]
 mod vendor;
+#[path = "firedrill/versions.rs"]
+mod versions;
 
 // As in the command.
 #[global_allocator]
@@ -22,7 +28,17 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 use criterion::{Criterion, criterion_group};
 
-criterion_group!(benches, drills::drills, vendor::model, vendor::socket, checks::checks, reading::reading);
+criterion_group!(
+    benches,
+    drills::drills,
+    vendor::model,
+    vendor::socket,
+    checks::checks,
+    contracts::contracts,
+    reading::reading,
+    sweep::sweep,
+    versions::versions
+);
 
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();

@@ -32,6 +32,18 @@ pub fn ordinary(deals: u32) -> Plan {
     casting::plan(&drill, &contracts).unwrap_or_else(|mistake| panic!("{mistake:?}"))
 }
 
+/// The drill that is swept for drift.
+///
+/// # Panics
+/// If its file is wrong.
+pub fn swept() -> Plan {
+    let contracts = folder("contracts");
+    let file = folder("scenarios/drift/_sweep.yaml");
+    let loaded = plan::load(&[file], &|vendor| casting::facts(vendor, &contracts).map(Some));
+    let drill = loaded.unwrap_or_else(|mistakes| panic!("{mistakes:?}")).remove(0);
+    casting::plan(&drill, &contracts).unwrap_or_else(|mistake| panic!("{mistake:?}"))
+}
+
 /// Runs and judges it against the bundled core.
 ///
 /// # Panics

@@ -17,7 +17,7 @@ use firedrill::seed::Seed;
 use firedrill::time::{At, Span};
 use firedrill::vendor::{self, Vendor, VendorFile};
 use firedrill::wire::{Headers, Request};
-use firedrill::world::{Journal, Server};
+use firedrill::world::{Disk, Journal, Server};
 use http_body_util::Full;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
@@ -119,6 +119,8 @@ pub enum Keep {
     Whole,
     /// The last events.
     Last(usize),
+    /// Everything, of which memory keeps so many events and the disk the rest.
+    Spilled(usize),
 }
 
 impl Keep {
@@ -126,6 +128,9 @@ impl Keep {
         match self {
             Keep::Whole => Journal::Whole,
             Keep::Last(events) => Journal::Last(events),
+            Keep::Spilled(events) => {
+                Journal::Spilled(Disk::nameless(events).expect("there is room for a temporary file"))
+            }
         }
     }
 }
@@ -135,6 +140,8 @@ pub fn firedrill(keep: Keep, open: fn() -> Box<dyn Vendor>) -> Running {
     running(move |ready, stopped| {
         let server = Server {
             vendors: BTreeMap::from([("billing".to_owned(), open())]),
+            ports: BTreeMap::new(),
+            tls: None,
             faults: Vec::new(),
             epoch: EPOCH,
             seed: Seed(1),

@@ -89,7 +89,7 @@ impl Pacing {
             *to = to.map(|t| self.earlier(t));
         }
         match &mut rule.act {
-            Act::Latency(span) => *span = self.own(*span),
+            Act::Latency(span) | Act::SlowAccept(span) => *span = self.own(*span),
             Act::SlowBody(drip) => drip.every = self.own(drip.every),
             Act::Pause(rest) => rest.lasts = self.own(rest.lasts),
             Act::Delay(span) => *span = self.short(*span),

@@ -7,10 +7,11 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use rand::Rng;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
-use crate::fault::{Act, Moment, Rule, Target, Window};
+use crate::fault::{Act, Kind, Moment, Point, Rule, Target, Window};
 use crate::seed::{Seed, Stream};
 use crate::time::{At, Span};
 use crate::trace::{FaultRef, WebhookEvent};
@@ -29,6 +30,9 @@ pub struct Bite {
     pub fault: FaultRef,
     /// When the rule's window, bounded by healing, ends.
     pub until: At,
+    /// A number of its own for each bite of the rule: drawn under the seed for the first, one more
+    /// for each that follows.
+    pub turn: u64,
 }
 
 /// A call of the subject, as rules see it.
@@ -44,28 +48,44 @@ pub struct Call<'a> {
     pub reused: bool,
 }
 
-/// The points at which a rule may be asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Point {
-    Call,
-    Emission,
-    Delivery,
-    Ack,
-}
-
 /// The rules of a drill with their counters.
 pub struct Schedule {
     rules: Vec<Counted>,
     attempts: BTreeMap<[u8; 32], u32>,
     counts_attempts: bool,
     heals_at: At,
+    seed: Seed,
+    next: u32,
 }
 
-struct Counted {
-    rule: Rule,
-    calls: u32,
+/// A rule with what it counted.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub struct Counted {
+    /// By which the trace cites it, from zero in the order in which rules came.
+    pub number: u32,
+    /// The rule; its window counts from the start.
+    pub rule: Rule,
+    /// The calls, events or deliveries that it is about and met so far.
+    pub calls: u32,
+    /// How often it bit.
+    pub bites: u32,
+    turn: u64,
     shares: Stream,
     draws: Stream,
+}
+
+impl Counted {
+    fn new(number: u32, rule: Rule, seed: Seed) -> Counted {
+        Counted {
+            number,
+            rule,
+            calls: 0,
+            bites: 0,
+            turn: seed.stream(&format!("fault/{number}/turn")).next_u64(),
+            shares: seed.stream(&format!("fault/{number}/share")),
+            draws: seed.stream(&format!("fault/{number}/draw")),
+        }
+    }
 }
 
 /// A fault that lasts for a window of time instead of hitting single calls.
@@ -82,17 +102,47 @@ pub struct Outage {
 impl Schedule {
     /// Rules with fresh counters, for a drill that heals at `heals_at`.
     pub fn new(rules: &[Rule], heals_at: At, seed: Seed) -> Schedule {
-        let rules: Vec<Counted> = (0u32..)
-            .zip(rules)
-            .map(|(n, rule)| Counted {
-                rule: rule.clone(),
-                calls: 0,
-                shares: seed.stream(&format!("fault/{n}/share")),
-                draws: seed.stream(&format!("fault/{n}/draw")),
-            })
-            .collect();
+        let rules: Vec<Counted> =
+            (0u32..).zip(rules).map(|(n, rule)| Counted::new(n, rule.clone(), seed)).collect();
+        Schedule::again(rules, heals_at, seed, 0)
+    }
+
+    /// Rules that have counted already; the next new one gets a number not below `next`.
+    pub fn again(rules: Vec<Counted>, heals_at: At, seed: Seed, next: u32) -> Schedule {
         let counts_attempts = rules.iter().any(|r| r.rule.attempts.is_some());
-        Schedule { rules, attempts: BTreeMap::new(), counts_attempts, heals_at }
+        let next = rules.iter().map(|r| r.number + 1).max().unwrap_or(0).max(next);
+        Schedule { rules, attempts: BTreeMap::new(), counts_attempts, heals_at, seed, next }
+    }
+
+    /// Adds a rule after all others; gives its number.
+    pub fn arm(&mut self, rule: Rule) -> u32 {
+        let number = self.next;
+        self.next += 1;
+        self.counts_attempts |= rule.attempts.is_some();
+        self.rules.push(Counted::new(number, rule, self.seed));
+        number
+    }
+
+    /// Takes a rule away; false if there is none of this number.
+    pub fn disarm(&mut self, number: u32) -> bool {
+        let before = self.rules.len();
+        self.rules.retain(|r| r.number != number);
+        before != self.rules.len()
+    }
+
+    /// The rules that are armed, in the order in which they are tried.
+    pub fn rules(&self) -> &[Counted] {
+        &self.rules
+    }
+
+    /// The rule of this number.
+    pub fn rule(&self, number: u32) -> Option<&Rule> {
+        self.rules.iter().find(|c| c.number == number).map(|c| &c.rule)
+    }
+
+    /// The number that the next rule gets.
+    pub fn next(&self) -> u32 {
+        self.next
     }
 
     /// The fault that hits a call, if any. Counts the call.
@@ -115,6 +165,49 @@ impl Schedule {
             rule.on.matches_call(call.vendor, &call.request.method, call.request.path()).then(|| {
                 ("request", shown.get_or_insert_with(|| Arc::new(request_json(call.request))).clone())
             })
+        })
+    }
+
+    /// Whether any rule hits connections as they are made, other than by keeping them away.
+    pub fn greets_badly(&self) -> bool {
+        self.rules.iter().any(|c| matches!(c.rule.act, Act::SlowAccept(_) | Act::Certificate(_)))
+    }
+
+    /// Whether any rule bites before the body of a request is read.
+    pub fn looks_at_heads(&self) -> bool {
+        self.rules.iter().any(|c| c.rule.act.points().contains(&Point::Head))
+    }
+
+    /// The fault that hits a request of which only the head has come, if any. Attempts are counted
+    /// with whole calls, so a rule that names some does not bite here.
+    pub fn head(&mut self, now: At, call: Call<'_>) -> Option<Bite> {
+        let shown = Arc::new(request_json(call.request));
+        self.first(now, Point::Head, 0, |rule| {
+            let meant = rule.on.matches_call(call.vendor, &call.request.method, call.request.path());
+            meant.then(|| ("request", shown.clone()))
+        })
+    }
+
+    /// The fault of this kind that hits a connection to `vendor` as it is made, if any.
+    pub fn connect(&mut self, now: At, vendor: &str, of: impl Fn(&Act) -> bool) -> Option<Bite> {
+        if now >= self.heals_at {
+            return None;
+        }
+        let heals_at = self.heals_at;
+        let met = |c: &&mut Counted| {
+            of(&c.rule.act)
+                && c.rule.act.points().contains(&Point::Connect)
+                && c.rule.on.vendor() == Some(vendor)
+                && c.rule.window.is_none_or(|w| w.contains(now))
+        };
+        let counted = self.rules.iter_mut().find(met)?;
+        counted.calls += 1;
+        counted.bites += 1;
+        Some(Bite {
+            act: counted.rule.act.clone(),
+            fault: fault_ref(counted.number, &counted.rule.act),
+            until: end_of(counted.rule.window, heals_at),
+            turn: counted.turn,
         })
     }
 
@@ -170,9 +263,9 @@ impl Schedule {
             return None;
         }
         let mut winner = None;
-        for (n, counted) in (0u32..).zip(&mut self.rules) {
+        for counted in &mut self.rules {
             let rule = &counted.rule;
-            if !at_point(&rule.act, point) || !rule.window.is_none_or(|w| w.contains(now)) {
+            if !rule.act.points().contains(&point) || !rule.window.is_none_or(|w| w.contains(now)) {
                 continue;
             }
             let Some((name, shown)) = met(rule) else { continue };
@@ -187,11 +280,14 @@ impl Schedule {
             }
             let drawn = rule.share.is_none_or(|s| unit(&mut counted.shares) < s.0);
             if drawn && winner.is_none() {
+                counted.bites += 1;
                 winner = Some(Bite {
-                    act: rule.act.clone(),
-                    fault: fault_ref(n, &rule.act),
-                    until: end_of(rule.window, self.heals_at),
+                    act: counted.rule.act.clone(),
+                    fault: fault_ref(counted.number, &counted.rule.act),
+                    until: end_of(counted.rule.window, self.heals_at),
+                    turn: counted.turn,
                 });
+                counted.turn = counted.turn.wrapping_add(1);
             }
         }
         winner
@@ -199,7 +295,7 @@ impl Schedule {
 
     /// A span drawn evenly from zero to `within`, from the stream of one rule.
     pub fn draw(&mut self, rule: u32, within: Span) -> Span {
-        match self.rules.get_mut(rule as usize) {
+        match self.rules.iter_mut().find(|c| c.number == rule) {
             Some(counted) => Span((unit(&mut counted.draws) * within.0 as f64) as u64),
             None => Span::ZERO,
         }
@@ -208,16 +304,17 @@ impl Schedule {
     /// Rules that last for a window: connections refused or swallowed, and what befalls the
     /// subject by itself. In the order of the file.
     pub fn outages(&self) -> Vec<Outage> {
-        (0u32..)
-            .zip(&self.rules)
-            .filter(|(_, c)| {
-                matches!(c.rule.act, Act::Refuse | Act::BlackHole) || matches!(c.rule.on, Target::Subject)
-            })
-            .map(|(n, c)| Outage {
+        let lasts =
+            |c: &&Counted| matches!(c.rule.act, Act::Refuse | Act::BlackHole) || c.rule.on == Target::Subject;
+        self.rules
+            .iter()
+            .filter(lasts)
+            .map(|c| Outage {
                 bite: Bite {
                     act: c.rule.act.clone(),
-                    fault: fault_ref(n, &c.rule.act),
+                    fault: fault_ref(c.number, &c.rule.act),
                     until: end_of(c.rule.window, self.heals_at),
+                    turn: c.turn,
                 },
                 on: c.rule.on.clone(),
                 from: c.rule.window.map_or(At::START, |w| w.from),
@@ -229,21 +326,10 @@ impl Schedule {
 
 /// What is wrong with a rule that could never bite whatever happens; `None` if nothing is.
 pub fn objection(rule: &Rule) -> Option<String> {
-    let points: &[Point] = match &rule.on {
-        Target::Calls { .. } => &[Point::Call],
-        Target::Webhook { .. } => &[Point::Emission, Point::Delivery, Point::Ack],
-        Target::Subject => &[],
-    };
-    let windowed = matches!(rule.act, Act::Refuse | Act::BlackHole);
-    let fits = match &rule.on {
-        Target::Subject => {
-            matches!(rule.act, Act::Kill(_) | Act::Stop(_) | Act::Pause(_) | Act::ClockSkew(_))
-        }
-        Target::Calls { .. } if windowed => true,
-        _ => points.iter().any(|p| at_point(&rule.act, *p)),
-    };
+    let windowed = rule.act.points().contains(&Point::Connect);
+    let fits = rule.act.kinds().contains(&Kind::of(&rule.on));
     if !fits {
-        return Some(format!("`{}` cannot be done on `{}`", name_of(&rule.act), rule.on));
+        return Some(format!("`{}` cannot be done on `{}`", rule.act.word(), rule.on));
     }
     let narrowed = rule.attempts.is_some()
         || rule.calls.is_some()
@@ -254,7 +340,7 @@ pub fn objection(rule: &Rule) -> Option<String> {
         return Some(format!(
             "`{}` on `{}` lasts for a window of time; nothing is known yet of any one call, so it takes \
              only `window`",
-            name_of(&rule.act),
+            rule.act.word(),
             rule.on
         ));
     }
@@ -278,69 +364,6 @@ fn end_of(window: Option<Window>, heals_at: At) -> At {
     window.and_then(|w| w.to).map_or(heals_at, |to| to.min(heals_at))
 }
 
-fn at_point(act: &Act, point: Point) -> bool {
-    match act {
-        Act::Refuse | Act::BlackHole => false,
-        Act::Reset(_)
-        | Act::Close(_)
-        | Act::Hang(_)
-        | Act::Truncate(_)
-        | Act::Stall(_)
-        | Act::SlowBody(_)
-        | Act::Garbage
-        | Act::StaleKeepAlive
-        | Act::Error(_)
-        | Act::Reply(_)
-        | Act::Latency(_)
-        | Act::Headers(_) => point == Point::Call,
-        Act::Duplicate(_)
-        | Act::Reorder(_)
-        | Act::Delay(_)
-        | Act::Drop
-        | Act::Burst
-        | Act::UnknownType
-        | Act::Poison => point == Point::Emission,
-        Act::Signature(_) | Act::Unreachable | Act::LostAck => point == Point::Delivery,
-        Act::Kill(_) | Act::Stop(_) | Act::Pause(_) | Act::ClockSkew(_) => {
-            matches!(point, Point::Call | Point::Ack)
-        }
-    }
-}
-
-/// The name of an act as drills spell it.
-pub fn name_of(act: &Act) -> &'static str {
-    match act {
-        Act::Refuse => "refuse",
-        Act::BlackHole => "black_hole",
-        Act::Reset(_) => "reset",
-        Act::Close(_) => "close",
-        Act::Hang(_) => "hang",
-        Act::Truncate(_) => "truncate",
-        Act::Stall(_) => "stall",
-        Act::SlowBody(_) => "slow_body",
-        Act::Garbage => "garbage",
-        Act::StaleKeepAlive => "stale_keep_alive",
-        Act::Error(_) => "error",
-        Act::Reply(_) => "reply",
-        Act::Latency(_) => "latency",
-        Act::Headers(_) => "headers",
-        Act::Duplicate(_) => "duplicate",
-        Act::Reorder(_) => "reorder",
-        Act::Delay(_) => "delay",
-        Act::Drop => "drop",
-        Act::Burst => "burst",
-        Act::Signature(_) => "signature",
-        Act::UnknownType => "unknown_type",
-        Act::Poison => "poison",
-        Act::Unreachable => "unreachable",
-        Act::LostAck => "lost_ack",
-        Act::Kill(_) => "kill",
-        Act::Stop(_) => "stop",
-        Act::Pause(_) => "pause",
-        Act::ClockSkew(_) => "clock_skew",
-    }
-}
-
 fn fault_ref(rule: u32, act: &Act) -> FaultRef {
     let moment = match act {
         Act::Reset(m) | Act::Close(m) | Act::Hang(m) => Some(*m),
@@ -348,7 +371,7 @@ fn fault_ref(rule: u32, act: &Act) -> FaultRef {
         Act::Kill(o) | Act::Stop(o) => Some(o.moment.unwrap_or(Moment::AfterApplied)),
         _ => None,
     };
-    FaultRef { rule, act: name_of(act).into(), moment }
+    FaultRef { rule, act: act.word().into(), moment, drift: None }
 }
 
 /// What makes two calls attempts of one operation.

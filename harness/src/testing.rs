@@ -57,6 +57,8 @@ use crate::subject::Subject;
 use crate::subject::command::Command;
 use crate::time::Span;
 
+pub use crate::report::payloads;
+
 /// Makes a subject; called once a drill, on the thread that the drill runs on.
 pub type NewSubject = dyn Fn() -> Box<dyn Subject> + Send + Sync;
 
@@ -242,9 +244,10 @@ fn trial(drill: &Loaded, seeds: &[Seed], runner: &Runner) -> Result<(), Failed> 
         // A panic would lose the reports of the seeds before it.
         let report = match catch_unwind(AssertUnwindSafe(|| runner(drill, seed))) {
             Ok(Ok(drilled)) if drilled.verdict == Verdict::Pass => continue,
-            Ok(Ok(drilled)) => {
-                terminal::drill(&Ran { loaded: drill, seed, drilled: &drilled, real: None, replay }, false)
-            }
+            Ok(Ok(drilled)) => terminal::drill(
+                &Ran { loaded: drill, seed, drilled: &drilled, real: None, failed_before: 0, replay },
+                false,
+            ),
             Ok(Err(error)) => terminal::no_verdict(drill, &error, &replay),
             Err(panic) => terminal::no_verdict(drill, &panicked(&*panic), &replay),
         };

@@ -407,6 +407,19 @@ pub struct FaultRef {
     /// When, relative to the vendor applying the request, where that matters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub moment: Option<Moment>,
+    /// What it changed in a payload.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drift: Option<Arc<Drifted>>,
+}
+
+/// A change of a payload that its vendor made without notice.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Drifted {
+    /// The change in words: `remove /properties/amount`.
+    pub change: String,
+    /// The difference between the payload as it was and as it was sent: a JSON Patch (RFC 6902).
+    /// Empty where only bytes, header fields, or what the vendor wants of a request changed.
+    pub patch: Value,
 }
 
 /// What happened to the subject.

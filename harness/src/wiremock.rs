@@ -14,8 +14,9 @@ use serde_json::Value;
 use tokio::time::Instant;
 use wiremock::{Match, Mock, MockServer, Request as Asked, Respond, ResponseTemplate};
 
+use crate::drift;
 use crate::fault::{Act, Reply, Rule, Target};
-use crate::schedule::{Call, Schedule};
+use crate::schedule::{Bite, Call, Schedule};
 use crate::seed::Seed;
 use crate::time::{At, Span};
 use crate::vendor::{Reaction, Vendor};
@@ -124,7 +125,7 @@ impl Respond for Mounted {
 
 impl State {
     /// What hits a request, if anything: decided as in a drill.
-    fn bite(&mut self, now: At, request: &Request) -> Option<Act> {
+    fn bite(&mut self, now: At, request: &Request) -> Option<Bite> {
         let profile = self.vendor.profile();
         let call = Call {
             vendor: &profile.name,
@@ -133,18 +134,30 @@ impl State {
             // wiremock does not say which connection a request came on; no rule here asks.
             reused: false,
         };
-        let bite = self.schedule.call(now, call)?;
-        if let Some(fired) = usize::try_from(bite.fault.rule).ok().and_then(|n| self.fired.get_mut(n)) {
+        self.schedule.call(now, call)
+    }
+
+    /// Counts a rule that bit.
+    fn count(&mut self, rule: u32) {
+        if let Some(fired) = usize::try_from(rule).ok().and_then(|n| self.fired.get_mut(n)) {
             *fired += 1;
         }
-        Some(bite.act)
     }
 
     fn respond(&mut self, request: &Request) -> ResponseTemplate {
         let now = At::START + Span::from(self.started.elapsed());
         let mut delay = Span::ZERO;
-        let act = self.bite(now, request);
+        let bite = self.bite(now, request);
+        let mut bit = bite.as_ref().map(|b| b.fault.rule);
+        let turn = bite.as_ref().map_or(0, |b| b.turn);
+        let act = bite.map(|b| b.act);
         let reaction = match &act {
+            Some(Act::Drift(mutation)) => {
+                let (reaction, drifted) = drift::answer(&mut *self.vendor, mutation, turn, now, request);
+                // A change that made no difference to this call did not happen to it.
+                bit = bit.filter(|_| drifted.is_some());
+                reaction
+            }
             Some(Act::Error(error)) => self.vendor.fail(now, request, error),
             Some(Act::Reply(reply)) => {
                 if reply.applied {
@@ -158,6 +171,7 @@ impl State {
             }
             _ => self.vendor.step(now, request, Span::ZERO),
         };
+        bit.into_iter().for_each(|rule| self.count(rule));
         let origin = self.vendor.profile().origin.clone();
         let mut response = reaction.response.unwrap_or_else(|| Response {
             status: 500,
@@ -184,10 +198,15 @@ fn supported(rule: usize, of: &Rule, vendor: &str) -> Result<(), MountError> {
     const HANG: &str = "a whole response cannot hang: use `latency` longer than the client's patience";
     let refused = |act, instead| Err(MountError::Unsupported { rule, act, instead });
     match &of.act {
-        Act::Error(_) | Act::Reply(_) | Act::Latency(_) | Act::Headers(_) => {}
+        Act::Error(_) | Act::Reply(_) | Act::Latency(_) | Act::Headers(_) | Act::Drift(_) => {}
         Act::Hang(_) => return refused("hang", HANG),
         Act::Refuse => return refused("refuse", DRILL),
         Act::BlackHole => return refused("black_hole", DRILL),
+        Act::SlowAccept(_) => return refused("slow_accept", DRILL),
+        Act::Certificate(_) => return refused("certificate", DRILL),
+        Act::ResetRequest => return refused("reset_request", DRILL),
+        Act::ContentLength(_) => return refused("content_length", DRILL),
+        Act::Interim(_) => return refused("interim", DRILL),
         Act::Reset(_) => return refused("reset", DRILL),
         Act::Close(_) => return refused("close", DRILL),
         Act::Truncate(_) => return refused("truncate", DRILL),
@@ -207,6 +226,7 @@ fn supported(rule: usize, of: &Rule, vendor: &str) -> Result<(), MountError> {
         Act::LostAck => return refused("lost_ack", WEBHOOK),
         Act::Kill(_) => return refused("kill", LIFE),
         Act::Stop(_) => return refused("stop", LIFE),
+        Act::Pause(_) => return refused("pause", LIFE),
         Act::ClockSkew(_) => return refused("clock_skew", LIFE),
     }
     match &of.on {

@@ -6,12 +6,13 @@
 
 #[path = "octokit/asker.rs"]
 mod asker;
+mod data;
 #[path = "octokit/same.rs"]
 mod same;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::rc::Rc;
 
@@ -19,7 +20,7 @@ use asker::{Asker, Seen};
 use firedrill::drill::{Drilled, run};
 use firedrill::fault::{ErrorKind, path_matches};
 use firedrill::finding::Verdict;
-use firedrill::fixture::{Exchange, Fixture, Noise, nock};
+use firedrill::fixture::{Exchange, Fixture, nock};
 use firedrill::seed::Seed;
 use firedrill::time::Span;
 use firedrill::trace::{Outcome, Told, What};
@@ -107,19 +108,12 @@ fn of(name: &'static str, fact: &str, check: Fact) -> Trial {
 
 fn trial(name: &str, check: impl Fn(&Path) -> Result<(), Failed> + Send + 'static) -> Trial {
     Trial::ignorable_test(name, move || {
-        let folder = data();
-        if !folder.is_dir() {
+        match data::shared(data::OCTOKIT) {
             // Printed beside the test's name.
-            return Ok(Completion::ignored_with(format!("skipped: {} folder absent", folder.display())));
+            Err(absent) => Ok(Completion::ignored_with(absent)),
+            Ok(folder) => check(&folder).map(|()| Completion::Completed),
         }
-        check(&folder).map(|()| Completion::Completed)
     })
-}
-
-fn data() -> PathBuf {
-    let root = std::env::var_os("FIREDRILL_SHARED_DATA")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"), PathBuf::from);
-    root.join("octokit-fixtures/scenarios/api.github.com")
 }
 
 fn known(folder: &Path) -> Result<(), Failed> {
@@ -146,9 +140,8 @@ fn drill(exchanges: &[Exchange], faults: &str, conditional: bool) -> Result<Dril
     let recorded = Fixture {
         origin: "octokit/fixtures".to_owned(),
         recorded: jiff::civil::date(2022, 7, 19),
-        noise: Noise::default(),
-        holds: BTreeMap::new(),
         exchanges: exchanges.to_vec(),
+        ..Fixture::default()
     };
     recorded.write(&folder.path().join("run.json"))?;
     let file = folder.path().join("drill.yaml");

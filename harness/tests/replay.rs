@@ -80,6 +80,12 @@ fn a_sequence_answers_in_turn_and_repeats_itself_for_a_retry() {
     let early = ask(&mut vendor, "GET", "/jobs/1");
     assert_eq!(answer(&early).status, 404);
     assert!(!early.applied);
+    assert!(
+        note(&early)
+            .ends_with("exchange 4 would answer it, out of turn (`mode: exact` answers in any order)"),
+        "{}",
+        note(&early)
+    );
     for _ in 0..3 {
         assert_eq!(answer(&ask(&mut vendor, "GET", "/items?page=1&size=2")).status, 200);
     }
@@ -133,10 +139,42 @@ fn a_request_without_a_recording_names_the_nearest_and_the_difference() {
     let mut vendor = replay(ReplayMode::Exact);
     let reaction = ask(&mut vendor, "GET", "/items?page=3&size=2");
     assert_eq!(answer(&reaction).status, 404);
-    insta::assert_snapshot!(note(&reaction), @r#"no recording answers GET /items?page=3&size=2; the nearest is exchange 1 of 6, GET /items?page=1&size=2: query `page` is "3", recorded "1""#);
+    insta::assert_snapshot!(note(&reaction), @r#"no recording answers GET /items?page=3&size=2; the nearest is exchange 1 of 6, GET /items?page=1&size=2: query `page` is "3", recorded "1"; if that does not matter, write into the run "noise": { "query": ["page"] }"#);
     let body = r#"{"n": 4, "token": "LIVESECRET"}"#;
     let reaction = vendor.step(At(0), &request("POST", "/items?token=LIVESECRET", &[], body), Span::ZERO);
-    insta::assert_snapshot!(note(&reaction), @r#"no recording answers POST /items?token=REDACTED; the nearest is exchange 3 of 6, POST /items: query `token` is REDACTED, recorded absent; body `/n` is 4, recorded 3"#);
+    insta::assert_snapshot!(note(&reaction), @r#"no recording answers POST /items?token=REDACTED; the nearest is exchange 3 of 6, POST /items: query `token` is REDACTED, recorded absent; body `/n` is 4, recorded 3; if that does not matter, write into the run "noise": { "query": ["token"], "body": ["/n"] }"#);
+}
+
+#[test]
+fn an_answer_that_was_too_large_to_be_kept_is_not_made_up() {
+    let run = RUN.replace(
+        "\"json\": [{ \"n\": 1 }, { \"n\": 2 }]",
+        "\"omitted\": { \"length\": 9, \"sha256\": \"00\" }",
+    );
+    let run = run.replace("\"holds\": { \"items\": { \"paths\": [\"/items\"], \"id\": \"/n\" } },", "");
+    let run = Fixture::parse(Path::new("run.json"), &run).unwrap();
+    let mut vendor: Replay =
+        Replay::new(Box::new(stub::Notes::new()), &run, ReplayMode::Exact, EPOCH.parse().unwrap());
+    let reaction = ask(&mut vendor, "GET", "/items?page=1&size=2");
+    assert_eq!(answer(&reaction).status, 404);
+    insta::assert_snapshot!(note(&reaction), @"the answer to GET /items?page=1&size=2 was recorded as exchange 1 of 6 without its body of 9 bytes, which was too large to be kept");
+}
+
+#[test]
+fn a_request_too_large_to_be_kept_is_answered_for_the_same_bytes_alone() {
+    let sent = "x".repeat(1000);
+    let body = serde_json::to_string(&firedrill::fixture::Omitted::of(sent.as_bytes())).unwrap();
+    let text = format!(
+        r#"{{"origin": "x", "recorded": "2024-01-24", "exchanges": [{{
+            "request": {{"method": "PUT", "target": "/up", "body": {{"omitted": {body}}}}},
+            "response": {{"status": 201}}}}]}}"#
+    );
+    let run = Fixture::parse(Path::new("run.json"), &text).unwrap();
+    let mut vendor: Replay =
+        Replay::new(Box::new(stub::Notes::new()), &run, ReplayMode::Exact, EPOCH.parse().unwrap());
+    let mut put = |body: &str| vendor.step(At(0), &request("PUT", "/up", &[], body), Span::ZERO);
+    assert_eq!(answer(&put(&sent)).status, 201);
+    assert_eq!(answer(&put(&sent.replacen('x', "y", 1))).status, 404);
 }
 
 #[test]
@@ -159,7 +197,7 @@ fn what_http_says_of_waiting_is_told() {
 #[test]
 fn records_that_the_run_shows_are_given_and_cannot_be_changed() {
     let mut vendor = replay(ReplayMode::Exact);
-    let given = |count| Given { count, set: Default::default(), each: Default::default() };
+    let given = |count| Given { count, ..Given::default() };
     assert_eq!(
         vendor.give("items", &given(5)).unwrap_err(),
         "the recording shows 2 records of `items`, not 5; write `count: 2`"

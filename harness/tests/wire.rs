@@ -17,7 +17,7 @@ use libtest_mimic::{Arguments, Trial};
 
 fn main() -> std::process::ExitCode {
     let mut arguments = Arguments::from_args();
-    arguments.test_threads.get_or_insert(12);
+    arguments.test_threads.get_or_insert(3);
     let trials = vec![
         trial(
             "lives::a_service_in_another_language_is_judged_by_the_wire",

@@ -5,7 +5,7 @@ mod stub;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use firedrill::fault::{Act, AfterBytes, ErrorKind, ErrorReply, Moment, Outage, Reply, Rule, Skew, Window};
+use firedrill::fault::{Act, ErrorKind, ErrorReply, Moment, Outage, Reply, Rule, Skew, Truncation, Window};
 use firedrill::time::Span;
 use firedrill::wiremock::{MountError, Mounted, mount};
 use serde_json::{Value, json};
@@ -123,7 +123,7 @@ async fn what_no_whole_response_can_do_is_refused_by_name() {
     let refused: [(Rule, &str); 7] = [
         (rule("notes", Act::Reset(Moment::AfterApplied)), "reset"),
         (rule("notes", Act::Close(Moment::BeforeApplied)), "close"),
-        (rule("notes", Act::Truncate(AfterBytes { after: 3 })), "truncate"),
+        (rule("notes", Act::Truncate(Truncation { after: 3, chunked: false })), "truncate"),
         (rule("notes", Act::Hang(Moment::BeforeApplied)), "hang"),
         (rule("webhook notes", Act::Drop), "drop"),
         (rule("subject", Act::Kill(outage)), "kill"),

@@ -114,10 +114,24 @@ pub struct Config {
     pub shutdown_deadline: Duration,
     /// Days that a customer has to pay. `DAYS_UNTIL_DUE`.
     pub days_until_due: u32,
+    /// The stages that a deal may be in; one in any other is quarantined, as nobody knows whether it is won. Empty for
+    /// any. `DEAL_STAGES`, comma-separated, `*` for any; those of HubSpot's default pipeline if unset.
+    pub deal_stages: Vec<String>,
     /// How many times as fast as in production the core's own waits go (schedules, backoff,
     /// timeouts, leases, rates): for a staging system whose vendors are sandboxes that go as fast. `TEMPO`.
     pub tempo: u32,
 }
+
+/// The stages of HubSpot's default sales pipeline, by internal name.
+const DEFAULT_STAGES: [&str; 7] = [
+    "appointmentscheduled",
+    "qualifiedtobuy",
+    "presentationscheduled",
+    "decisionmakerboughtin",
+    "contractsent",
+    "closedwon",
+    "closedlost",
+];
 
 /// A configuration that cannot be used, naming the variable at fault.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -155,6 +169,7 @@ impl Config {
             locking: Locking::Shared,
             shutdown_deadline: Duration::from_secs(20),
             days_until_due: 30,
+            deal_stages: DEFAULT_STAGES.map(str::to_owned).to_vec(),
             tempo: 1,
         }
     }
@@ -215,6 +230,17 @@ impl Config {
         }
         if let Some(seconds) = env.number("SHUTDOWN_SECONDS")? {
             config.shutdown_deadline = Duration::from_secs(seconds);
+        }
+        if let Some(stages) = env.get("DEAL_STAGES") {
+            let named = stages.split(',').map(str::trim).filter(|stage| !stage.is_empty());
+            config.deal_stages =
+                if stages.trim() == "*" { Vec::new() } else { named.map(str::to_owned).collect() };
+            if stages.trim() != "*"
+                && !config.deal_stages.iter().any(|stage| stage == crate::mapping::CLOSED_WON)
+            {
+                let expected = "stages, closedwon among them, or *";
+                return Err(invalid("DEAL_STAGES", stages, expected));
+            }
         }
         if let Some(tempo) = env.positive("TEMPO")? {
             let expected = "a whole number from 1 to 1000";

@@ -14,7 +14,7 @@ use crate::entropy::Entropy;
 use crate::metrics::Metrics;
 use crate::policy::{OnInvalid, Policies};
 use crate::store::{Quarantined, Store, Stored, StoredKey};
-use crate::vendor::{HubSpot, Stripe};
+use crate::vendor::{HubSpot, Stripe, form};
 use crate::webhook::Delivery;
 
 /// One e-mail address is ensured as a customer by one job at a time; addresses share this many locks.
@@ -108,6 +108,18 @@ impl Context {
         // Rounded up, so that what waits for this moment does not wake before it.
         let wait = i64::try_from(wait.as_millis()).unwrap_or(i64::MAX).saturating_add(1);
         self.now_ms().saturating_add(wait)
+    }
+
+    /// A form for an endpoint, in its last wording.
+    pub(crate) fn form<'a>(
+        &self,
+        endpoint: &str,
+        fields: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> String {
+        let owned = |(name, value): (&str, &str)| (name.to_owned(), value.to_owned());
+        let mut fields: Vec<_> = fields.into_iter().map(owned).collect();
+        self.policies.wording.form(endpoint, &mut fields);
+        form(fields.iter().map(|(name, value)| (name.as_str(), value.as_str())))
     }
 
     /// Keeps what was refused, and tells somebody.

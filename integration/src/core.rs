@@ -63,7 +63,7 @@ impl Core {
         let billing = Arc::new(VendorClient::new(Vendor::Stripe, &config, tools.clone())?);
         let key = ApiKey::new(config.stripe.api_key.clone(), tools);
         let (late_outbox, late) = mpsc::unbounded_channel();
-        let hubspot = HubSpot { client: crm, oauth, strict };
+        let hubspot = HubSpot { client: crm, oauth, strict, wording: policies.wording.clone() };
         let stripe = Stripe { client: billing, key, strict };
         let ctx = Context::new(
             config,

@@ -49,8 +49,12 @@ pub(crate) struct Terms {
 pub(crate) enum MappingError {
     #[error("{0} is missing")]
     Missing(&'static str),
+    #[error("dealstage {0:?} is none of the stages that we know")]
+    Stage(String),
     #[error("{0} is not a date: {1:?}")]
     Date(&'static str, String),
+    #[error("{0} has {1} characters; the billing vendor takes at most {2}")]
+    TooLong(&'static str, usize, usize),
     #[error("billing_email is not an address: {0:?}")]
     Email(String),
     #[error(transparent)]
@@ -66,8 +70,12 @@ fn instant(name: &'static str, text: &str) -> Result<Timestamp, MappingError> {
 }
 
 impl Deal {
-    /// Reads a deal of the right shape.
-    pub(crate) fn read(deal: &Value) -> Result<Self, MappingError> {
+    /// Reads a deal of the right shape, in one of the stages that are known; any stage will do if none is.
+    pub(crate) fn read(deal: &Value, stages: &[String]) -> Result<Self, MappingError> {
+        let stage = property(deal, "dealstage").unwrap_or_default();
+        if !stages.is_empty() && !stages.iter().any(|known| known == stage) {
+            return Err(MappingError::Stage(stage.to_owned()));
+        }
         let updated = instant("updatedAt", deal["updatedAt"].as_str().unwrap_or_default())?.as_millisecond();
         let modified = match property(deal, "hs_lastmodifieddate") {
             Some(text) => instant("hs_lastmodifieddate", text)?.as_millisecond(),
@@ -75,10 +83,21 @@ impl Deal {
         };
         Ok(Self {
             id: deal["id"].as_str().unwrap_or_default().to_owned(),
-            won: property(deal, "dealstage") == Some(CLOSED_WON) && deal["archived"].as_bool() != Some(true),
+            won: stage == CLOSED_WON && deal["archived"].as_bool() != Some(true),
             updated_ms: updated,
             modified_ms: modified,
         })
+    }
+}
+
+/// Stripe's limits on a customer, in characters (docs.stripe.com/api/customers/create).
+const LONGEST_NAME: usize = 256;
+const LONGEST_EMAIL: usize = 512;
+
+fn at_most(text: &str, name: &'static str, longest: usize) -> Result<(), MappingError> {
+    match text.chars().count() {
+        n if n > longest => Err(MappingError::TooLong(name, n, longest)),
+        _ => Ok(()),
     }
 }
 
@@ -91,11 +110,14 @@ impl Terms {
         if email.split_once('@').is_none_or(|(user, host)| user.is_empty() || host.is_empty()) {
             return Err(MappingError::Email(email));
         }
+        at_most(&email, "billing_email", LONGEST_EMAIL)?;
         let description = property(deal, "dealname").unwrap_or("Deal").to_owned();
+        let name = property(deal, "billing_name").unwrap_or(&description).to_owned();
+        at_most(&name, "billing_name", LONGEST_NAME)?;
         let closed = property(deal, "closedate").map(|text| instant("closedate", text)).transpose()?;
         Ok(Self {
             email,
-            name: property(deal, "billing_name").unwrap_or(&description).to_owned(),
+            name,
             amount: money.minor_units(required("amount")?, currency)?,
             currency: currency.to_ascii_lowercase(),
             closed_s: closed.map(Timestamp::as_second),
@@ -139,7 +161,27 @@ mod tests {
         let terms = Terms::read(&deal(), &DecimalMoney).unwrap();
         assert_eq!((terms.amount, terms.currency.as_str(), terms.email.as_str()), (1250, "usd", "a@b.c"));
         assert_eq!((terms.name.as_str(), terms.closed_s), ("Bikes", Some(1_767_225_600)));
-        assert_eq!(Deal::read(&deal()).unwrap().updated_ms, 1_767_225_600_250);
+        assert_eq!(Deal::read(&deal(), &[]).unwrap().updated_ms, 1_767_225_600_250);
+    }
+
+    #[test]
+    fn a_stage_that_nobody_knows_is_no_stage() {
+        let known = ["contractsent".to_owned(), CLOSED_WON.to_owned()];
+        assert!(Deal::read(&deal(), &known).unwrap().won);
+        let mut renamed = deal();
+        renamed["properties"]["dealstage"] = json!("closed_won");
+        assert_eq!(Deal::read(&renamed, &known), Err(MappingError::Stage("closed_won".into())));
+        assert!(!Deal::read(&renamed, &[]).unwrap().won);
+    }
+
+    #[test]
+    fn a_name_that_the_billing_vendor_would_refuse_is_refused_here() {
+        let mut deal = deal();
+        deal["properties"]["billing_name"] = json!("ł".repeat(256));
+        assert!(Terms::read(&deal, &DecimalMoney).is_ok());
+        deal["properties"]["billing_name"] = json!("ł".repeat(257));
+        let refused = Terms::read(&deal, &DecimalMoney).unwrap_err();
+        assert_eq!(refused, MappingError::TooLong("billing_name", 257, 256));
     }
 
     #[test]

@@ -16,7 +16,7 @@ use crate::policy::{Comparison, Pages, Repair};
 use crate::shape::{self, Shape};
 use crate::store::Enqueue;
 use crate::sync::{again, at};
-use crate::vendor::Invoice;
+use crate::vendor::{Invoice, PAGE};
 
 /// Reconciles on schedule and on demand, for ever. The first run is one interval after the start.
 pub(crate) async fn schedule(ctx: Arc<Context>) -> Result<(), rusqlite::Error> {
@@ -106,6 +106,7 @@ async fn deals(ctx: &Context) -> Result<(BTreeMap<String, Expected>, BTreeSet<St
     let mut after: Option<String> = None;
     loop {
         let page = ctx.hubspot.deals(ctx.background_slot(), after.as_deref()).await?;
+        let short = ctx.policies.reconcile.pages == Pages::UntilShort && page.deals.len() < PAGE;
         for value in page.deals {
             let id = value["id"].as_str().unwrap_or("?").to_owned();
             known.insert(id.clone());
@@ -113,12 +114,20 @@ async fn deals(ctx: &Context) -> Result<(BTreeMap<String, Expected>, BTreeSet<St
                 ctx.quarantine("/crm/v3/objects/deals", &id, &reason, &value.to_string())?;
                 continue;
             }
-            if Deal::read(&value).is_ok_and(|deal| deal.won) {
+            let deal = match Deal::read(&value, &ctx.config.deal_stages) {
+                Err(error) if strict => {
+                    ctx.quarantine("/crm/v3/objects/deals", &id, &error.to_string(), &value.to_string())?;
+                    continue;
+                }
+                deal => deal,
+            };
+            if deal.is_ok_and(|deal| deal.won) {
                 let terms = Terms::read(&value, &*ctx.policies.money).ok();
                 won.insert(id, Expected { terms, listing: value });
             }
         }
-        if ctx.policies.reconcile.pages == Pages::First || page.next.is_none() || page.next == after {
+        let first = ctx.policies.reconcile.pages == Pages::First;
+        if first || short || page.next.is_none() || page.next == after {
             return Ok((won, known));
         }
         after = page.next;
@@ -130,6 +139,7 @@ async fn invoices(ctx: &Context) -> Result<BTreeMap<String, Vec<Invoice>>, Failu
     let mut after: Option<String> = None;
     loop {
         let (page, more) = ctx.stripe.invoices(ctx.background_slot(), None, after.as_deref()).await?;
+        let short = ctx.policies.reconcile.pages == Pages::UntilShort && page.len() < PAGE;
         let last = page.last().map(|invoice| invoice.id.clone());
         for invoice in page.into_iter().filter(Invoice::is_live) {
             // An invoice without a deal is none of ours.
@@ -137,7 +147,8 @@ async fn invoices(ctx: &Context) -> Result<BTreeMap<String, Vec<Invoice>>, Failu
                 invoices.entry(deal_id).or_default().push(invoice);
             }
         }
-        if ctx.policies.reconcile.pages == Pages::First || !more || last.is_none() || last == after {
+        let first = ctx.policies.reconcile.pages == Pages::First;
+        if first || short || !more || last.is_none() || last == after {
             return Ok(invoices);
         }
         after = last;

@@ -54,7 +54,9 @@ static DEAL: LazyLock<Validator> = LazyLock::new(|| {
             "archived": {"type": "boolean"},
             "properties": {
                 "type": "object",
-                "required": ["dealname", "amount", "deal_currency_code", "closedate", "dealstage", "billing_email"],
+                "required": [
+                    "dealname", "amount", "deal_currency_code", "closedate", "dealstage", "billing_email", "billing_name"
+                ],
                 "properties": {
                     "dealname": text,
                     "amount": {"type": ["string", "null"], "pattern": r"^(-?[0-9]+(\.[0-9]+)?)?$"},
@@ -167,7 +169,7 @@ static EVENT: LazyLock<Validator> = LazyLock::new(|| {
     }))
 });
 
-/// Checks a value; the error says where and why, and quotes no more than the offending value.
+/// Checks a value; the error says where and why, and quotes no more than the offending value; of a token answer, nothing.
 pub(crate) fn check(shape: Shape, value: &Value) -> Result<(), String> {
     let validator = match shape {
         Shape::Token => &TOKEN,
@@ -185,7 +187,11 @@ pub(crate) fn check(shape: Shape, value: &Value) -> Result<(), String> {
     }
     let error = validator.iter_errors(value).next();
     let reason = error.map(|error| {
-        let mut text = error.to_string();
+        // What a token answer holds is secret, whatever shape it has.
+        let mut text = match shape {
+            Shape::Token => error.masked_with("(withheld)").to_string(),
+            _ => error.to_string(),
+        };
         if text.len() > 300 {
             text = text.chars().take(300).collect();
         }
@@ -225,6 +231,19 @@ mod tests {
     }
 
     #[test]
+    fn a_token_answer_of_the_wrong_shape_is_not_quoted() {
+        for value in [
+            json!([{"access_token": "sesame", "expires_in": 1}]),
+            json!({"access_token": ["sesame"], "expires_in": 1}),
+            json!({"access_token": "x", "expires_in": 1, "refresh_token": {"value": "sesame"}}),
+            json!({"access_token": "x", "expires_in": "sesame"}),
+        ] {
+            let reason = check(Shape::Token, &value).unwrap_err();
+            assert!(!reason.contains("sesame"), "{reason}");
+        }
+    }
+
+    #[test]
     fn every_drift_of_a_deal_is_refused() {
         for (pointer, value) in [
             ("/properties/amount", json!(12.5)),
@@ -241,7 +260,7 @@ mod tests {
             *drifted.pointer_mut(pointer).unwrap() = value.clone();
             assert!(check(Shape::Deal, &drifted).is_err(), "{pointer} = {value}");
         }
-        for name in ["amount", "billing_email", "deal_currency_code", "dealstage"] {
+        for name in ["amount", "billing_email", "billing_name", "deal_currency_code", "dealstage"] {
             let mut drifted = deal();
             drifted["properties"].as_object_mut().unwrap().remove(name);
             assert!(check(Shape::Deal, &drifted).is_err(), "{name} missing");

@@ -11,6 +11,7 @@ use crate::mapping::Deal;
 use crate::policy::{CursorCommit, Pages};
 use crate::shape::{self, Shape};
 use crate::store::{Enqueue, Step};
+use crate::vendor::PAGE;
 
 const CURSOR: &str = "deals";
 /// HubSpot's search ends at 10,000 results: before that it is asked anew from the last instant seen.
@@ -96,7 +97,8 @@ async fn run(ctx: &Context) -> Result<(), Failure> {
         let newest = newest.unwrap_or(since);
         ctx.store.move_cursor(CURSOR, newest, &jobs, ctx.now_ms())?;
         ctx.wake.notify_one();
-        if rule.pages == Pages::First {
+        let short = rule.pages == Pages::UntilShort && page.deals.len() < PAGE;
+        if short || rule.pages == Pages::First {
             return Ok(());
         }
         match page.next {
@@ -123,11 +125,12 @@ async fn run(ctx: &Context) -> Result<(), Failure> {
 fn judge(ctx: &Context, deals: &[serde_json::Value]) -> Result<(Vec<Enqueue>, Option<i64>), Failure> {
     let mut jobs = Vec::new();
     let mut newest = None;
+    let stages = &ctx.config.deal_stages;
     for value in deals {
         let read = match ctx.policies.validation.strict {
             true => shape::check(Shape::Deal, value)
-                .and_then(|()| Deal::read(value).map_err(|error| error.to_string())),
-            false => Deal::read(value).map_err(|error| error.to_string()),
+                .and_then(|()| Deal::read(value, stages).map_err(|error| error.to_string())),
+            false => Deal::read(value, stages).map_err(|error| error.to_string()),
         };
         let deal = match read {
             Ok(deal) => deal,

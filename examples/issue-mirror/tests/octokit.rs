@@ -4,10 +4,12 @@
 //! The data is no part of the project. Without it (`../shared/data`, or `FIREDRILL_SHARED_DATA`)
 //! each test says so and is counted as ignored.
 
+#[path = "../../../harness/tests/data/mod.rs"]
+mod data;
 mod subject;
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 
 use firedrill::drill::{self, Drilled};
@@ -42,16 +44,9 @@ fn main() -> ExitCode {
 }
 
 fn trial(name: String, check: impl Fn(&Path) -> Result<(), Failed> + Send + 'static) -> Trial {
-    Trial::ignorable_test(name, move || {
-        let root = std::env::var_os("FIREDRILL_SHARED_DATA").map_or_else(
-            || Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/data"),
-            PathBuf::from,
-        );
-        let folder = root.join("octokit-fixtures/scenarios/api.github.com/paginate-issues");
-        if !folder.is_dir() {
-            return Ok(Completion::ignored_with(format!("skipped: {} folder absent", folder.display())));
-        }
-        check(&folder).map(|()| Completion::Completed)
+    Trial::ignorable_test(name, move || match data::shared(&format!("{}/paginate-issues", data::OCTOKIT)) {
+        Err(absent) => Ok(Completion::ignored_with(absent)),
+        Ok(folder) => check(&folder).map(|()| Completion::Completed),
     })
 }
 
@@ -96,6 +91,7 @@ fn run(recorded: &Path, act: &str, policy: Policy) -> Result<(Drilled, Vec<Strin
             },
         )]),
         exchanges,
+        ..Fixture::default()
     };
     fixture.write(&folder.path().join("run.json"))?;
     let faults = match act {

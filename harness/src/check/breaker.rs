@@ -81,6 +81,8 @@ struct Walk<'e, 't> {
     reopened: bool,
     opened: u64,
     longest: usize,
+    /// When it was open, the last perhaps without an end.
+    spans: Vec<(At, Option<At>)>,
 }
 
 impl<'e, 't> Walk<'e, 't> {
@@ -97,6 +99,7 @@ impl<'e, 't> Walk<'e, 't> {
             reopened: false,
             opened: 0,
             longest: 0,
+            spans: Vec::new(),
         }
     }
 
@@ -116,12 +119,12 @@ impl<'e, 't> Walk<'e, 't> {
         edges.sort_unstable();
         for (_, at, edge) in edges {
             match edge {
-                Edge::Start => self.close(found),
+                Edge::Start => self.close(at, found),
                 Edge::Arrival(index) => self.arrives(at, index, found),
                 Edge::End(index) => self.ends(at, index, found),
             }
         }
-        self.close(found);
+        self.judge_extra(found);
     }
 
     fn arrives(&mut self, at: At, index: usize, found: &mut Findings) {
@@ -172,6 +175,7 @@ impl<'e, 't> Walk<'e, 't> {
             self.longest = self.longest.max(self.failures.len());
             if self.failures.len() >= self.promise.opens_after as usize {
                 self.open_since = Some(at);
+                self.spans.push((at, None));
                 self.opened += 1;
             }
             return;
@@ -184,13 +188,17 @@ impl<'e, 't> Walk<'e, 't> {
             self.reopened = true;
             self.failures = vec![index];
         } else {
-            self.close(found);
+            self.close(at, found);
         }
     }
 
-    fn close(&mut self, found: &mut Findings) {
+    fn close(&mut self, at: At, found: &mut Findings) {
         self.judge_extra(found);
-        self.open_since = None;
+        if self.open_since.take().is_some()
+            && let Some((_, to)) = self.spans.last_mut()
+        {
+            *to = Some(at);
+        }
         self.failures.clear();
         self.probing.clear();
         self.round.clear();
@@ -225,6 +233,30 @@ impl<'e, 't> Walk<'e, 't> {
             evidence: trip.into_iter().chain(calls.iter().map(|c| c.asked)).collect(),
         });
     }
+}
+
+/// A time during which a breaker that keeps its promise is open.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// The vendor it guards.
+    pub vendor: String,
+    /// The moment of the failure that opened it.
+    pub from: At,
+    /// The moment of the success, or the start, that closed it; `None` if nothing did.
+    pub to: Option<At>,
+}
+
+/// When the promised breaker of each vendor is open, read from the wire.
+pub(super) fn opened(e: &Evidence<'_>) -> Vec<Opened> {
+    let Some(promise) = e.scenario.expect.breaker.as_ref() else { return Vec::new() };
+    let mut all = Vec::new();
+    for vendor in e.by_vendor.keys() {
+        let mut walk = Walk::new(e, vendor, promise);
+        walk.run(&mut Findings::default());
+        let spans = walk.spans.into_iter();
+        all.extend(spans.map(|(from, to)| Opened { vendor: (*vendor).to_owned(), from, to }));
+    }
+    all
 }
 
 /// When the vendor was well again: after the last window of a fault on it, or when all healed.

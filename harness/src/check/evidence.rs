@@ -371,11 +371,11 @@ impl<'t> Evidence<'t> {
     }
 
     /// Whether a rule of the scenario makes calls to `vendor` vanish without a trace somewhere
-    /// between two moments (refused connects are not seen by a vendor).
+    /// between two moments: neither refused connects nor requests reset half-read are seen by it.
     pub fn unseen_calls(&self, vendor: &str, from: At, to: At) -> bool {
         use crate::fault::Act;
         self.scenario.faults.iter().any(|rule| {
-            matches!(rule.act, Act::Refuse | Act::BlackHole)
+            matches!(rule.act, Act::Refuse | Act::BlackHole | Act::ResetRequest)
                 && rule.on.vendor() == Some(vendor)
                 && rule.window.is_none_or(|w| w.from <= to && w.to.is_none_or(|end| from < end))
                 && from < self.heals_at

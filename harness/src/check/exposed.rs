@@ -101,6 +101,11 @@ fn reason(entry: &Value, depth: u8) -> Option<String> {
     named.or_else(|| if depth < 3 { map.values().find_map(|v| reason(v, depth + 1)) } else { None })
 }
 
+/// The reasons that a list of set-aside work gives, one an entry; entries without one are left out.
+pub fn reasons(body: &Value) -> Vec<String> {
+    entries(body).into_iter().filter_map(|(_, entry)| reason(entry, 0)).collect()
+}
+
 /// Everything in an entry that may be a record's name: whole strings, numbers, and words.
 fn leaves(value: &Value, out: &mut Vec<String>) {
     match value {

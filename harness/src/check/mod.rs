@@ -23,6 +23,7 @@ mod testing;
 mod auth;
 mod backoff;
 mod breaker;
+mod contract;
 mod credentials;
 mod faults;
 mod gates;
@@ -40,12 +41,16 @@ mod retry_after;
 mod rotation;
 mod secrets;
 mod shown;
+mod standing;
 mod webhook;
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
+pub use breaker::Opened;
 use evidence::Evidence;
+pub use exposed::reasons;
+pub use standing::{Lack, Novelty, Standing, standing};
 
 use crate::finding::{Finding, Judgement, Verdict};
 use crate::fixture;
@@ -57,12 +62,13 @@ use crate::vendor::Profile;
 type Check = (&'static str, fn(&Evidence<'_>) -> Option<Judgement>);
 
 /// All checks, in the order of the report.
-const CHECKS: [Check; 16] = [
+const CHECKS: [Check; 17] = [
     ("faults", faults::check),
     ("liveness", liveness::check),
     ("reconciliation", reconciliation::check),
     ("idempotency", idempotency::check),
     ("webhook", webhook::check),
+    ("contract", contract::check),
     ("retries", retries::check),
     ("backoff", backoff::check),
     ("retry_after", retry_after::check),
@@ -90,6 +96,13 @@ pub fn judge(scenario: &Scenario, profiles: &BTreeMap<String, Profile>, trace: &
         Err(why) => Some(crashed(name, &why)),
     };
     CHECKS.iter().filter_map(judge).collect()
+}
+
+/// When the breakers that `scenario` promises are open, as the wire shows it: for a picture of the
+/// drill.
+pub fn breakers_opened(scenario: &Scenario, trace: &Trace) -> Vec<Opened> {
+    let profiles = BTreeMap::new();
+    guarded(|| breaker::opened(&Evidence::of(scenario, &profiles, trace))).unwrap_or_default()
 }
 
 fn guarded<T>(run: impl FnOnce() -> T) -> Result<T, String> {

@@ -43,6 +43,7 @@ pub(super) fn profiles() -> BTreeMap<String, Profile> {
             gather: Span::ZERO,
             id_pointer: "/eventId".into(),
         }),
+        contract: None,
     };
     BTreeMap::from([
         ("crm".to_owned(), profile("crm", None, ("deals", "deal"))),
@@ -64,6 +65,8 @@ pub(super) struct Exchange {
     pub replayed: bool,
     pub told: Told,
     pub fault: Option<FaultRef>,
+    /// Whether the vendor has no such operation.
+    pub no_operation: bool,
 }
 
 /// A call `METHOD /path` to `vendor` at `at` milliseconds, answered 200 after 10 ms.
@@ -98,6 +101,7 @@ pub(super) fn call(vendor: &'static str, line: &str, at: u64) -> Exchange {
         replayed: false,
         told: Told::default(),
         fault: None,
+        no_operation: false,
     }
 }
 
@@ -151,7 +155,7 @@ impl Exchange {
         self.told(|t| t.quota = Some(Quota { limit, remaining, resets_at: ms_at(resets_ms), window }))
     }
     pub fn fault(mut self, rule: u32, act: &str) -> Self {
-        self.fault = Some(FaultRef { rule, act: act.into(), moment: None });
+        self.fault = Some(FaultRef { rule, act: act.into(), moment: None, drift: None });
         self
     }
 }
@@ -205,7 +209,7 @@ impl Builder {
                 vendor: x.vendor.into(),
                 connection: 0,
                 request: x.request,
-                operation: Some(x.operation),
+                operation: Some(x.operation).filter(|_| !x.no_operation),
             },
         ));
         if !open {

@@ -4,10 +4,10 @@
 
 use std::path::PathBuf;
 
-use crate::drill::{DrillError, Drilled};
+use crate::drill::{DrillError, Drilled, Judge};
 use crate::plan::Loaded;
 use crate::report::table::Row;
-use crate::scenario::{Mistake, Program, VendorFacts, VendorUse};
+use crate::scenario::{Mistake, Program, Scenario, VendorFacts, VendorUse};
 use crate::seed::Seed;
 use crate::time::Span;
 
@@ -61,6 +61,22 @@ pub trait Backend: Sync {
     /// Why a drill cannot be put to the subject of this run; none if it can.
     fn skips(&self, _: &Setting, _: &Loaded) -> Option<String> {
         None
+    }
+
+    /// Plays `scenario`, a variant of `drill` with the same vendors, within a bound of calls.
+    ///
+    /// # Errors
+    /// A fault of firedrill; that this backend plays no variants.
+    fn play(
+        &self,
+        _setting: &Setting,
+        _drill: &Loaded,
+        _scenario: &Scenario,
+        _most_calls: u32,
+        _seed: Seed,
+        _judge: Judge<'_>,
+    ) -> Result<Drilled, DrillError> {
+        Err(DrillError::Harness("this subject cannot be swept".to_owned()))
     }
 
     /// Plants each known defect and sees whether its drill catches it.

@@ -10,13 +10,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use super::backend::{Backend, ProofRequest, Setting};
 use crate::casting;
-use crate::drill::{self, DrillError, Drilled, Plan, skip};
+use crate::drill::{self, DrillError, Drilled, Judge, Plan, Script, skip};
 use crate::finding::Verdict;
 use crate::pacing::Pacing;
 use crate::plan::Loaded;
 use crate::prove::{self, Defect, Proof};
 use crate::report::table::{Caught, Row};
-use crate::scenario::{Mistake, Program, VendorFacts, VendorUse};
+use crate::scenario::{Mistake, Program, Scenario, VendorFacts, VendorUse};
 use crate::seed::Seed;
 use crate::subject::bundled;
 use crate::subject::command::Command;
@@ -73,10 +73,24 @@ impl Backend for Bundled {
                 .map_err(|mistake| DrillError::Scenario(mistake.to_string()))?;
             return drill::run(&plan, seed, &Command::new(&program, &here, setting.scale));
         }
-        let defect = prove::defects().into_iter().find(|d| Some(d.name) == setting.defect.as_deref());
-        let subject =
-            defect.map_or_else(bundled::Bundled::sound, |d| bundled::Bundled::with_defect(d.name, d.plant));
-        drill::run(&*self.plan(setting, drill)?, seed, &subject)
+        drill::run(&*self.plan(setting, drill)?, seed, &subject(setting))
+    }
+
+    fn play(
+        &self,
+        setting: &Setting,
+        drill: &Loaded,
+        scenario: &Scenario,
+        most_calls: u32,
+        seed: Seed,
+        judge: Judge<'_>,
+    ) -> Result<Drilled, DrillError> {
+        if program(setting, drill)?.is_some() {
+            let why = "a program cannot be swept: each cell would take its real time; sweep the bundled core";
+            return Err(DrillError::Scenario(format!("{}: {why}", drill.file)));
+        }
+        let plan = self.plan(setting, drill)?;
+        drill::run_script(&plan, &Script { scenario, most_calls }, seed, &subject(setting), judge)
     }
 
     fn prove(&self, setting: &Setting, request: &ProofRequest) -> Result<Vec<Row>, DrillError> {
@@ -126,6 +140,12 @@ fn program(setting: &Setting, drill: &Loaded) -> Result<Option<(Program, PathBuf
     }
     casting::program(drill)
         .map_err(|mistake| DrillError::Scenario(format!("{}:{}: {mistake}", mistake.file, mistake.line)))
+}
+
+/// The core, with the defect that the setting plants.
+fn subject(setting: &Setting) -> bundled::Bundled {
+    let defect = prove::defects().into_iter().find(|d| Some(d.name) == setting.defect.as_deref());
+    defect.map_or_else(bundled::Bundled::sound, |d| bundled::Bundled::with_defect(d.name, d.plant))
 }
 
 fn false_alarms(plan: &Plan, seeds: &[Seed]) -> Result<Vec<String>, DrillError> {

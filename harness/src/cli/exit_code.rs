@@ -31,6 +31,27 @@ Exit codes:
   64  wrong usage, or a mistake in a file
   70  a fault of firedrill itself; no verdict of this run can be trusted";
 
+/// The exit codes of a sweep, for its `--help`.
+pub const SWEEP_HELP: &str = "\
+Exit codes:
+   0  every drift was refused loudly or did no harm
+   1  a drift led to silent corruption, or broke the subject; or the drill fails undisturbed
+   2  a cell could not be graded
+  64  wrong usage, or a mistake in a file
+  70  a fault of firedrill itself; no grade of this run can be trusted";
+
+/// The exit codes of `diff`, for its `--help`.
+pub const DIFF_HELP: &str = "\
+Breaking: who only relies on what the old description promised fails, or reads something wrong.
+Risky: only who relies on a limit, or on what was never certain, fails; or an end is announced.
+`firedrill explain RULE` says more.
+
+Exit codes:
+   0  nothing breaking
+   1  a breaking change (with --fail-on risky: or a risky one)
+   2  nothing breaking, but of some change it cannot be told
+  64  wrong usage, or a file that is no OpenAPI 3.0 or 3.1 description";
+
 impl ExitCode {
     /// The code for the worst that came of a run.
     pub fn of(worst: Worst) -> ExitCode {

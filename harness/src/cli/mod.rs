@@ -7,10 +7,20 @@ mod args;
 mod backend;
 mod bundled;
 mod console;
+mod diff;
 mod exit_code;
+mod import;
+mod keep;
+mod live;
+mod partition;
+mod record;
+mod reporter;
 mod run;
+mod serve;
 mod starter;
 mod stopwatch;
+mod sweep;
+mod verify;
 
 use std::ffi::OsString;
 use std::io;
@@ -18,13 +28,18 @@ use std::path::{Path, PathBuf};
 
 use clap::Parser;
 
-pub use args::{Args, Check, Command, Explain, Format, New, Of, Pace, Prove, Run, Schema, Seeds};
+pub use args::{
+    Announce, Args, Check, Command, Diff, DiffFormat, Drilling, Explain, FailOn, Format, Import, Keep, New,
+    Of, Pace, Prove, Record, Run, Schema, Seeds, Serve, Sweep, SweepFormat, Verify,
+};
 pub use backend::{Backend, ProofRequest, Setting};
 pub use bundled::Bundled;
 pub use console::Console;
 pub use exit_code::ExitCode;
+pub use partition::Partition;
 
 use crate::casting;
+use crate::contract::diff::RULES;
 use crate::drill::{self, DrillError};
 use crate::plan::{self, Loaded};
 use crate::report::table::Caught;
@@ -64,6 +79,7 @@ pub fn command(
     };
     let defect = match &args.command {
         Command::Run(run) => run.defect.clone(),
+        Command::Sweep(sweep) => sweep.defect.clone(),
         _ => None,
     };
     if let Some(name) = defect.as_deref().filter(|name| !backend.defects().contains(name)) {
@@ -97,9 +113,14 @@ pub fn command(
     }
     let result = match &args.command {
         Command::Run(args) => run::run(args, &setting, backend, console),
+        Command::Sweep(args) => sweep::sweep(args, &setting, backend, console),
         Command::Prove(args) => prove(args, &setting, backend, console),
         Command::Check(args) => check(&args.files, &setting, backend, console),
         Command::New(args) => starter::new(&args.path, console),
+        Command::Serve(args) => serve::serve(args, &setting, console),
+        Command::Record(args) => record::record(args, console),
+        Command::Import(args) => import::import(args, console),
+        Command::Verify(args) => verify::run(args, &setting.contracts, console),
         Command::Schema(args) => {
             let text = match args.of {
                 Of::Drill => schema::pretty(),
@@ -108,6 +129,7 @@ pub fn command(
             console.print(&text).map(|()| ExitCode::Passed)
         }
         Command::Explain(args) => explain(args.rule.as_deref(), console),
+        Command::Diff(args) => diff::diff(args, console),
     };
     result.unwrap_or_else(|error| {
         console.say(&format!("error: cannot print: {error}\n"));
@@ -157,9 +179,12 @@ fn prove(
     backend: &dyn Backend,
     console: &mut Console<'_>,
 ) -> io::Result<ExitCode> {
-    let Some(drills) = load(&args.paths, setting, backend, console) else { return Ok(ExitCode::Usage) };
-    let jobs = args.jobs.map_or_else(cores, |n| n.get());
-    let request = ProofRequest { drills, seeds: args.seeds.all(), filter: args.filter.clone(), jobs };
+    let Some(drills) = load(&args.drilling.paths, setting, backend, console) else {
+        return Ok(ExitCode::Usage);
+    };
+    let jobs = args.drilling.jobs.map_or_else(cores, |n| n.get());
+    let seeds = args.drilling.seeds.all();
+    let request = ProofRequest { drills, seeds, filter: args.filter.clone(), jobs };
     let rows = match backend.prove(setting, &request) {
         Ok(rows) => rows,
         Err(error) => {
@@ -185,13 +210,18 @@ fn prove(
 }
 
 fn explain(rule: Option<&str>, console: &mut Console<'_>) -> io::Result<ExitCode> {
-    let names = || rules::all().iter().map(|e| e.rule);
+    let names = || rules::all().iter().map(|e| e.rule).chain(RULES.iter().map(|r| r.id));
     let Some(rule) = rule else {
         console.print(&format!("{}\n", names().collect::<Vec<_>>().join("\n")))?;
         return Ok(ExitCode::Passed);
     };
     if let Some(explanation) = rules::explain(rule) {
         console.print(&format!("{rule}\n\n{}\n", wrap(explanation.text, 78).join("\n")))?;
+        return Ok(ExitCode::Passed);
+    }
+    if let Some(change) = crate::contract::diff::rule(rule) {
+        let severity = format!("{:?}", change.severity).to_lowercase();
+        console.print(&format!("{rule} ({severity})\n\n{}\n", wrap(change.says, 78).join("\n")))?;
         return Ok(ExitCode::Passed);
     }
     let near = nearest(rule, names()).map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();

@@ -3,36 +3,28 @@
 //! Knows: threads and order. Must not know: what a drill does, or how it reads.
 
 use std::collections::BTreeMap;
-use std::fs;
-use std::io::{self, Write};
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::args::{Format, Pace, Run};
+use super::args::{Format, Run};
 use super::backend::{Backend, Setting};
 use super::console::Console;
+use super::partition::Partition;
+use super::reporter::{Outcome, Reporter};
 use super::stopwatch::Stopwatch;
 use super::{ExitCode, cores, load};
-use crate::drill::{DrillError, Drilled};
+use crate::drill::DrillError;
 use crate::finding::Verdict;
 use crate::plan::Loaded;
-use crate::report::terminal::Summary;
-use crate::report::{Ran, jsonl, replay, terminal};
 use crate::seed::Seed;
 
 /// How long a run takes before progress is shown.
 const PATIENCE: Duration = Duration::from_secs(1);
-
-/// What became of one drill: its trace and verdict, or the fault of firedrill.
-struct Outcome {
-    drilled: Result<Drilled, DrillError>,
-    real: Duration,
-}
 
 /// Runs what `args` asks for.
 pub(super) fn run(
@@ -41,7 +33,9 @@ pub(super) fn run(
     backend: &dyn Backend,
     console: &mut Console<'_>,
 ) -> io::Result<ExitCode> {
-    let Some(mut drills) = load(&args.paths, setting, backend, console) else { return Ok(ExitCode::Usage) };
+    let Some(mut drills) = load(&args.drilling.paths, setting, backend, console) else {
+        return Ok(ExitCode::Usage);
+    };
     if let Some(filter) = &args.filter {
         let filter = filter.to_lowercase();
         drills.retain(|d| {
@@ -56,15 +50,26 @@ pub(super) fn run(
     if args.list {
         return list(&drills, args.format, setting, backend, console);
     }
-    let seeds = args.seeds.all();
-    let jobs: Vec<(&Loaded, Seed)> = drills.iter().flat_map(|d| seeds.iter().map(move |s| (d, *s))).collect();
-    let workers = args.jobs.map_or_else(cores, |n| n.get()).min(jobs.len());
+    let seeds = args.drilling.seeds.all();
+    let mut jobs: Vec<(&Loaded, Seed)> =
+        drills.iter().flat_map(|d| seeds.iter().map(move |s| (d, *s))).collect();
+    if let Some(partition) = args.partition {
+        let all = jobs.len();
+        jobs = partition.of(jobs);
+        if jobs.is_empty() {
+            // The other parts hold all there is: on this machine there is nothing to do.
+            console.say(&format!("part {partition} of {all} drills is empty; nothing was run\n"));
+            return Ok(ExitCode::Passed);
+        }
+    }
+    let workers = args.drilling.jobs.map_or_else(cores, |n| n.get()).min(jobs.len());
     if args.format == Format::Terminal {
-        console.print(&opening(drills.len(), &seeds))?;
+        console.print(&opening(jobs.len(), &seeds, args.partition))?;
     }
     let watch = Stopwatch::start();
-    let mut reporter = Reporter { args, console, jobs: &jobs, summary: Summary::default(), broken: None };
-    let ran = carry_out(&jobs, workers, args.fail_fast, setting, backend, &mut reporter)?;
+    let mut reporter = Reporter::new(args, console);
+    let ran = carry_out(&jobs, workers, args, setting, backend, &mut reporter)?;
+    reporter.finish();
     let Reporter { summary, broken, console, .. } = reporter;
     if args.format == Format::Terminal {
         let real = console.real_times.then(|| watch.elapsed());
@@ -78,11 +83,14 @@ pub(super) fn run(
 }
 
 /// The first line: what is needed to run the same again.
-fn opening(drills: usize, seeds: &[Seed]) -> String {
-    let count = crate::report::count(drills, "drill");
+fn opening(jobs: usize, seeds: &[Seed], partition: Option<Partition>) -> String {
+    let part = partition.map(|p| format!(", part {p}")).unwrap_or_default();
     match seeds {
-        [first, .., last] => format!("firedrill: {count}, each under seeds {first} to {last}\n\n"),
-        [only] => format!("firedrill: {count}, seed {only}\n\n"),
+        [first, .., last] => {
+            let count = crate::report::count(jobs, "run");
+            format!("firedrill: {count} under seeds {first} to {last}{part}\n\n")
+        }
+        [only] => format!("firedrill: {}, seed {only}{part}\n\n", crate::report::count(jobs, "drill")),
         [] => String::new(),
     }
 }
@@ -128,10 +136,10 @@ fn list(
 fn carry_out(
     jobs: &[(&Loaded, Seed)],
     workers: usize,
-    fail_fast: bool,
+    args: &Run,
     setting: &Setting,
     backend: &dyn Backend,
-    reporter: &mut Reporter<'_, '_, '_>,
+    reporter: &mut Reporter<'_, '_>,
 ) -> io::Result<usize> {
     let next = AtomicUsize::new(0);
     let enough = AtomicBool::new(false);
@@ -145,12 +153,8 @@ fn carry_out(
                 while !enough.load(Ordering::Relaxed) {
                     let index = next.fetch_add(1, Ordering::Relaxed);
                     let Some((drill, seed)) = jobs.get(index) else { break };
-                    let outcome = one(backend, setting, drill, *seed);
-                    let bad = match &outcome.drilled {
-                        Ok(drilled) => drilled.verdict == Verdict::Fail,
-                        Err(error) => !matches!(error, DrillError::Skipped(_)),
-                    };
-                    if bad && fail_fast {
+                    let outcome = again_if_failed(backend, setting, drill, *seed, args.retries);
+                    if failed(&outcome) && args.fail_fast {
                         enough.store(true, Ordering::Relaxed);
                     }
                     if send.send((index, outcome)).is_err() {
@@ -172,7 +176,7 @@ fn in_order(
     jobs: &[(&Loaded, Seed)],
     receive: &mpsc::Receiver<(usize, Outcome)>,
     watch: Stopwatch,
-    reporter: &mut Reporter<'_, '_, '_>,
+    reporter: &mut Reporter<'_, '_>,
 ) -> io::Result<usize> {
     let mut waiting = BTreeMap::new();
     let mut reported = 0;
@@ -194,9 +198,10 @@ fn in_order(
             bar.set_position(done);
         }
         while let Some(outcome) = waiting.remove(&reported) {
+            let (loaded, seed) = jobs[reported];
             match &bar {
-                Some(bar) => bar.suspend(|| reporter.report(reported, &outcome))?,
-                None => reporter.report(reported, &outcome)?,
+                Some(bar) => bar.suspend(|| reporter.report(loaded, seed, &outcome))?,
+                None => reporter.report(loaded, seed, &outcome)?,
             }
             reported += 1;
         }
@@ -206,7 +211,8 @@ fn in_order(
     }
     // After a fast failure there may be gaps: what was run is reported all the same.
     for (index, outcome) in &waiting {
-        reporter.report(*index, outcome)?;
+        let (loaded, seed) = jobs[*index];
+        reporter.report(loaded, seed, outcome)?;
     }
     Ok(reported + waiting.len())
 }
@@ -219,78 +225,36 @@ fn progress(len: usize) -> ProgressBar {
     bar
 }
 
+fn failed(outcome: &Outcome) -> bool {
+    match &outcome.drilled {
+        Ok(drilled) => drilled.verdict == Verdict::Fail,
+        Err(error) => !matches!(error, DrillError::Skipped(_)),
+    }
+}
+
+/// Runs one drill; after a failure, up to `retries` times more.
+fn again_if_failed(
+    backend: &dyn Backend,
+    setting: &Setting,
+    drill: &Loaded,
+    seed: Seed,
+    retries: u32,
+) -> Outcome {
+    let mut outcome = one(backend, setting, drill, seed);
+    for before in 1..=retries {
+        if !failed(&outcome) {
+            break;
+        }
+        outcome = Outcome { failed_before: before, ..one(backend, setting, drill, seed) };
+    }
+    outcome
+}
+
 fn one(backend: &dyn Backend, setting: &Setting, drill: &Loaded, seed: Seed) -> Outcome {
     let watch = Stopwatch::start();
     let drilled = match catch_unwind(AssertUnwindSafe(|| backend.run(setting, drill, seed))) {
         Ok(drilled) => drilled,
         Err(panic) => Err(crate::testing::panicked(&*panic)),
     };
-    Outcome { drilled, real: watch.elapsed() }
-}
-
-struct Reporter<'r, 'c, 's> {
-    args: &'r Run,
-    console: &'r mut Console<'c>,
-    jobs: &'r [(&'s Loaded, Seed)],
-    summary: Summary,
-    /// Something that firedrill should have done and could not.
-    broken: Option<String>,
-}
-
-impl Reporter<'_, '_, '_> {
-    /// The command that runs a drill again as it was run now.
-    fn again(&self, loaded: &Loaded, seed: Seed) -> String {
-        let planted = self.args.defect.as_deref().map(|d| format!(" --defect {d}")).unwrap_or_default();
-        let subject = self.args.subject.as_deref().map(|file| {
-            let (file, Pace { scale, max_real }) = (file.display(), &self.args.pace);
-            format!(" --subject {file} --scale {scale} --max-real {max_real}")
-        });
-        replay(&loaded.file, seed) + &planted + &subject.unwrap_or_default()
-    }
-
-    fn report(&mut self, index: usize, outcome: &Outcome) -> io::Result<()> {
-        let (loaded, seed) = self.jobs[index];
-        let text = match &outcome.drilled {
-            Ok(drilled) => {
-                let real = self.console.real_times.then_some(outcome.real);
-                let ran = Ran { loaded, seed, drilled, real, replay: self.again(loaded, seed) };
-                self.summary.add(&ran);
-                if let Some(folder) = &self.args.trace
-                    && let Err(e) = write_trace(folder, &ran)
-                {
-                    self.broken = Some(format!("the trace of {} cannot be written: {e}", loaded.file));
-                }
-                match self.args.format {
-                    Format::Terminal => terminal::drill(&ran, self.args.verbose),
-                    Format::Jsonl => jsonl::drill(&ran),
-                }
-            }
-            Err(error) => {
-                self.summary.add_error(error, self.again(loaded, seed));
-                match self.args.format {
-                    Format::Terminal => terminal::no_verdict(loaded, error, &self.again(loaded, seed)),
-                    Format::Jsonl => jsonl::no_verdict(loaded, seed, error),
-                }
-            }
-        };
-        self.console.print(&text)
-    }
-}
-
-/// The file of a trace: `DIR/family/file_stem.seed-1.jsonl`.
-fn trace_path(folder: &Path, ran: &Ran<'_>) -> PathBuf {
-    folder.join(format!("{}.seed-{}.jsonl", ran.loaded.name(), ran.seed))
-}
-
-fn write_trace(folder: &Path, ran: &Ran<'_>) -> io::Result<()> {
-    let path = trace_path(folder, ran);
-    let parent = path.parent().unwrap_or(folder);
-    fs::create_dir_all(parent)?;
-    let mut file = tempfile::NamedTempFile::new_in(parent)?;
-    {
-        let mut buffered = io::BufWriter::new(&mut file);
-        ran.drilled.trace.write_jsonl(&mut buffered)?;
-        buffered.flush()?;
-    }
-    super::persist(file, &path, true)
+    Outcome { drilled, real: watch.elapsed(), failed_before: 0 }
 }

@@ -22,3 +22,9 @@ impl Stopwatch {
         self.0.elapsed()
     }
 }
+
+/// Today and now, for what is recorded live: in UTC.
+#[expect(clippy::disallowed_methods, reason = "a live recording has the date of the world outside")]
+pub fn now() -> jiff::civil::DateTime {
+    jiff::Timestamp::now().to_zoned(jiff::tz::TimeZone::UTC).datetime()
+}

@@ -37,6 +37,10 @@ impl Backend for Fake {
             "fail" => Ok(fake::drilled(Verdict::Fail)),
             "unknown" => Ok(fake::drilled(Verdict::Unknown)),
             "refused" => Err(DrillError::Scenario("this cannot be".into())),
+            "flaky" => {
+                let times = self.ran.lock().unwrap().iter().filter(|(n, _)| *n == drill.name()).count();
+                Ok(fake::drilled(if times > 1 { Verdict::Pass } else { Verdict::Fail }))
+            }
             "panic" => panic!("the world fell over"),
             _ => Err(DrillError::Harness("a port was taken".into())),
         }
@@ -267,4 +271,65 @@ fn an_explanation_answers_a_finding() {
     assert_eq!(said.code, ExitCode::Passed);
     assert!(said.out.starts_with("idempotency/no_key\n\nAll attempts of one write"));
     assert!(firedrill(&Fake::default(), &["explain", "webhok"]).err.contains("did you mean `webhook`?"));
+}
+
+#[test]
+fn a_drill_that_passes_only_when_tried_again_is_flaky_and_said_so() {
+    let (_folder, path) = folder(&["flaky", "pass"]);
+    let once = firedrill(&Fake::default(), &["run", &path]);
+    assert_eq!(once.code, ExitCode::Failed);
+    let again = firedrill(&Fake::default(), &["run", &path, "--retries", "1", "--format", "terminal"]);
+    assert_eq!(again.code, ExitCode::Passed);
+    assert!(again.out.contains("FLAKY") && again.out.contains("1 passed, 1 flaky"), "{}", again.out);
+}
+
+#[test]
+fn a_failure_is_tried_again_only_as_often_as_asked() {
+    let (_folder, path) = folder(&["fail"]);
+    let backend = Fake::default();
+    assert_eq!(firedrill(&backend, &["run", &path, "--retries", "2"]).code, ExitCode::Failed);
+    assert_eq!(backend.ran.lock().unwrap().len(), 3);
+}
+
+#[test]
+fn parts_share_the_drills_and_an_empty_part_is_no_failure() {
+    let (_folder, path) = folder(&["pass", "fail", "unknown"]);
+    let backend = Fake::default();
+    assert_eq!(firedrill(&backend, &["run", &path, "--partition", "2/3"]).code, ExitCode::Failed);
+    assert_eq!(*backend.ran.lock().unwrap(), [("retry/1_fail".to_owned(), 1)]);
+    let empty = firedrill(&backend, &["run", &path, "--partition", "4/4"]);
+    assert_eq!(empty.code, ExitCode::Passed);
+    assert!(empty.err.contains("part 4/4 of 3 drills is empty"), "{}", empty.err);
+    assert_eq!(firedrill(&backend, &["run", &path, "--partition", "5/4"]).code, ExitCode::Usage);
+}
+
+#[test]
+fn the_junit_report_shows_every_outcome() {
+    let (folder, path) = folder(&["pass", "fail", "unknown", "refused", "broken"]);
+    let file = folder.path().join("out/junit.xml");
+    firedrill(&Fake::default(), &["run", &path, "--junit", &file.to_string_lossy()]);
+    let xml = std::fs::read_to_string(&file).unwrap().replace(&path, "DRILLS");
+    insta::assert_snapshot!(xml);
+}
+
+#[test]
+fn pages_are_written_for_drills_with_a_trace_and_the_index_lists_all() {
+    let (folder, path) = folder(&["pass", "fail", "broken"]);
+    let out = folder.path().join("html");
+    firedrill(&Fake::default(), &["run", &path, "--html", &out.to_string_lossy()]);
+    let index = std::fs::read_to_string(out.join("index.html")).unwrap();
+    for page in ["retry/0_pass.seed-1.html", "retry/1_fail.seed-1.html"] {
+        assert!(index.contains(&format!("href=\"{page}\"")) && out.join(page).is_file(), "{page}");
+    }
+    assert!(index.contains("a port was taken"));
+}
+
+#[test]
+fn a_report_that_cannot_be_written_is_said_and_not_a_pass() {
+    let (folder, path) = folder(&["pass"]);
+    std::fs::write(folder.path().join("file"), "").unwrap();
+    let there = folder.path().join("file/junit.xml");
+    let said = firedrill(&Fake::default(), &["run", &path, "--junit", &there.to_string_lossy()]);
+    assert_eq!(said.code, ExitCode::Internal);
+    assert!(said.err.contains("cannot be written"), "{}", said.err);
 }

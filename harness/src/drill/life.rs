@@ -45,6 +45,7 @@ pub(super) async fn live(
         tokio::select! {
             biased;
             () = world.subject.launch.notified() => launch(stage, subject),
+            () = recorder.runaway() => return true,
             () = recorder.until(next) => {
                 if healed || head.ends_at < head.heals_at {
                     return true;

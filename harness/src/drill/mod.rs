@@ -107,13 +107,38 @@ pub fn run_with(
     subject: &dyn Subject,
     judge: Judge<'_>,
 ) -> Result<Drilled, DrillError> {
-    for (n, rule) in plan.scenario.faults.iter().enumerate() {
+    let script = Script { scenario: &plan.scenario, most_calls: u32::MAX };
+    run_script(plan, &script, seed, subject, judge)
+}
+
+/// What is played with the cast of a plan, in place of the plan's own scenario.
+#[derive(Clone, Copy, Debug)]
+pub struct Script<'a> {
+    /// The scenario; its vendors are the plan's.
+    pub scenario: &'a Scenario,
+    /// The drill ends early once the subject made more calls than this: a subject that asks
+    /// without a pause would hold virtual time for ever.
+    pub most_calls: u32,
+}
+
+/// Runs a variant of a plan and judges it with `judge`.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_script(
+    plan: &Plan,
+    script: &Script<'_>,
+    seed: Seed,
+    subject: &dyn Subject,
+    judge: Judge<'_>,
+) -> Result<Drilled, DrillError> {
+    for (n, rule) in script.scenario.faults.iter().enumerate() {
         if let Some(why) = objection(rule) {
             return Err(DrillError::Scenario(format!("{}: fault rule {}: {why}", plan.file, n + 1)));
         }
     }
     if plan.pacing.is_none()
-        && let Some(why) = skip::in_process(&plan.scenario)
+        && let Some(why) = skip::in_process(script.scenario)
     {
         return Err(DrillError::Skipped(why));
     }
@@ -121,7 +146,7 @@ pub fn run_with(
     let runtime =
         tokio::runtime::Builder::new_current_thread().enable_all().start_paused(virtual_time).build()?;
     let local = tokio::task::LocalSet::new();
-    let ran = runtime.block_on(local.run_until(disturb_and_heal(plan, seed, subject)));
+    let ran = runtime.block_on(local.run_until(disturb_and_heal(plan, script, seed, subject)));
     // Tasks go before the runtime whose timers and sockets they hold.
     drop(local);
     drop(runtime);
@@ -164,8 +189,13 @@ struct Ran {
     ready: bool,
 }
 
-async fn disturb_and_heal(plan: &Plan, seed: Seed, subject: &dyn Subject) -> Result<Ran, DrillError> {
-    let (mut stage, alerts) = set_up(plan, seed).await?;
+async fn disturb_and_heal(
+    plan: &Plan,
+    script: &Script<'_>,
+    seed: Seed,
+    subject: &dyn Subject,
+) -> Result<Ran, DrillError> {
+    let (mut stage, alerts) = set_up(plan, script, seed).await?;
     let world = stage.world.clone();
     let recorder = world.recorder.clone();
     // The log of what runs inside this process; a program has a voice of its own.

@@ -11,7 +11,7 @@ use std::rc::Rc;
 use tempfile::TempDir;
 use tokio::net::TcpListener;
 
-use super::{AFTERMATH, DrillError, EPOCH, Plan};
+use super::{AFTERMATH, DrillError, EPOCH, Plan, Script};
 use crate::pacing::delayed;
 use crate::scenario::{Scenario, Waits};
 use crate::schedule::{Schedule, heals_at};
@@ -53,8 +53,12 @@ impl Stage {
 }
 
 /// Opens the vendors, fills them, and decides when the drill heals and ends.
-pub(super) async fn set_up(plan: &Plan, seed: Seed) -> Result<(Stage, TcpListener), DrillError> {
-    let mut scenario = plan.scenario.clone();
+pub(super) async fn set_up(
+    plan: &Plan,
+    script: &Script<'_>,
+    seed: Seed,
+) -> Result<(Stage, TcpListener), DrillError> {
+    let mut scenario = script.scenario.clone();
     let epoch = if plan.pacing.is_some() { world::wall_now() } else { EPOCH };
     let recorder = Recorder::new();
     let mut hosts = BTreeMap::new();
@@ -70,7 +74,7 @@ pub(super) async fn set_up(plan: &Plan, seed: Seed) -> Result<(Stage, TcpListene
         h.profile.collections.keys().map(move |c| (alias.clone(), c.as_str()))
     });
     let ledgers = Ledgers::new(known);
-    let given = give(plan, &hosts)?;
+    let given = give(&scenario, &plan.file, &hosts)?;
     for (alias, change) in &given {
         ledgers.apply(alias, change);
     }
@@ -100,6 +104,7 @@ pub(super) async fn set_up(plan: &Plan, seed: Seed) -> Result<(Stage, TcpListene
     std::fs::create_dir_all(&secrets)?;
     let (alert_url, alerts) = world::open_alerts().await?;
     let supervisor = Supervisor::new(WallClock::new(epoch, recorder.started()));
+    recorder.call_most(script.most_calls);
     let world = Rc::new(World::new(recorder, scenario, epoch, schedule, hosts, supervisor, ledgers, secrets));
     world.canon.add(&alert_url, "https://alerts.subject.test/");
     world.canon.add(&state.path().to_string_lossy(), "/drill");
@@ -128,10 +133,10 @@ pub(super) fn span(scenario: &Scenario, last_step: At) -> (At, At) {
 
 type Givens = Vec<(crate::trace::Alias, crate::vendor::Change)>;
 
-fn give(plan: &Plan, hosts: &BTreeMap<String, Rc<Host>>) -> Result<Givens, DrillError> {
+fn give(scenario: &Scenario, file: &str, hosts: &BTreeMap<String, Rc<Host>>) -> Result<Givens, DrillError> {
     let mut given = Vec::new();
-    for (place, what) in &plan.scenario.given {
-        let wrong = |why: String| DrillError::Scenario(format!("{}: given `{place}`: {why}", plan.file));
+    for (place, what) in &scenario.given {
+        let wrong = |why: String| DrillError::Scenario(format!("{file}: given `{place}`: {why}"));
         let (alias, collection) =
             place.split_once('.').ok_or_else(|| wrong("write it as `ALIAS.collection`".to_owned()))?;
         let host = hosts.get(alias).ok_or_else(|| wrong(format!("there is no vendor called `{alias}`")))?;

@@ -6,9 +6,11 @@
 
 mod auth;
 mod breaker;
+mod data;
 mod limits;
 mod observe;
 mod proof;
+mod requests;
 mod retry;
 mod sync;
 mod webhooks;
@@ -50,7 +52,9 @@ pub fn defects() -> Vec<Defect> {
         breaker::DEFECTS,
         webhooks::DEFECTS,
         sync::DEFECTS,
+        data::DEFECTS,
         work::DEFECTS,
+        requests::DEFECTS,
         observe::DEFECTS,
     ]
     .concat()

@@ -4,7 +4,7 @@
 
 use serde::Serialize;
 
-use super::{Ran, replay};
+use super::Ran;
 use crate::drill::DrillError;
 use crate::finding::{Judgement, Verdict};
 use crate::plan::Loaded;
@@ -36,9 +36,16 @@ struct Line<'a> {
     exchanges: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
     real_ms: Option<u128>,
+    /// How often it failed before it came to this, if it was tried again.
+    #[serde(skip_serializing_if = "is_zero")]
+    failed_before: u32,
     replay: String,
     /// What each check says, with its findings; evidence counts events of the trace from zero.
     judgements: &'a [Judgement],
+}
+
+fn is_zero(n: &u32) -> bool {
+    *n == 0
 }
 
 fn write(line: &Line<'_>) -> String {
@@ -61,6 +68,7 @@ pub fn drill(ran: &Ran<'_>) -> String {
         spanned_us: Some(ran.spanned().0),
         exchanges: Some(ran.exchanges()),
         real_ms: ran.real.map(|r| r.as_millis()),
+        failed_before: ran.failed_before,
         replay: ran.replay.clone(),
         judgements: &ran.drilled.judgements,
     })
@@ -68,7 +76,7 @@ pub fn drill(ran: &Ran<'_>) -> String {
 
 /// The line of a drill that gave no verdict: its file asks for what cannot be, or firedrill itself
 /// broke.
-pub fn no_verdict(loaded: &Loaded, seed: Seed, error: &DrillError) -> String {
+pub fn no_verdict(loaded: &Loaded, seed: Seed, error: &DrillError, again: &str) -> String {
     let refused = matches!(error, DrillError::Scenario(_));
     let skipped = matches!(error, DrillError::Skipped(_));
     write(&Line {
@@ -84,7 +92,8 @@ pub fn no_verdict(loaded: &Loaded, seed: Seed, error: &DrillError) -> String {
         spanned_us: None,
         exchanges: None,
         real_ms: None,
-        replay: replay(&loaded.file, seed),
+        failed_before: 0,
+        replay: again.to_owned(),
         judgements: &[],
     })
 }

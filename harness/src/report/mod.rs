@@ -3,12 +3,19 @@
 //! Knows: trace, findings, and how to set them in 80 columns. Must not know: the run; and it
 //! prints nothing itself, it gives text (with colours as ANSI codes) to whoever holds the terminal.
 
+pub mod diff;
+pub mod html;
 pub mod jsonl;
+#[cfg(feature = "cli")]
+pub mod junit;
 pub mod mistake;
+mod payloads;
 pub mod rules;
+pub mod sweep;
 pub mod table;
 pub mod terminal;
 pub mod timeline;
+pub mod verify;
 
 use std::time::Duration;
 
@@ -20,6 +27,8 @@ use crate::plan::Loaded;
 use crate::seed::Seed;
 use crate::time::{At, Span};
 use crate::trace::What;
+
+pub use payloads::payloads;
 
 /// The width that reports are set in, in columns.
 pub const WIDTH: usize = 80;
@@ -35,6 +44,8 @@ pub struct Ran<'a> {
     pub drilled: &'a Drilled,
     /// How long it took in real time, if that is to be shown.
     pub real: Option<Duration>,
+    /// How often it had failed before this run of it, when failures are tried again.
+    pub failed_before: u32,
     /// The one command that runs it again.
     pub replay: String,
 }
@@ -43,6 +54,12 @@ impl Ran<'_> {
     /// The drill time that it spans.
     pub fn spanned(&self) -> Span {
         self.drilled.trace.events.last().map_or(Span::ZERO, |last| last.at.since(At::START))
+    }
+
+    /// Whether it passed only when it was tried again: not to be trusted, in it or the subject
+    /// something depends on chance or real time.
+    pub fn is_flaky(&self) -> bool {
+        self.failed_before > 0 && self.drilled.verdict == Verdict::Pass
     }
 
     /// How many exchanges there were: calls to vendors and webhook deliveries.

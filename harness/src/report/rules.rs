@@ -62,6 +62,19 @@ Jitter\", AWS Architecture Blog, 2015).",
 fail together then come back together. Draw each wait from the whole envelope (full jitter).",
     },
     Explanation {
+        rule: "baseline",
+        text: "An answer parts from what earlier recordings of the same answer showed, although its contract \
+allows it: a field that was always there is missing, a new type or value came, lists are empty or \
+end earlier. Schemas leave such changes silent. If the change is right, learn anew: \
+`firedrill verify --learn FILE`.",
+    },
+    Explanation {
+        rule: "baseline/capped",
+        text: "Several lists end at the very same length, below what was once seen: the vendor may have \
+capped its pages. An integration that reads one page and stops loses the rest. Follow the cursor \
+until there is none.",
+    },
+    Explanation {
         rule: "breaker",
         text: "After so many failures in a row the circuit opens and calls stop; after a while one \
 probe goes out, and only its success closes it (Nygard, \"Release It!\"). Usual faults: it never \
@@ -73,6 +86,76 @@ probe that hangs keeps it open for ever.",
         text: "Calls went out while the circuit should have been open. Either it never opened, or some path \
 to the vendor goes around it: a second client, a token refresh, a retry loop that holds its \
 own permit.",
+    },
+    Explanation {
+        rule: "contract",
+        text: "Each request is one that the vendor's own description (OpenAPI, beside its vendor.yaml) \
+allows: the operation exists, required fields are there, types, enums and bounds are kept, and no field \
+is sent that the description forbids. Some vendors refuse such a request; others take it, guess, or \
+ignore the field, and the books are wrong without an alarm. What the vendor itself answers, as long as \
+no fault touched it, is held against the same description: a breach there makes the drill unknown, \
+since its vendor is then not the one that was described. \
+`verify` holds recordings and live vendors against it. A message parts from the vendor's own OpenAPI description. Look at both dates first: an old \
+recording against a new contract means recording again; a new answer against an old contract means \
+that the vendor has changed. A finding about a request means that whoever sent it does what the \
+vendor never promised to take. Places are JSON Pointers (RFC 6901) into the message and into the \
+description.",
+    },
+    Explanation {
+        rule: "contract/enum",
+        text: "A value that the contract does not list. Vendors add values without calling it a break; an \
+integration must refuse what it does not know loudly, and never fall through to a default.",
+    },
+    Explanation {
+        rule: "contract/no_operation",
+        text: "The contract has no operation for this request: the path was removed, was never documented, or \
+the contract is another vendor's. Nothing could be judged.",
+    },
+    Explanation {
+        rule: "contract/not_judged",
+        text: "A message could not be held against the vendor's description: no part of it speaks of such a \
+body, or its schema cannot be compiled, or the body is in a form that is not read (XML, multipart). \
+Nothing is known of it, so the drill is unknown. Complete the description.",
+    },
+    Explanation {
+        rule: "contract/not_played",
+        text: "The subject called an operation that the vendor's description has and its model (vendor.yaml) \
+does not. The 404 it got says nothing of the real vendor. Add the operation to vendor.yaml, or let a \
+recording answer it (`fixtures:`).",
+    },
+    Explanation {
+        rule: "contract/request_invalid",
+        text: "A request broke the vendor's description: a field of the wrong type (a decimal string where \
+minor units are counted), a value outside its enum or bounds, a required field missing, or a field that \
+the vendor does not know. The finding names the place in the request and what was expected there.",
+    },
+    Explanation {
+        rule: "contract/required",
+        text: "A field that the contract requires is missing. If the finding names a field of the same shape \
+it was possibly renamed or moved there: that is a guess. An integration that reads it as null or \
+zero writes wrong data; it must refuse the payload and keep it.",
+    },
+    Explanation {
+        rule: "contract/undescribed",
+        text: "The vendor's model (vendor.yaml) plays an operation that its description (openapi.yaml, beside \
+it) does not have, so that calls of it cannot be judged. Describe it there, or take it out of the model.",
+    },
+    Explanation {
+        rule: "contract/unknown_field",
+        text: "A field that the contract does not list and does not forbid. It breaks nothing; new fields are \
+counted so that they do not hide what does.",
+    },
+    Explanation {
+        rule: "contract/unknown_operation",
+        text: "The subject called an operation that the vendor does not have: a misspelt path, a wrong method, \
+a version that is gone. The vendor answered 404, and will in production. A 404 of this kind is easily \
+taken for a record that does not exist, and then nobody hears of it.",
+    },
+    Explanation {
+        rule: "contract/vendor_invalid",
+        text: "The fake vendor's own answer or webhook broke the vendor's description although no fault had \
+touched it. That is no fault of the subject: vendor.yaml, the scenario's `with:` or the description is \
+wrong, and what the drill shows may not hold for the real vendor.",
     },
     Explanation {
         rule: "exposed",

@@ -60,6 +60,8 @@ fn head(label: &str, style: anstyle::Style, family: &str, promise: &str, stats: 
 fn line(ran: &Ran<'_>) -> String {
     let verdict = ran.drilled.verdict;
     let real = ran.real.map(|r| format!(" · {} ms real", r.as_millis())).unwrap_or_default();
+    let label = if ran.is_flaky() { "FLAKY".to_owned() } else { verdict.to_string().to_uppercase() };
+    let style = if ran.is_flaky() { YELLOW } else { style_of(verdict) };
     let stats = match &ran.drilled.trace.head.real {
         None => format!("{} · {}{real}", ran.spanned(), count(ran.exchanges(), "exchange")),
         Some(RealTime { scale, noise, .. }) => format!(
@@ -68,13 +70,7 @@ fn line(ran: &Ran<'_>) -> String {
             count(ran.exchanges(), "exchange")
         ),
     };
-    head(
-        &verdict.to_string().to_uppercase(),
-        style_of(verdict),
-        &ran.loaded.family(),
-        &ran.loaded.scenario.drill,
-        &stats,
-    )
+    head(&label, style, &ran.loaded.family(), &ran.loaded.scenario.drill, &stats)
 }
 
 /// The line of a drill that gave no verdict: its file asks for what cannot be, or firedrill itself
@@ -217,6 +213,7 @@ pub struct Summary {
     /// Commands that replay what did not pass.
     failed: Vec<String>,
     unknown: Vec<String>,
+    flaky: Vec<String>,
     faults: Vec<String>,
     refused: Vec<String>,
     skipped: usize,
@@ -231,18 +228,19 @@ impl Summary {
         self.exchanges += ran.exchanges();
         self.real_time |= ran.drilled.trace.head.real.is_some();
         match ran.drilled.verdict {
+            Verdict::Pass if ran.is_flaky() => self.flaky.push(ran.replay.clone()),
             Verdict::Pass => self.passed += 1,
             Verdict::Unknown => self.unknown.push(ran.replay.clone()),
             Verdict::Fail => self.failed.push(ran.replay.clone()),
         }
     }
 
-    /// Counts one drill that gave no verdict.
-    pub fn add_error(&mut self, error: &DrillError, replay: String) {
+    /// Counts one drill that gave no verdict; `again` replays it.
+    pub fn add_error(&mut self, error: &DrillError, again: String) {
         match error {
             DrillError::Skipped(_) => self.skipped += 1,
-            DrillError::Scenario(_) => self.refused.push(replay),
-            _ => self.faults.push(replay),
+            DrillError::Scenario(_) => self.refused.push(again),
+            _ => self.faults.push(again),
         }
     }
 
@@ -265,9 +263,10 @@ impl Summary {
     /// The last lines of the report; `left` drills were not run because of `--fail-fast`.
     pub fn render(&self, left: usize, real: Option<Duration>) -> String {
         let none = self.faults.len() + self.refused.len();
-        let ran = self.passed + self.failed.len() + self.unknown.len() + none;
+        let ran = self.passed + self.flaky.len() + self.failed.len() + self.unknown.len() + none;
         let mut parts = vec![paint(style_of(Verdict::Pass), &format!("{} passed", self.passed))];
         for (n, what, style) in [
+            (self.flaky.len(), "flaky", YELLOW),
             (self.failed.len(), "failed", RED),
             (self.unknown.len(), "unknown", YELLOW),
             (none, "without a verdict", RED),
@@ -309,6 +308,7 @@ impl Summary {
             ("refused", &self.refused, RED),
             ("failed", &self.failed, RED),
             ("unknown", &self.unknown, YELLOW),
+            ("flaky: passed only when tried again", &self.flaky, YELLOW),
         ] {
             if !commands.is_empty() {
                 text.push_str(&format!("\n  {}\n", paint(style, title)));

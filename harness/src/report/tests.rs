@@ -41,7 +41,7 @@ fn response(status: u16) -> Response {
 }
 
 fn fault(act: &str, moment: Option<Moment>) -> Option<FaultRef> {
-    Some(FaultRef { rule: 0, act: act.into(), moment })
+    Some(FaultRef { rule: 0, act: act.into(), moment, drift: None })
 }
 
 fn call(call: u32, target: &str, key: &str) -> What {
@@ -120,7 +120,12 @@ pub(crate) fn trace() -> Trace {
         (2_000_000, call(0, "/v1/invoices", "k1")),
         (
             2_000_000,
-            What::Fault(FaultRef { rule: 0, act: "reset".into(), moment: Some(Moment::AfterApplied) }),
+            What::Fault(FaultRef {
+                rule: 0,
+                act: "reset".into(),
+                moment: Some(Moment::AfterApplied),
+                drift: None,
+            }),
         ),
         (2_000_000, made(0, "in_1")),
         (
@@ -197,8 +202,15 @@ fn plain(text: &str) -> String {
     anstream::adapter::strip_str(text).to_string()
 }
 
-fn ran<'a>(loaded: &'a Loaded, drilled: &'a Drilled) -> Ran<'a> {
-    Ran { loaded, seed: Seed(7), drilled, real: None, replay: replay(&loaded.file, Seed(7)) }
+pub(crate) fn ran<'a>(loaded: &'a Loaded, drilled: &'a Drilled) -> Ran<'a> {
+    Ran {
+        loaded,
+        seed: Seed(7),
+        drilled,
+        real: None,
+        failed_before: 0,
+        replay: replay(&loaded.file, Seed(7)),
+    }
 }
 
 #[test]

@@ -18,18 +18,27 @@ const SHOWN: usize = 16;
 /// A trace with what its lines need to know of each other.
 pub struct Timeline<'a> {
     trace: &'a Trace,
-    /// By call: the vendor, the request, and which attempt of its operation it is.
-    calls: BTreeMap<u32, (&'a str, &'a Request, u32)>,
+    calls: BTreeMap<u32, Asked<'a>>,
     /// By delivery: the vendor.
     deliveries: BTreeMap<u32, &'a str>,
 }
 
+/// A call, and which attempt of its operation it is.
+pub(super) struct Asked<'a> {
+    pub vendor: &'a str,
+    pub request: &'a Request,
+    /// From 1.
+    pub attempt: u32,
+    /// The attempt before it.
+    pub before: Option<u32>,
+}
+
 /// What a line says of an event.
-struct Line {
-    who: String,
-    what: String,
-    note: String,
-    fault: Option<String>,
+pub(super) struct Line {
+    pub who: String,
+    pub what: String,
+    pub note: String,
+    pub fault: Option<String>,
 }
 
 impl Line {
@@ -79,7 +88,7 @@ impl<'a> Timeline<'a> {
     pub fn new(trace: &'a Trace) -> Timeline<'a> {
         let mut calls = BTreeMap::new();
         let mut deliveries = BTreeMap::new();
-        let mut attempts: BTreeMap<(&str, &str, &str, Vec<u8>), u32> = BTreeMap::new();
+        let mut attempts: BTreeMap<(&str, &str, &str, Vec<u8>), (u32, u32)> = BTreeMap::new();
         for event in &trace.events {
             match &event.what {
                 What::Request { call, vendor, request, .. } => {
@@ -89,11 +98,12 @@ impl<'a> Timeline<'a> {
                         Some(key) => key.as_bytes().to_vec(),
                         None => request.body.to_vec(),
                     };
-                    let attempt = attempts
-                        .entry((vendor.as_ref(), request.method.as_str(), request.target.as_str(), key))
-                        .or_default();
-                    *attempt += 1;
-                    calls.insert(call.0, (vendor.as_ref(), request, *attempt));
+                    let operation = (vendor.as_ref(), request.method.as_str(), request.target.as_str(), key);
+                    let last = attempts.get(&operation).copied();
+                    let attempt = last.map_or(1, |(n, _)| n + 1);
+                    attempts.insert(operation, (attempt, call.0));
+                    let before = last.map(|(_, call)| call);
+                    calls.insert(call.0, Asked { vendor, request, attempt, before });
                 }
                 What::Delivery { delivery, vendor, .. } => {
                     deliveries.insert(delivery.0, vendor.as_ref());
@@ -102,6 +112,11 @@ impl<'a> Timeline<'a> {
             }
         }
         Timeline { trace, calls, deliveries }
+    }
+
+    /// A call by its number.
+    pub(super) fn asked(&self, call: u32) -> Option<&Asked<'a>> {
+        self.calls.get(&call)
     }
 
     /// The few events that prove a finding.
@@ -162,12 +177,13 @@ impl<'a> Timeline<'a> {
         text
     }
 
-    fn line(&self, what: &What, open_call: Option<u32>) -> Line {
+    /// What is said of an event; `open_call` is the call that is being spoken of.
+    pub(super) fn line(&self, what: &What, open_call: Option<u32>) -> Line {
         let plain =
             |who: &str, what: String| Line { who: who.to_owned(), what, note: String::new(), fault: None };
         match what {
             What::Request { call, vendor, request, .. } => {
-                let attempt = self.calls.get(&call.0).map_or(1, |c| c.2);
+                let attempt = self.calls.get(&call.0).map_or(1, |c| c.attempt);
                 let mut line = plain(&format!("subject → {vendor}"), asked(request));
                 let mut notes = Vec::new();
                 if attempt > 1 {
@@ -180,7 +196,8 @@ impl<'a> Timeline<'a> {
                 line
             }
             What::Answer { call, outcome, response, applied, replayed, told, fault } => {
-                let (vendor, request) = self.calls.get(&call.0).map_or(("?", None), |c| (c.0, Some(c.1)));
+                let (vendor, request) =
+                    self.calls.get(&call.0).map_or(("?", None), |c| (c.vendor, Some(c.request)));
                 let mut what = ended(*outcome, response.as_ref());
                 if open_call != Some(call.0)
                     && let Some(request) = request
@@ -195,10 +212,11 @@ impl<'a> Timeline<'a> {
             What::Change { vendor, collection, id, change, by, .. } => {
                 let mut line = plain(vendor, format!("{collection} {id} {}", change_in_words(*change)));
                 if let Cause::Call(call) = by
-                    && let Some((_, request, _)) = self.calls.get(&call.0)
+                    && let Some(by) = self.calls.get(&call.0)
                 {
                     let this = open_call == Some(call.0);
-                    line.note = if this { "by this call".into() } else { format!("by {}", asked(request)) };
+                    line.note =
+                        if this { "by this call".into() } else { format!("by {}", asked(by.request)) };
                 }
                 line
             }
@@ -335,9 +353,10 @@ fn told_in_words(told: &Told, outcome: Outcome, applied: bool, replayed: bool) -
 }
 
 fn fault_in_words(fault: &FaultRef) -> String {
-    match &fault.moment {
-        Some(moment) => format!("fault: {} {}", fault.act, word(moment)),
-        None => format!("fault: {}", fault.act),
+    match (&fault.moment, &fault.drift) {
+        (_, Some(drift)) => format!("fault: {} {}", fault.act, drift.change),
+        (Some(moment), None) => format!("fault: {} {}", fault.act, word(moment)),
+        (None, None) => format!("fault: {}", fault.act),
     }
 }
 

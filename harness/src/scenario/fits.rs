@@ -1,8 +1,8 @@
-//! What fits what: acts and the targets they can be on, patterns and paths.
+//! What fits what, in words for the author of a file: kinds of targets, patterns and paths.
 //!
-//! Knows: the table of acts and kinds of targets. Must not know: any one scenario.
+//! Knows: how targets are written. Must not know: any one scenario.
 
-use crate::fault::{Act, Target};
+use crate::fault::Kind;
 
 /// The variables that CEL's macros bind: `x` in `list.exists(x, x > 1)`.
 pub(super) fn bound_by_macros(source: &str) -> Vec<&str> {
@@ -26,79 +26,21 @@ pub(super) fn may_meet(a: &str, b: &str) -> bool {
     }
 }
 
-/// The kinds of targets.
-#[derive(Clone, Copy, PartialEq, Eq)]
-pub(super) enum Kind {
-    Calls,
-    Webhook,
-    Subject,
-}
-
-impl Kind {
-    pub fn of(target: &Target) -> Kind {
-        match target {
-            Target::Calls { .. } => Kind::Calls,
-            Target::Webhook { .. } => Kind::Webhook,
-            Target::Subject => Kind::Subject,
-        }
-    }
-
-    pub fn called(self) -> &'static str {
-        match self {
-            Kind::Calls => "calls to a vendor",
-            Kind::Webhook => "webhook deliveries",
-            Kind::Subject => "the subject",
-        }
-    }
-
-    pub fn example(self, vendor: Option<&str>) -> String {
-        let vendor = vendor.unwrap_or("ALIAS");
-        match self {
-            Kind::Calls => format!("{vendor}` or `on: {vendor} POST /path"),
-            Kind::Webhook => format!("webhook {vendor}"),
-            Kind::Subject => "subject".to_owned(),
-        }
+/// A kind of target in words.
+pub(super) fn called(kind: Kind) -> &'static str {
+    match kind {
+        Kind::Calls => "calls to a vendor",
+        Kind::Webhook => "webhook deliveries",
+        Kind::Subject => "the subject",
     }
 }
 
-/// What an act can be on; the first is the usual one.
-pub(super) fn fits(act: &Act) -> &'static [Kind] {
-    match act {
-        Act::Refuse
-        | Act::BlackHole
-        | Act::Reset(_)
-        | Act::Close(_)
-        | Act::Hang(_)
-        | Act::Truncate(_)
-        | Act::Stall(_)
-        | Act::SlowBody(_)
-        | Act::Garbage
-        | Act::StaleKeepAlive
-        | Act::Error(_)
-        | Act::Reply(_)
-        | Act::Latency(_)
-        | Act::Headers(_) => &[Kind::Calls],
-        Act::Duplicate(_)
-        | Act::Reorder(_)
-        | Act::Delay(_)
-        | Act::Drop
-        | Act::Burst
-        | Act::Signature(_)
-        | Act::UnknownType
-        | Act::Poison
-        | Act::Unreachable
-        | Act::LostAck => &[Kind::Webhook],
-        Act::Kill(_) | Act::Stop(_) | Act::Pause(_) | Act::ClockSkew(_) => {
-            &[Kind::Subject, Kind::Calls, Kind::Webhook]
-        }
-    }
-}
-
-/// The act as the file names it.
-pub(super) fn word(act: &Act) -> String {
-    match serde_json::to_value(act) {
-        Ok(serde_json::Value::String(word)) => word,
-        Ok(serde_json::Value::Object(map)) => map.keys().next().cloned().unwrap_or_default(),
-        _ => String::new(),
+/// A target of this kind, as a file would write it.
+pub(super) fn example(kind: Kind, vendor: Option<&str>) -> String {
+    let vendor = vendor.unwrap_or("ALIAS");
+    match kind {
+        Kind::Calls => format!("{vendor}` or `on: {vendor} POST /path"),
+        Kind::Webhook => format!("webhook {vendor}"),
+        Kind::Subject => "subject".to_owned(),
     }
 }

@@ -5,6 +5,7 @@
 
 mod expect;
 mod fits;
+mod fragment;
 mod located;
 mod nearest;
 mod program;
@@ -23,7 +24,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use expect::*;
-pub use nearest::nearest;
+pub use fragment::{rules, steps};
+pub use nearest::{nearest, or_nearest};
 pub use program::*;
 pub use review::{Sources, VendorFacts, review};
 pub use text::{Document, Mistake, parse, parse_base};
@@ -89,6 +91,24 @@ pub struct Base {
 }
 
 impl Scenario {
+    /// Vendors of which nothing is asked.
+    pub fn of(vendors: BTreeMap<String, VendorUse>) -> Scenario {
+        Scenario {
+            drill: "vendors are served".to_owned(),
+            why: "whoever calls them tests something".to_owned(),
+            family: Family::Other,
+            extends: None,
+            vendors,
+            subject: SubjectUse::default(),
+            given: BTreeMap::new(),
+            workload: Vec::new(),
+            faults: Vec::new(),
+            heal_at: None,
+            ends_at: None,
+            expect: Expect::default(),
+        }
+    }
+
     /// Fills what this scenario leaves unsaid from `base`. What it says itself wins; maps are
     /// joined key by key, sections of `expect` are taken whole.
     pub fn inherit(&mut self, base: Base) {

@@ -18,6 +18,21 @@ fn normal(word: &str) -> String {
     word.to_lowercase().replace(['-', ' '], "_")
 }
 
+/// The end of a message about a word that is not known: the nearest one, or else the first few.
+pub fn or_nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+    const SHOWN: usize = 5;
+    let known: Vec<&str> = known.into_iter().collect();
+    if let Some(near) = nearest(word, known.iter().copied()) {
+        return format!("; did you mean `{near}`?");
+    }
+    let shown = known.iter().take(SHOWN).map(|k| format!("`{k}`")).collect::<Vec<_>>().join(", ");
+    match known.len() {
+        0 => String::new(),
+        1..=SHOWN => format!("; known: {shown}"),
+        n => format!("; known: {shown} and {} more", n - SHOWN),
+    }
+}
+
 /// "did you mean", and the list of what there is.
 pub(super) fn advice<S: AsRef<str>>(word: &str, known: &[S], what: &str) -> String {
     let all = known.iter().map(AsRef::as_ref).collect::<Vec<_>>().join(", ");
@@ -38,5 +53,16 @@ mod tests {
         assert_eq!(nearest("fautls", known), Some("faults"));
         assert_eq!(nearest("Retry-After", known), Some("retry_after"));
         assert_eq!(nearest("zebra", known), None);
+    }
+
+    #[test]
+    fn what_is_near_nothing_is_told_what_there_is() {
+        assert_eq!(or_nearest("cloze", ["amend", "close"]), "; did you mean `close`?");
+        assert_eq!(or_nearest("7", ["18", "19"]), "; known: `18`, `19`");
+        assert_eq!(
+            or_nearest("x", ["1", "2", "3", "4", "5", "6", "7"]),
+            "; known: `1`, `2`, `3`, `4`, `5` and 2 more"
+        );
+        assert_eq!(or_nearest("x", []), "");
     }
 }

@@ -5,12 +5,12 @@
 
 use std::collections::BTreeMap;
 
-use super::fits::{Kind, bound_by_macros, fits, may_meet, word};
+use super::fits::{bound_by_macros, called, example, may_meet};
 use super::nearest::advice;
 use super::text::{Document, Mistake};
 use super::{Action, Scenario, schema};
 use crate::expr::Expr;
-use crate::fault::{Act, Rule, Target};
+use crate::fault::{Act, Kind, Mutation, Point, Rule, Target};
 use crate::time::{At, Span};
 
 /// The files that a scenario was put together from.
@@ -272,18 +272,22 @@ impl<'a> Reviewer<'a> {
             }
         }
         let kind = Kind::of(&rule.on);
-        let word = word(&rule.act);
-        if !fits(&rule.act).contains(&kind) {
-            let others: Vec<&str> = fits(&rule.act).iter().map(|k| k.called()).collect();
+        let word = match &rule.act {
+            Act::Drift(mutation) => mutation.word(),
+            act => act.word(),
+        };
+        let kinds = rule.act.kinds();
+        if !kinds.contains(&kind) {
+            let others: Vec<&str> = kinds.iter().map(|k| called(*k)).collect();
             self.say(
                 &act,
-                format!("`{word}` acts on {}, and this rule is on {}", others.join(" or "), kind.called()),
-                format!("write `on: {}`", fits(&rule.act)[0].example(rule.on.vendor())),
+                format!("`{word}` acts on {}, and this rule is on {}", others.join(" or "), called(kind)),
+                format!("write `on: {}`", example(kinds[0], rule.on.vendor())),
             );
             return;
         }
-        self.window(index, rule, kind, &word);
-        self.no_request_to_look_at(index, rule, kind, &word);
+        self.window(index, rule, kind, word);
+        self.no_request_to_look_at(index, rule, kind, word);
         if let (Some(window), Some(heal)) = (rule.window, self.scenario.heal_at)
             && window.from >= At(heal.0)
         {
@@ -308,6 +312,7 @@ impl<'a> Reviewer<'a> {
                 }
             }
             Act::Error(error) => self.status(index, "error", error.status),
+            Act::Drift(mutation) => self.drift(index, mutation),
             Act::Duplicate(copies) if copies.times < 2 => self.say(
                 &["faults", index, "do", "duplicate", "times"],
                 format!("{} delivery in all is no duplicate", copies.times),
@@ -331,9 +336,33 @@ impl<'a> Reviewer<'a> {
         }
     }
 
+    /// A mutation that could change nothing whatever comes.
+    fn drift(&mut self, index: &str, mutation: &Mutation) {
+        let path = ["faults", index, "do", "drift", mutation.word()];
+        let whole = mutation.field().is_some_and(|f| f.is_whole());
+        match mutation {
+            Mutation::ToList(_) | Mutation::ToSingle(_) | Mutation::Systematic(_) | Mutation::Set(_) => {}
+            Mutation::EmptyList(_) | Mutation::CutList(_) | Mutation::Nullify(_) | Mutation::ToObject(_) => {}
+            _ if whole => self.say(
+                &path,
+                format!("`{}` acts on a field, and this is the body as a whole", mutation.word()),
+                "write the field's path from the top of the body, such as `/properties/amount`",
+            ),
+            _ => {}
+        }
+        let empty = match mutation {
+            Mutation::Rename(rename) => rename.to.is_empty(),
+            Mutation::Wrap(name) | Mutation::ContentType(name) => name.is_empty(),
+            _ => false,
+        };
+        if empty {
+            self.say(&path, format!("`{}` needs a name", mutation.word()), "write one");
+        }
+    }
+
     /// Faults that last need to know from when to when.
     fn window(&mut self, index: &str, rule: &Rule, kind: Kind, word: &str) {
-        let lasts = matches!(rule.act, Act::Refuse | Act::BlackHole | Act::Burst);
+        let lasts = matches!(rule.act, Act::Burst) || rule.act.points().contains(&Point::Connect);
         let starts = kind == Kind::Subject && matches!(rule.act, Act::Kill(_) | Act::Stop(_));
         match rule.window {
             None if lasts => self.say(
@@ -352,7 +381,7 @@ impl<'a> Reviewer<'a> {
 
     /// Conditions on a request make no sense where no request is there to be looked at.
     fn no_request_to_look_at(&mut self, index: &str, rule: &Rule, kind: Kind, word: &str) {
-        let connection = matches!(rule.act, Act::Refuse | Act::BlackHole);
+        let connection = rule.act.points().contains(&Point::Connect);
         let why = match kind {
             Kind::Subject => "a rule on the subject bites once, when its window opens".to_owned(),
             _ if connection => format!("`{word}` acts on connections, before any request is read"),

@@ -3,6 +3,8 @@
 //! Knows: documents, and how to point at a mistake. Must not know: what a scenario means; `review`
 //! does.
 
+use serde::de::DeserializeOwned;
+
 use super::program::{Program, SLOTS, Unfilled, pieces};
 use super::yaml::{self, Data, Key, Node, Place};
 use super::{Base, Scenario, located, nearest, review, schema};
@@ -177,6 +179,26 @@ impl Document {
             }
         }
         Ok(())
+    }
+
+    /// The document as a `T`; `whole` is what it is called in messages.
+    ///
+    /// # Errors
+    /// The first key or value that it cannot have.
+    pub fn data<T: DeserializeOwned>(&self, whole: &str) -> Result<T, Mistake> {
+        located::read(&self.file, &self.text, whole, &self.root)
+    }
+
+    /// The document as what a drill would say under `key`: a list, or a list of it alone.
+    pub(super) fn under(mut self, key: &str) -> Document {
+        let place = self.root.place;
+        let list = match self.root.data {
+            Data::List(_) => self.root,
+            _ => Node { place, raw: String::new(), data: Data::List(vec![self.root]) },
+        };
+        let pair = (Key { place, name: key.to_owned() }, list);
+        self.root = Node { place, raw: String::new(), data: Data::Map(vec![pair]) };
+        self
     }
 
     /// Whether it has this key at its top.

@@ -16,11 +16,16 @@ use crate::expr::Expr;
 use crate::time::Span;
 
 /// Records that a collection holds when the drill starts.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Given {
     /// How many; the vendor file says how one is made up.
     pub count: u32,
+    /// Whether the fields that the vendor file makes up are drawn from the vendor's contract
+    /// instead: names in all scripts, amounts from nothing to the huge, currencies with no, two and
+    /// three decimals. The same under the same seed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub generated: bool,
     /// Fields of each, by path: `properties.amount: "12.30"`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub set: BTreeMap<String, Value>,

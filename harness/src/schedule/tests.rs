@@ -155,3 +155,29 @@ proptest! {
         prop_assert!(s.draw(0, Span(within)).0 <= within);
     }
 }
+
+#[test]
+fn each_bite_of_a_rule_has_a_turn_of_its_own() {
+    let turns = |seed| {
+        let mut s = Schedule::new(
+            &rules("[{on: billing, do: { drift: { systematic: '' } }}]"),
+            At(3_600_000_000),
+            Seed(seed),
+        );
+        let request = post(None, "");
+        let call = Call { vendor: "billing", key_header: None, request: &request, reused: false };
+        [0, 1, 2].map(|at| s.call(At(at), call).unwrap().turn)
+    };
+    let [first, second, third] = turns(1);
+    assert_eq!((first.wrapping_add(1), first.wrapping_add(2)), (second, third));
+    assert_ne!(turns(2)[0], first, "another seed begins elsewhere");
+}
+
+#[test]
+fn drift_of_requests_cannot_be_on_a_webhook() {
+    let why = |text: &str| objection(&rules(text)[0]);
+    assert!(why("[{on: webhook crm, do: { drift: { cap_page: 2 } }}]").is_some());
+    assert!(why("[{on: webhook crm, do: { drift: { remove: /objectId } }}]").is_none());
+    assert!(why("[{on: crm GET /deals, do: { drift: { require: /x } }}]").is_none());
+    assert!(why("[{on: subject, do: { drift: { remove: /x } }}]").is_some());
+}

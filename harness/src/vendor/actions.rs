@@ -7,16 +7,17 @@ use std::sync::Arc;
 
 use serde_json::{Value, json};
 
-use crate::scenario::Given;
+use crate::scenario::{Given, or_nearest};
 use crate::time::At;
 use crate::trace::ChangeKind;
 
 use super::auth::AuthDialect;
 use super::changing::{By, Roots};
+use super::generated::Generator;
 use super::model::Model;
 use super::operate::hold;
 use super::spec::{ActionSpec, CollectionSpec, Does};
-use super::value::{Path, nearest, text_of};
+use super::value::{Path, text_of};
 use super::{Change, Reaction};
 
 impl Model {
@@ -25,8 +26,18 @@ impl Model {
         let file = self.file.clone();
         let (name, spec) = self.collection(&file.spec.collections, collection)?;
         let mut reaction = Reaction::default();
+        let mut generator = match given.generated {
+            true => {
+                let chance = self.seed.stream(&format!("generated {name}"));
+                Some(Generator::new(&file, &name, spec, chance)?)
+            }
+            false => None,
+        };
         for n in 0..given.count as usize {
             let (id, mut record) = self.made_up(&name, spec, At::START)?;
+            if let Some(generator) = &mut generator {
+                generator.fill(&mut record);
+            }
             for (path, value) in &given.set {
                 Path::new(path).set(&mut record, value.clone());
             }
@@ -49,7 +60,7 @@ impl Model {
     ) -> Result<(Arc<str>, &'s CollectionSpec), String> {
         let held = self.ledgers.get_key_value(wanted).map(|(name, _)| name.clone());
         held.zip(specs.get(wanted)).ok_or_else(|| {
-            let near = nearest(wanted, specs.keys().map(String::as_str));
+            let near = or_nearest(wanted, specs.keys().map(String::as_str));
             format!("{} has no collection `{wanted}`{near}", self.file.spec.vendor)
         })
     }
@@ -87,9 +98,9 @@ impl Model {
             let vendor = &file.spec.vendor;
             let verbs = file.actions(noun);
             if verbs.is_empty() {
-                format!("{vendor} has no `{noun}` to act on{}", nearest(noun, file.nouns()))
+                format!("{vendor} has no `{noun}` to act on{}", or_nearest(noun, file.nouns()))
             } else {
-                format!("{vendor} has no action `{noun}.{verb}`{}", nearest(verb, verbs))
+                format!("{vendor} has no action `{noun}.{verb}`{}", or_nearest(verb, verbs))
             }
         })?;
         let (name, spec) = self.collection(&file.spec.collections, noun)?;
@@ -109,7 +120,11 @@ impl Model {
             let row = self.ledgers.get(&name).and_then(|h| h.ledger.get(id)).cloned();
             let row = row.ok_or_else(|| {
                 let known = self.ledgers.get(&name).into_iter().flat_map(|h| h.ledger.rows());
-                format!("there is no {} `{id}`{}", spec.one, nearest(id, known.map(|(_, r)| r.id.as_ref())))
+                format!(
+                    "there is no {} `{id}`{}",
+                    spec.one,
+                    or_nearest(id, known.map(|(_, r)| r.id.as_ref()))
+                )
             })?;
             let roots: Roots = vec![("record".to_owned(), row.record.clone())];
             hold(&action.require, &roots, now, self).map_err(|refusal| {

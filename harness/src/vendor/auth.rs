@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use indexmap::IndexMap;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::seed::Stream;
@@ -101,7 +101,7 @@ pub enum Rotation {
 }
 
 /// The state of a vendor's credentials.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Auth {
     key: String,
     old_keys: BTreeMap<String, At>,

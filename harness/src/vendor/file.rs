@@ -9,7 +9,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::scenario::Mistake;
+use crate::contract::Contract;
+use crate::scenario::{Mistake, or_nearest};
 use crate::seed::Seed;
 use crate::trace::{Operation, OperationKind};
 use crate::wire::Request;
@@ -18,8 +19,8 @@ use super::auth::account_actions;
 use super::model::Model;
 use super::paging::PagingSpec;
 use super::spec::{Does, OperationSpec, Spec};
-use super::value::{Path, merge_patch, nearest};
-use super::{Profile, Vendor, WebhookProfile};
+use super::value::{Path, merge_patch};
+use super::{Profile, Vendor, WebhookProfile, described};
 
 /// The vendors that come with firedrill.
 const BUNDLED: [(&str, &str); 3] = [
@@ -79,7 +80,8 @@ pub fn open(file: &Arc<VendorFile>, epoch: jiff::Timestamp, seed: Seed) -> Box<d
 
 impl VendorFile {
     /// Reads the file of the vendor `name`, from `contracts_dir` if it has one there, else the
-    /// bundled one, and applies `patch` (RFC 7396; null for none).
+    /// bundled one, and applies `patch` (RFC 7396; null for none). The description of the API is the
+    /// one that lies beside the file that was taken.
     ///
     /// # Errors
     /// What is wrong with the file or the patch, and where.
@@ -89,12 +91,16 @@ impl VendorFile {
             let shown = path.display().to_string();
             let text = std::fs::read_to_string(&path)
                 .map_err(|e| mistake(&shown, "", (1, 1), format!("cannot be read: {e}")))?;
-            return VendorFile::read(&shown, &text, patch);
+            let contract = path.parent().map_or(Ok(None), described::in_folder)?;
+            return Ok(VendorFile::read(&shown, &text, patch)?.with_contract(contract));
         }
         match bundled(name) {
-            Some(text) => VendorFile::read(&format!("contracts/{name}/vendor.yaml"), text, patch),
+            Some(text) => {
+                let file = VendorFile::read(&format!("contracts/{name}/vendor.yaml"), text, patch)?;
+                Ok(file.with_contract(described::bundled(name)?))
+            }
             None => {
-                let near = nearest(name, bundled_names());
+                let near = or_nearest(name, bundled_names());
                 let why = format!("there is no vendor `{name}`{near}");
                 let mut mistake = mistake(&format!("contracts/{name}/vendor.yaml"), "", (1, 1), why);
                 mistake.help = Some("write its description into that file".to_owned());
@@ -103,7 +109,12 @@ impl VendorFile {
         }
     }
 
-    /// Reads a vendor file from its text; `file` is what it is called in mistakes.
+    fn with_contract(mut self, contract: Option<Arc<Contract>>) -> VendorFile {
+        self.profile.contract = contract;
+        self
+    }
+
+    /// Reads a vendor file from its text, without a description of the API; `file` is what it is called in mistakes.
     ///
     /// # Errors
     /// What is wrong with the file or the patch, and where.
@@ -129,7 +140,7 @@ impl VendorFile {
             if spec.collections.contains_key(name) {
                 return Ok(());
             }
-            let near = nearest(name, spec.collections.keys().map(String::as_str));
+            let near = or_nearest(name, spec.collections.keys().map(String::as_str));
             Err(format!("{place} speaks of a collection `{name}` that is not there{near}"))
         };
         let names: BTreeMap<&str, Arc<str>> =
@@ -200,6 +211,7 @@ impl VendorFile {
                 gather: w.gather,
                 id_pointer: w.id_pointer.clone(),
             }),
+            contract: None,
         };
         Ok(VendorFile { profile, routes, collections, spec })
     }

@@ -5,14 +5,17 @@
 
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
-use crate::fault::BadSignature;
+use crate::drift;
+use crate::fault::{BadSignature, Field, Mutation};
 use crate::seed::{Seed, Stream};
 use crate::time::At;
 use crate::trace::WebhookEvent;
 use crate::wire::{Headers, Request};
 
+use super::DeliveryDrift;
 use super::template::{Scope, Template};
 use super::value::{Path, text_of};
 use super::webhook::sign::{Letter, too_old};
@@ -20,6 +23,7 @@ use super::webhook::spelling::{tampered, unusual};
 use super::webhook::{EventSpec, WebhookSpec, changed_fields};
 
 /// The state of a vendor's webhooks.
+#[derive(Serialize, Deserialize)]
 pub(super) struct Hooks {
     /// Good secrets, the newest last.
     secrets: Vec<String>,
@@ -147,6 +151,48 @@ impl Hooks {
         }
     }
 
+    /// An event of the type `kind` about a record as it is, though nothing happened to it.
+    ///
+    /// # Errors
+    /// If there is no such type for records of `collection`.
+    pub fn unprompted(
+        &mut self,
+        spec: &WebhookSpec,
+        epoch: jiff::Timestamp,
+        now: At,
+        kind: &str,
+        about: (&Arc<str>, &Arc<str>, &Value),
+        property: Option<&str>,
+    ) -> Result<WebhookEvent, String> {
+        let (collection, id, record) = about;
+        let of_it = spec.events.iter().filter(|e| *e.of == **collection);
+        let Some(event) = of_it.clone().find(|e| e.kind == kind) else {
+            let near = crate::scenario::or_nearest(kind, of_it.map(|e| e.kind.as_str()));
+            return Err(format!("`{collection}` have no event `{kind}`{near}"));
+        };
+        let property = match &event.each {
+            None => None,
+            Some(under) => {
+                let fields = under.get(record).and_then(Value::as_object);
+                let told = |name: &&String| !event.except.contains(name);
+                let name = match property {
+                    Some(name) => Some(name),
+                    None => fields.and_then(|f| f.keys().find(told)).map(String::as_str),
+                };
+                let name =
+                    name.ok_or_else(|| format!("`{kind}` tells of a field, and the record has none"))?;
+                let value = fields.and_then(|f| f.get(name)).ok_or_else(|| {
+                    let known = fields.into_iter().flat_map(|f| f.keys()).map(String::as_str);
+                    format!("the record has no field `{name}`{}", crate::scenario::or_nearest(name, known))
+                })?;
+                Some((name, value))
+            }
+        };
+        let news =
+            News { what: &event.on, named: None, collection, id, before: None, after: record, by_api: false };
+        Ok(self.event(spec, event, epoch, now, &news, property))
+    }
+
     fn event_id(&mut self, spec: &WebhookSpec) -> String {
         self.made += 1;
         let made = json!(self.made);
@@ -195,25 +241,39 @@ impl Hooks {
         events: &[WebhookEvent],
         attempt: u32,
         url: &str,
-        signature: Option<BadSignature>,
+        how: Written<'_, '_>,
     ) -> Request {
         let dialect = spec.sign.dialect;
+        let (signature, mut drift) = match how {
+            Written::AsEver => (None, None),
+            Written::Signed(signature) => (Some(signature), None),
+            Written::Drifted(drift) => (None, Some(drift)),
+        };
         let mut payloads: Vec<Value> = events.iter().map(|e| e.payload.as_ref().clone()).collect();
         if let Some(field) = &spec.attempt_field {
             for payload in &mut payloads {
                 Path::new(field).set(payload, json!(attempt.saturating_sub(1)));
             }
         }
+        if let Some(drift) = drift.as_mut().filter(|d| !acts_on_the_body(d.mutation)) {
+            let meant: Vec<bool> = events.iter().map(|e| drift.means(e)).collect();
+            drift.done = drift::letter(drift.mutation, drift.turn, &mut payloads, &meant);
+        }
         let value =
             if spec.list { Value::Array(payloads) } else { payloads.into_iter().next().unwrap_or_default() };
         let text = match signature {
             Some(BadSignature::UnusualSpelling) => unusual(&value),
-            _ => value.to_string(),
+            _ => drift::spelled(&value),
         };
+        let mut written =
+            drift::Body { content_type: Some("application/json".to_owned()), bytes: text.into() };
+        if let Some(drift) = drift.as_mut().filter(|d| acts_on_the_body(d.mutation)) {
+            drift.done = drift::body(drift.mutation, drift.turn, &mut written);
+        }
         let id = events.first().map_or("", |e| e.id.as_ref());
         let mut headers = Headers::default();
         headers.set("host", host_of(url));
-        headers.set("content-type", "application/json");
+        headers.set("content-type", written.content_type.unwrap_or_default());
         let about = json!({
             "id": id,
             "kind": events.first().map_or("", |e| e.kind.as_ref()),
@@ -242,13 +302,25 @@ impl Hooks {
             },
             _ => (at, good),
         };
-        dialect.sign(&Letter { at, id, url, body: text.as_bytes() }, &secrets, &mut headers);
+        dialect.sign(&Letter { at, id, url, body: &written.bytes }, &secrets, &mut headers);
         let body = match signature {
-            Some(BadSignature::TamperedBody) => tampered(&value).to_string(),
-            _ => text,
+            Some(BadSignature::TamperedBody) => tampered(&value).to_string().into(),
+            _ => written.bytes,
         };
-        Request { method: "POST".to_owned(), target: target_of(url).to_owned(), headers, body: body.into() }
+        Request { method: "POST".to_owned(), target: target_of(url).to_owned(), headers, body }
     }
+}
+
+/// How a delivery is written.
+pub(super) enum Written<'d, 'm> {
+    AsEver,
+    Signed(BadSignature),
+    Drifted(&'d mut DeliveryDrift<'m>),
+}
+
+/// Whether a change is one of the delivery's body rather than of each event in it.
+fn acts_on_the_body(mutation: &Mutation) -> bool {
+    mutation.field().is_none_or(Field::is_whole) && !matches!(mutation, Mutation::Systematic(_))
 }
 
 fn secret(template: &Template, chance: &mut Stream) -> String {

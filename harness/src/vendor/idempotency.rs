@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use indexmap::IndexMap;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::time::{At, Span};
@@ -71,7 +71,7 @@ pub enum Verdict {
 }
 
 /// A saved answer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Saved {
     fingerprint: Fingerprint,
     since: At,
@@ -83,7 +83,7 @@ pub struct Saved {
 }
 
 /// What makes two requests the same.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Fingerprint {
     /// The method.
     pub method: String,
@@ -94,7 +94,8 @@ pub struct Fingerprint {
 }
 
 /// Saved answers by key.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Keys {
     saved: BTreeMap<String, Saved>,
 }

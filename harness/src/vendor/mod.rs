@@ -7,12 +7,15 @@
 mod actions;
 pub mod auth;
 mod changing;
+mod described;
 pub mod encoding;
 pub mod errors;
 mod file;
 pub mod filter;
+mod generated;
 mod hooks;
 pub mod idempotency;
+mod keeping;
 mod model;
 mod operate;
 mod pace;
@@ -30,10 +33,11 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::fault::{BadSignature, ErrorReply};
+use crate::contract::Contract;
+use crate::fault::{BadSignature, ErrorKind, ErrorReply, Mutation};
 use crate::scenario::Given;
 use crate::time::{At, Span};
-use crate::trace::{ChangeKind, Operation, Told, WebhookEvent};
+use crate::trace::{ChangeKind, Drifted, Operation, Told, WebhookEvent};
 use crate::wire::{Request, Response};
 
 pub use file::{VendorFile, bundled, bundled_names, open};
@@ -56,6 +60,26 @@ pub trait Vendor {
     /// application (the default) nothing else happens; after it, the request is applied first and
     /// an idempotency layer keeps this error as its answer.
     fn fail(&mut self, now: At, request: &Request, error: &ErrorReply) -> Reaction;
+
+    /// Refuses a request for want of a field that the vendor has come to require, in its own
+    /// dialect. A vendor without words for that says that the request is wrong.
+    fn lacks(&mut self, now: At, request: &Request, _field: &str) -> Reaction {
+        let error = ErrorReply {
+            kind: ErrorKind::InvalidRequest,
+            status: None,
+            retry_after: None,
+            headers: BTreeMap::new(),
+            moment: None,
+        };
+        self.fail(now, request, &error)
+    }
+
+    /// From now on gives no page of more than `most` items, whatever is asked; `None` lifts that.
+    /// Says whether the bound now lifted or replaced ever left anything out; a vendor without
+    /// pages never does.
+    fn cap_pages(&mut self, _most: Option<u64>) -> bool {
+        false
+    }
 
     /// Fills a collection before the drill begins.
     ///
@@ -98,9 +122,52 @@ pub trait Vendor {
         signature: Option<BadSignature>,
     ) -> Request;
 
+    /// As [`Vendor::delivery`] with good signatures, from a vendor whose payloads changed before
+    /// they are signed. A vendor that cannot change them leaves `drift.done` empty.
+    fn drifted_delivery(
+        &mut self,
+        now: At,
+        events: &[WebhookEvent],
+        attempt: u32,
+        url: &str,
+        _drift: &mut DeliveryDrift<'_>,
+    ) -> Request {
+        self.delivery(now, events, attempt, url, None)
+    }
+
     /// How long the vendor waits after failed attempt number `attempt` (from 1) before the next
     /// one; `None` when it gives up. `response` is what the subject answered, if anything.
     fn redelivery(&mut self, attempt: u32, response: Option<&Response>) -> Option<Span>;
+
+    /// An event of the type `kind` about a record as it is, though nothing happened to it: what an
+    /// operator's "send a test event" does. `property` is the field that the event tells of, where
+    /// events of the type tell of one.
+    ///
+    /// # Errors
+    /// If there is no such record, or no such type of event; the message names the nearest.
+    fn event(
+        &mut self,
+        _now: At,
+        kind: &str,
+        _collection: &str,
+        _id: &str,
+        _property: Option<&str>,
+    ) -> Result<WebhookEvent, String> {
+        Err(format!("this vendor cannot make an event `{kind}` unprompted"))
+    }
+
+    /// All that it remembers, to be kept between runs; `None` if it cannot be kept.
+    fn save(&self) -> Option<Value> {
+        None
+    }
+
+    /// Remembers what it saved in an earlier run, instead of anything else. Gives what it holds.
+    ///
+    /// # Errors
+    /// If another vendor saved it, or another version of this one.
+    fn restore(&mut self, _saved: Value) -> Result<Vec<Change>, String> {
+        Err("this vendor cannot take up what was kept of it".to_owned())
+    }
 
     /// An event of a type that the subject cannot know, made from `like`.
     fn unknown_event(&mut self, like: &WebhookEvent) -> WebhookEvent;
@@ -109,8 +176,28 @@ pub trait Vendor {
     fn poison_event(&mut self, like: &WebhookEvent) -> WebhookEvent;
 }
 
+/// How the payloads of a delivery changed without notice.
+#[derive(Debug)]
+pub struct DeliveryDrift<'a> {
+    /// The change.
+    pub mutation: &'a Mutation,
+    /// The turn of a systematic one.
+    pub turn: u64,
+    /// The only type of event that it is about; all, if absent.
+    pub kind: Option<&'a str>,
+    /// What came of it, once the delivery is written.
+    pub done: Option<Drifted>,
+}
+
+impl DeliveryDrift<'_> {
+    /// Whether an event of this type is meant.
+    pub fn means(&self, event: &WebhookEvent) -> bool {
+        self.kind.is_none_or(|kind| kind == &*event.kind)
+    }
+}
+
 /// Facts about an API that do not change in a drill.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug)]
 pub struct Profile {
     /// The vendor's name: its folder in `contracts/`.
     pub name: String,
@@ -125,6 +212,8 @@ pub struct Profile {
     pub collections: BTreeMap<String, String>,
     /// Webhook behaviour, if the vendor sends any.
     pub webhooks: Option<WebhookProfile>,
+    /// The vendor's own description, if there is one: what calls and answers are held against.
+    pub contract: Option<Arc<Contract>>,
 }
 
 /// How a vendor delivers webhooks.

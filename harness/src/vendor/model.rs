@@ -3,6 +3,7 @@
 //! Knows: the order in which a vendor looks at a request: route, credential, limits, idempotency,
 //! parameters, and only then the records. Must not know: any vendor by name.
 
+use std::cell::Cell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -20,13 +21,13 @@ use super::auth::Auth;
 use super::encoding::{check, form, query};
 use super::errors::{Case, Refusal, override_error, retry_after};
 use super::file::{Route, VendorFile};
-use super::hooks::Hooks;
+use super::hooks::{Hooks, Written};
 use super::idempotency::{Fingerprint, KeyDialect, Keys, Verdict};
 use super::rate_limit::Limiter;
 use super::spec::{Does, Encoding, UnknownParameters};
 use super::store::Ledger;
 use super::template::Scope;
-use super::{Change, CredentialChange, Profile, Reaction, Vendor};
+use super::{Change, CredentialChange, DeliveryDrift, Profile, Reaction, Vendor};
 
 /// A vendor with its state.
 pub(super) struct Model {
@@ -39,7 +40,16 @@ pub(super) struct Model {
     pub ledgers: BTreeMap<Arc<str>, Holding>,
     pub hooks: Option<Hooks>,
     pub values: Stream,
-    requests: Stream,
+    pub page_cap: PageCap,
+    pub requests: Stream,
+}
+
+/// A bound on pages that was put on without notice.
+#[derive(Debug, Default)]
+pub(super) struct PageCap {
+    pub most: Option<u64>,
+    /// Whether it left anything out.
+    pub bit: Cell<bool>,
 }
 
 /// A ledger with what it takes to make ids for it.
@@ -77,6 +87,7 @@ impl Model {
             keys: Keys::default(),
             hooks: file.spec.webhooks.as_ref().map(|spec| Hooks::new(spec, seed)),
             values: seed.stream("values"),
+            page_cap: PageCap::default(),
             requests: seed.stream("requests"),
             ledgers,
             file,
@@ -398,6 +409,16 @@ impl Vendor for Model {
         self.finish(now, Reaction { told, ..Reaction::default() }, response, Some("none"))
     }
 
+    fn lacks(&mut self, now: At, _request: &Request, field: &str) -> Reaction {
+        let refusal = Refusal::case(Case::MissingParameter).with("param", field);
+        let (response, told) = self.put_error(now, &refusal);
+        self.finish(now, Reaction { told, ..Reaction::default() }, response, Some("none"))
+    }
+
+    fn cap_pages(&mut self, most: Option<u64>) -> bool {
+        std::mem::replace(&mut self.page_cap, PageCap { most, bit: Cell::default() }).bit.get()
+    }
+
     fn give(&mut self, collection: &str, given: &Given) -> Result<Vec<Change>, String> {
         self.make_up(collection, given)
     }
@@ -441,7 +462,10 @@ impl Vendor for Model {
     ) -> Request {
         let file = self.file.clone();
         match (&mut self.hooks, &file.spec.webhooks) {
-            (Some(hooks), Some(spec)) => hooks.letter(spec, self.epoch, now, events, attempt, url, signature),
+            (Some(hooks), Some(spec)) => {
+                let how = signature.map_or(Written::AsEver, Written::Signed);
+                hooks.letter(spec, self.epoch, now, events, attempt, url, how)
+            }
             _ => Request {
                 method: "POST".to_owned(),
                 target: super::hooks::target_of(url).to_owned(),
@@ -451,10 +475,46 @@ impl Vendor for Model {
         }
     }
 
+    fn drifted_delivery(
+        &mut self,
+        now: At,
+        events: &[WebhookEvent],
+        attempt: u32,
+        url: &str,
+        drift: &mut DeliveryDrift<'_>,
+    ) -> Request {
+        let file = self.file.clone();
+        match (&mut self.hooks, &file.spec.webhooks) {
+            (Some(hooks), Some(spec)) => {
+                hooks.letter(spec, self.epoch, now, events, attempt, url, Written::Drifted(drift))
+            }
+            _ => self.delivery(now, events, attempt, url, None),
+        }
+    }
+
     fn redelivery(&mut self, attempt: u32, response: Option<&Response>) -> Option<Span> {
         let file = self.file.clone();
         let spec = file.spec.webhooks.as_ref()?;
         spec.retry.pause(attempt, response, &mut self.hooks.as_mut()?.retries)
+    }
+
+    fn event(
+        &mut self,
+        now: At,
+        kind: &str,
+        collection: &str,
+        id: &str,
+        property: Option<&str>,
+    ) -> Result<WebhookEvent, String> {
+        self.unprompted(now, kind, collection, id, property)
+    }
+
+    fn save(&self) -> Option<Value> {
+        self.kept()
+    }
+
+    fn restore(&mut self, saved: Value) -> Result<Vec<Change>, String> {
+        self.take_up(saved)
     }
 
     fn unknown_event(&mut self, like: &WebhookEvent) -> WebhookEvent {

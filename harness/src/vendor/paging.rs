@@ -124,6 +124,8 @@ pub struct Page<'l> {
     number: u64,
     size: u64,
     more: bool,
+    /// Whether [`Asked::most`] left something out.
+    pub capped: bool,
 }
 
 /// What the client asked for: its parameters, and where.
@@ -136,6 +138,8 @@ pub struct Asked<'a> {
     pub target: &'a str,
     /// The vendor's origin.
     pub origin: &'a str,
+    /// The most that a vendor gives that capped its pages without notice.
+    pub most: Option<u64>,
 }
 
 impl Asked<'_> {
@@ -230,7 +234,8 @@ impl PagingSpec {
         ledger: &Ledger,
         asked: &Asked<'_>,
     ) -> Result<Page<'l>, Refusal> {
-        let size = self.size(asked)?;
+        let wanted = self.size(asked)?;
+        let size = asked.most.map_or(wanted, |most| wanted.min(most));
         let cursor = asked.text(self.param());
         let bad =
             |cursor: &str| Refusal::case(Case::BadCursor).with("param", self.param()).with("value", cursor);
@@ -296,7 +301,8 @@ impl PagingSpec {
             }
         });
         let rows = rows[start..end].iter().map(|(_, row)| *row).collect();
-        Ok(Page { rows, next, total, number, size, more })
+        let capped = size < wanted && more;
+        Ok(Page { rows, next, total, number, size, more, capped })
     }
 
     fn time(&self, row: &Row) -> String {
@@ -403,8 +409,13 @@ mod tests {
         let mut params = Map::new();
         params.insert("limit".into(), json!(size));
         loop {
-            let asked =
-                Asked { params: &params, path: "/x", target: "/x?limit=2&a=b", origin: "https://v.test" };
+            let asked = Asked {
+                params: &params,
+                path: "/x",
+                target: "/x?limit=2&a=b",
+                origin: "https://v.test",
+                most: None,
+            };
             let mut rows: Vec<_> = ledger.rows().collect();
             if spec.newest_first {
                 rows.reverse();
@@ -454,6 +465,7 @@ mod tests {
             path: "/x",
             target: "/x?limit=2&page=2",
             origin: "https://v.test",
+            most: None,
         };
         let page = spec.page(ledger.rows().collect(), &ledger, &asked).unwrap();
         let mut headers = Headers::default();
@@ -471,7 +483,8 @@ mod tests {
         let ledger = ledger(5);
         let mut spec = PagingSpec { max: Some(3), ..PagingSpec::default() };
         let params = json!({ "limit": 50 });
-        let asked = Asked { params: params.as_object().unwrap(), path: "/", target: "/", origin: "" };
+        let asked =
+            Asked { params: params.as_object().unwrap(), path: "/", target: "/", origin: "", most: None };
         assert_eq!(spec.page(ledger.rows().collect(), &ledger, &asked).unwrap().rows.len(), 3);
         spec.over = Over::Refuse;
         assert!(spec.page(ledger.rows().collect(), &ledger, &asked).is_err());
@@ -482,7 +495,8 @@ mod tests {
         let ledger = ledger(6);
         let spec = PagingSpec { dialect: PagingDialect::StartingAfter, ..PagingSpec::default() };
         let params = json!({ "limit": 2, "ending_before": "r4" });
-        let asked = Asked { params: params.as_object().unwrap(), path: "/", target: "/", origin: "" };
+        let asked =
+            Asked { params: params.as_object().unwrap(), path: "/", target: "/", origin: "", most: None };
         let page = spec.page(ledger.rows().collect(), &ledger, &asked).unwrap();
         assert_eq!(page.rows.iter().map(|r| r.id.as_ref()).collect::<Vec<_>>(), ["r2", "r3"]);
         assert!(page.more);

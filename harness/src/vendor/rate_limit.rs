@@ -5,7 +5,7 @@
 
 use std::collections::{BTreeMap, VecDeque};
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 use crate::time::{At, Span};
 use crate::trace::Quota;
@@ -87,7 +87,7 @@ pub enum RateDialect {
 }
 
 /// How calls are counted.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Counting {
     /// No more than the limit in any window.
@@ -99,7 +99,7 @@ pub enum Counting {
 }
 
 /// The counters of a vendor.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Limiter {
     main: Option<Counter>,
     daily: Option<Counter>,
@@ -118,7 +118,7 @@ pub struct Spent {
     pub say: bool,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 struct Counter {
     counting: Counting,
     limit: u64,

@@ -86,8 +86,12 @@ impl Model {
             path: job.request.path(),
             target: &job.request.target,
             origin: &self.file.spec.origin,
+            most: self.page_cap.most,
         };
         let page = job.route.paging.page(rows, ledger, &asked)?;
+        if page.capped {
+            self.page_cap.bit.set(true);
+        }
         let items = page.rows.iter().map(|row| show(spec, &row.record, params)).collect();
         let mut headers = Headers::default();
         let body = job.route.paging.write(&page, items, &asked, &mut headers);

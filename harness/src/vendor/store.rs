@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use crate::time::At;
@@ -22,7 +23,7 @@ pub struct Ledger {
 }
 
 /// One record.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub struct Row {
     /// Its id.
     pub id: Arc<str>,
@@ -38,7 +39,37 @@ struct Index {
     rows: BTreeMap<String, Vec<u64>>,
 }
 
+/// A ledger as it is kept between runs; indexes are made anew.
+#[derive(Serialize, Deserialize)]
+pub struct Kept {
+    rows: Vec<(u64, Row)>,
+    gone: Vec<(u64, Arc<str>, Arc<Value>)>,
+    next: u64,
+}
+
 impl Ledger {
+    /// What is needed to make it again.
+    pub fn kept(&self) -> Kept {
+        Kept {
+            rows: self.rows.iter().map(|(n, row)| (*n, row.clone())).collect(),
+            gone: self.gone.iter().map(|(id, (n, record))| (*n, id.clone(), record.clone())).collect(),
+            next: self.next,
+        }
+    }
+
+    /// The ledger again, looking these fields up quickly.
+    pub fn again(kept: Kept, indexed: &[Path]) -> Ledger {
+        let mut ledger = Ledger::new(indexed);
+        for (place, row) in kept.rows {
+            // Each takes the place it had, whatever was between.
+            ledger.next = place;
+            ledger.put(row.id, row.record, row.born);
+        }
+        ledger.gone = kept.gone.into_iter().map(|(n, id, record)| (id, (n, record))).collect();
+        ledger.next = kept.next;
+        ledger
+    }
+
     /// An empty ledger that looks these fields up quickly.
     pub fn new(indexed: &[Path]) -> Ledger {
         let indexes = indexed.iter().map(|f| Index { field: f.clone(), rows: BTreeMap::new() }).collect();

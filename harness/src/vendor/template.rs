@@ -115,6 +115,11 @@ impl Template {
         compile(value).map(Template)
     }
 
+    /// Whether it is the same however often it is filled in.
+    pub fn is_fixed(&self) -> bool {
+        matches!(self.0, Node::Fixed(_))
+    }
+
     /// Fills it in.
     pub fn fill(&self, scope: &mut Scope<'_>) -> Value {
         fill(&self.0, scope)

@@ -106,15 +106,6 @@ pub fn same_text(a: &Value, b: &Value) -> bool {
     a == b || matches!((text_of(a), text_of(b)), (Some(a), Some(b)) if a == b)
 }
 
-/// The candidate nearest to `wanted` in spelling, as the end of an error message.
-pub fn nearest<'a>(wanted: &str, candidates: impl IntoIterator<Item = &'a str>) -> String {
-    let best = candidates
-        .into_iter()
-        .map(|c| (strsim::jaro_winkler(wanted, c), c))
-        .max_by(|(a, _), (b, _)| a.total_cmp(b));
-    best.map_or_else(String::new, |(_, name)| format!("; the nearest is `{name}`"))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

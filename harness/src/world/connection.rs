@@ -13,16 +13,77 @@ use std::time::Duration;
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
+use tokio_rustls::server::TlsStream;
 
 use super::recorder::Recorder;
 use super::tap::Tap;
 use crate::trace::{CallId, FaultRef, Outcome, Told, What};
 use crate::wire::Response;
 
+/// What carries the bytes.
+pub(crate) enum Wire {
+    /// TCP.
+    Plain(TcpStream),
+    /// TLS over it.
+    Tls(Box<TlsStream<TcpStream>>),
+}
+
+impl Wire {
+    fn tcp(&self) -> &TcpStream {
+        match self {
+            Wire::Plain(socket) => socket,
+            Wire::Tls(stream) => stream.get_ref().0,
+        }
+    }
+}
+
+impl AsyncRead for Wire {
+    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Wire::Plain(socket) => Pin::new(socket).poll_read(cx, buf),
+            Wire::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
+        }
+    }
+}
+
+impl AsyncWrite for Wire {
+    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Wire::Plain(socket) => Pin::new(socket).poll_write(cx, buf),
+            Wire::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
+        }
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bufs: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        match self.get_mut() {
+            Wire::Plain(socket) => Pin::new(socket).poll_write_vectored(cx, bufs),
+            Wire::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
+        }
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Wire::Plain(socket) => Pin::new(socket).poll_flush(cx),
+            Wire::Tls(stream) => Pin::new(stream).poll_flush(cx),
+        }
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.get_mut() {
+            Wire::Plain(socket) => Pin::new(socket).poll_shutdown(cx),
+            Wire::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
+        }
+    }
+}
+
 /// A connection; hyper reads and writes it through [`Stream`].
 pub(crate) struct Conn {
     recorder: Recorder,
-    socket: RefCell<Option<TcpStream>>,
+    socket: RefCell<Option<Wire>>,
     reader: RefCell<Option<Waker>>,
     writer: RefCell<Option<Waker>>,
     silenced: RefCell<Option<FaultRef>>,
@@ -62,7 +123,7 @@ pub(crate) enum Cut {
 
 impl Conn {
     /// Takes charge of an accepted socket.
-    pub fn new(socket: TcpStream, recorder: Recorder) -> Conn {
+    pub fn new(socket: Wire, recorder: Recorder) -> Conn {
         Conn {
             recorder,
             socket: RefCell::new(Some(socket)),
@@ -143,7 +204,7 @@ impl Conn {
     /// Cuts the connection at once.
     pub fn cut(&self, how: Cut) {
         let Some(socket) = self.socket.borrow_mut().take() else { return };
-        let raw = SockRef::from(&socket);
+        let raw = SockRef::from(socket.tcp());
         // Errors mean that the peer was faster: the connection is gone already.
         let _ = match how {
             Cut::Reset => raw.set_linger(Some(Duration::ZERO)),
@@ -189,7 +250,15 @@ impl Conn {
             let n = std::future::poll_fn(|cx| self.poll_write_some(cx, bytes)).await?;
             bytes = &bytes[n..];
         }
-        Ok(())
+        std::future::poll_fn(|cx| self.poll_flush(cx)).await
+    }
+
+    /// What TLS still holds back goes out.
+    fn poll_flush(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        match self.socket.borrow_mut().as_mut() {
+            Some(socket) => Pin::new(socket).poll_flush(cx),
+            None => Poll::Ready(Ok(())),
+        }
     }
 
     fn poll_write_some(&self, cx: &mut Context<'_>, bytes: &[u8]) -> Poll<io::Result<usize>> {
@@ -273,7 +342,8 @@ impl AsyncWrite for Stream {
     }
 
     /// hyper flushes once it has written all it has: then the response is out.
-    fn poll_flush(self: Pin<&mut Self>, _: &mut Context<'_>) -> Poll<io::Result<()>> {
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        ready!(self.0.poll_flush(cx))?;
         if self.0.open.borrow().as_ref().is_some_and(|o| o.ready) {
             self.0.end(Outcome::Answered);
         }

@@ -16,10 +16,11 @@ use super::canon::Canon;
 use super::connection::{Conn, Cut, Exchange};
 use super::host::{Body, Host};
 use super::supervisor::End;
-use crate::fault::{Act, Drip, ErrorReply, Moment, Reply};
+use crate::drift;
+use crate::fault::{Act, Drip, ErrorReply, Lie, Moment, Mutation, Reply};
 use crate::schedule::{Bite, Call};
 use crate::time::Span;
-use crate::trace::{Cause, Outcome, SubjectEvent, Told, What};
+use crate::trace::{Cause, FaultRef, Outcome, SubjectEvent, Told, What};
 use crate::vendor::Reaction;
 use crate::wire::{Headers, Request, Response};
 
@@ -43,6 +44,7 @@ enum Work {
     Nothing,
     Step(Span),
     Fail(ErrorReply),
+    Drift(Mutation),
 }
 
 /// What becomes of the answer.
@@ -55,6 +57,12 @@ enum Way {
     Stall(u64),
     /// This many body bytes, then the end of the connection.
     Part(u64, Cut),
+    /// The same of a body in chunks.
+    PartOfChunk(u64),
+    /// All of the body, under a false length.
+    Lie(Lie),
+    /// Interim responses, then the whole one.
+    After(Vec<u16>),
     /// Half of the body, then as said.
     Half(Box<Way>),
     Drip(Drip),
@@ -78,11 +86,15 @@ fn carry_out(act: Option<&Act>, at_work: Span) -> (Work, Way) {
         Some(Act::Hang(m)) => at(*m, Way::Never),
         Some(Act::Kill(o)) => at(o.moment.unwrap_or(Moment::AfterApplied), Way::Kill(o.restart_after)),
         Some(Act::StaleKeepAlive) => (Work::Nothing, Way::Cut(Cut::Close)),
+        Some(Act::Truncate(n)) if n.chunked => (now, Way::PartOfChunk(n.after)),
         Some(Act::Truncate(n)) => (now, Way::Part(n.after, Cut::Close)),
+        Some(Act::ContentLength(lie)) => (now, Way::Lie(*lie)),
+        Some(Act::Interim(statuses)) => (now, Way::After(statuses.clone())),
         Some(Act::Stall(n)) => (now, Way::Stall(n.after)),
         Some(Act::SlowBody(d)) => (now, Way::Drip(*d)),
         Some(Act::Garbage) => (now, Way::Garbage),
         Some(Act::Latency(span)) => (Work::Step(*span), Way::Late(*span)),
+        Some(Act::Drift(mutation)) => (Work::Drift(mutation.clone()), Way::Whole),
         Some(Act::Error(e)) => (Work::Fail(e.clone()), Way::Whole),
         Some(Act::Reply(r)) => (if r.applied { now } else { Work::Nothing }, Way::Instead(r.clone())),
         _ => (now, Way::Whole),
@@ -116,6 +128,24 @@ pub(crate) async fn answer(
     request: http::Request<Incoming>,
 ) -> Result<http::Response<Body>, Gone> {
     let (head, body) = request.into_parts();
+    if world.schedule.borrow().looks_at_heads() {
+        let request = canonical(world, host, &head, Bytes::new());
+        let call = Call {
+            vendor: &host.alias,
+            key_header: host.profile.idempotency_header.as_deref(),
+            request: &request,
+            reused: conn.served() > 0,
+        };
+        let bite = world.schedule.borrow_mut().head(world.recorder.now(), call);
+        if let Some(Bite { fault, .. }) = bite {
+            world.recorder.fault(&fault);
+            let (vendor, outcome) = (host.alias.clone(), Outcome::Reset);
+            world.recorder.note(What::Connection { vendor, outcome, count: 1, fault: Some(fault) });
+            host.unseen.set(host.unseen.get() + 1);
+            conn.cut(Cut::Reset);
+            return Err(Gone);
+        }
+    }
     let mut turn = Turn { host, came: !world.pace.get().real };
     let body = body.collect().await.map_err(|_| Gone)?.to_bytes();
     turn.came = true;
@@ -157,6 +187,7 @@ fn arrive(
         },
     );
     let (work, mut way) = carry_out(bite.as_ref().map(|b| &b.act), world.pace.get().at_work);
+    let mut fault = bite.as_ref().map(|b| b.fault.clone());
     let (operation, mut reaction) = {
         let mut vendor = host.vendor.borrow_mut();
         let operation = vendor.operation(&request);
@@ -164,10 +195,16 @@ fn arrive(
             Work::Nothing => Reaction::default(),
             Work::Step(takes) => vendor.step(now, &request, takes),
             Work::Fail(error) => vendor.fail(now, &request, &error),
+            Work::Drift(mutation) => {
+                let turn = bite.as_ref().map_or(0, |b| b.turn);
+                let (reaction, drifted) = drift::answer(&mut **vendor, &mutation, turn, now, &request);
+                // A change that made no difference to this call did not happen to it.
+                fault = drifted.and_then(|d| Some(FaultRef { drift: Some(d.into()), ..fault.take()? }));
+                reaction
+            }
         };
         (operation, reaction)
     };
-    let fault = bite.as_ref().map(|b| b.fault.clone());
     let call = world.recorder.next_call();
     host.requests.set(host.requests.get() + 1);
     let vendor = host.alias.clone();
@@ -321,6 +358,32 @@ async fn send(
             part(conn, &wire, after, head_only).await?;
             return cut(conn, how, Outcome::Truncated);
         }
+        Way::PartOfChunk(after) => {
+            let (head, body) = raw(&wire, head_only, Framing::Chunked);
+            let kept = usize::try_from(after).unwrap_or(usize::MAX).min(body.len().saturating_sub(1));
+            conn.write(&head).await.map_err(|_| Gone)?;
+            conn.write(format!("{:x}\r\n", body.len().max(1)).as_bytes()).await.map_err(|_| Gone)?;
+            conn.write(&body[..kept]).await.map_err(|_| Gone)?;
+            return cut(conn, Cut::Close, Outcome::Truncated);
+        }
+        Way::Lie(lie) => {
+            let length = match lie {
+                Lie::Longer => wire.body().len() + 16,
+                Lie::Shorter => wire.body().len() / 2,
+            };
+            let (head, body) = raw(&wire, head_only, Framing::Length(length));
+            conn.write(&head).await.map_err(|_| Gone)?;
+            conn.write(&body).await.map_err(|_| Gone)?;
+            match lie {
+                Lie::Longer => std::future::pending().await,
+                Lie::Shorter => return cut(conn, Cut::Close, Outcome::Truncated),
+            }
+        }
+        Way::After(statuses) => {
+            for status in statuses {
+                conn.write(interim(status).as_bytes()).await.map_err(|_| Gone)?;
+            }
+        }
         Way::Half(then) => {
             part(conn, &wire, wire.body().len() as u64 / 2, head_only).await?;
             match *then {
@@ -331,7 +394,7 @@ async fn send(
             }
         }
         Way::Drip(drip) => {
-            let (head, body) = raw(&wire, head_only);
+            let (head, body) = raw(&wire, head_only, Framing::Length(wire.body().len()));
             conn.write(&head).await.map_err(|_| Gone)?;
             for piece in body.chunks(drip.bytes.max(1) as usize) {
                 tokio::time::sleep(drip.every.duration()).await;
@@ -357,7 +420,7 @@ async fn kill(world: &Rc<World>, restart_after: Span) -> Result<http::Response<B
 
 /// Writes the head and at most `after` bytes of the body, always less than the whole.
 async fn part(conn: &Conn, wire: &http::Response<Bytes>, after: u64, head_only: bool) -> Result<(), Gone> {
-    let (head, body) = raw(wire, head_only);
+    let (head, body) = raw(wire, head_only, Framing::Length(wire.body().len()));
     if body.is_empty() {
         // There is no body to lose; the head is cut instead.
         return conn.write(&head[..head.len() / 2]).await.map_err(|_| Gone);
@@ -367,8 +430,22 @@ async fn part(conn: &Conn, wire: &http::Response<Bytes>, after: u64, head_only: 
     conn.write(&body[..kept]).await.map_err(|_| Gone)
 }
 
+/// An interim response (RFC 9110 §15.2).
+fn interim(status: u16) -> String {
+    let known = http::StatusCode::from_u16(status).ok();
+    let reason = known.and_then(|s| s.canonical_reason()).unwrap_or("Interim");
+    let early = if status == 103 { "link: </style.css>; rel=preload\r\n" } else { "" };
+    format!("HTTP/1.1 {status} {reason}\r\n{early}\r\n")
+}
+
+/// How the head of a response says where its body ends (RFC 9112 §6).
+enum Framing {
+    Length(usize),
+    Chunked,
+}
+
 /// The bytes of a response: its head, and its body.
-fn raw(wire: &http::Response<Bytes>, head_only: bool) -> (BytesMut, Bytes) {
+fn raw(wire: &http::Response<Bytes>, head_only: bool, framing: Framing) -> (BytesMut, Bytes) {
     let status = wire.status();
     let mut head = BytesMut::with_capacity(512);
     head.extend_from_slice(b"HTTP/1.1 ");
@@ -382,9 +459,11 @@ fn raw(wire: &http::Response<Bytes>, head_only: bool) -> (BytesMut, Bytes) {
         head.extend_from_slice(value.as_bytes());
         head.extend_from_slice(b"\r\n");
     }
-    head.extend_from_slice(
-        format!("content-length: {}\r\nconnection: close\r\n\r\n", wire.body().len()).as_bytes(),
-    );
+    let framing = match framing {
+        Framing::Length(bytes) => format!("content-length: {bytes}"),
+        Framing::Chunked => "transfer-encoding: chunked".to_owned(),
+    };
+    head.extend_from_slice(format!("{framing}\r\nconnection: close\r\n\r\n").as_bytes());
     let body = if head_only { Bytes::new() } else { wire.body().clone() };
     (head, body)
 }

@@ -17,9 +17,13 @@ use socket2::{Domain, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::World;
-use super::connection::{Conn, Cut, Stream};
+use super::connection::{Conn, Cut, Stream, Wire};
 use super::exchange;
+use super::tls::Authority;
+use crate::fault::{Act, BadCertificate};
+use crate::schedule::{Bite, Outage};
 use crate::subject::AttemptOutcome;
+use crate::time::{At, Span};
 use crate::trace::{Alias, CallId, FaultRef, Outcome, What};
 use crate::vendor::{Profile, Vendor};
 
@@ -36,6 +40,8 @@ pub(crate) struct Host {
     pub vendor: RefCell<Box<dyn Vendor>>,
     /// Where it really is: `http://127.0.0.1:PORT`.
     pub base_url: String,
+    /// Who vouches for it, if it is met over TLS.
+    tls: Option<Rc<Authority>>,
     /// The host that the trace shows.
     pub canonical_host: String,
     /// Requests written to the trace.
@@ -75,7 +81,21 @@ impl Host {
     /// # Errors
     /// If no port can be had.
     pub fn new(alias: &str, vendor: Box<dyn Vendor>) -> io::Result<Host> {
-        let reservation = bound(SocketAddr::from((Ipv4Addr::LOCALHOST, 0)))?;
+        Host::on(alias, vendor, 0, None)
+    }
+
+    /// Puts a vendor on this loopback port, zero for any that is free; over TLS if there is an
+    /// authority.
+    ///
+    /// # Errors
+    /// If the port cannot be had.
+    pub fn on(
+        alias: &str,
+        vendor: Box<dyn Vendor>,
+        port: u16,
+        tls: Option<Rc<Authority>>,
+    ) -> io::Result<Host> {
+        let reservation = bound(SocketAddr::from((Ipv4Addr::LOCALHOST, port)))?;
         let address = reservation
             .local_addr()?
             .as_socket()
@@ -87,7 +107,8 @@ impl Host {
             alias: alias.into(),
             profile,
             vendor: RefCell::new(vendor),
-            base_url: format!("http://{address}"),
+            base_url: format!("{}://{address}", if tls.is_some() { "https" } else { "http" }),
+            tls,
             canonical_host,
             requests: Cell::new(0),
             unseen: Cell::new(0),
@@ -170,14 +191,63 @@ impl Host {
     }
 }
 
+/// The faults that hit a connection as it is made: how late it is taken up, and how it is greeted.
+fn on_connect(world: &World, host: &Host) -> (Span, Option<BadCertificate>, Option<FaultRef>) {
+    let now = world.recorder.now();
+    let mut schedule = world.schedule.borrow_mut();
+    let late = schedule.connect(now, &host.alias, |act| matches!(act, Act::SlowAccept(_)));
+    let over_tls = host.tls.is_some();
+    let bad = schedule.connect(now, &host.alias, |act| over_tls && matches!(act, Act::Certificate(_)));
+    drop(schedule);
+    for bite in late.iter().chain(&bad) {
+        world.recorder.fault(&bite.fault);
+    }
+    let span = match late.map(|b| b.act) {
+        Some(Act::SlowAccept(span)) => span,
+        _ => Span::ZERO,
+    };
+    match bad {
+        Some(Bite { act: Act::Certificate(bad), fault, .. }) => (span, Some(bad), Some(fault)),
+        _ => (span, None, None),
+    }
+}
+
+/// Takes up a connection, as late and with such a certificate as the rules have it.
+async fn take_up(world: Rc<World>, host: Rc<Host>, socket: TcpStream) {
+    let (late, bad, fault) = on_connect(&world, &host);
+    if late > Span::ZERO {
+        tokio::time::sleep(late.duration()).await;
+    }
+    let wire = match &host.tls {
+        None => Wire::Plain(socket),
+        Some(authority) => match authority.greet(socket, bad).await {
+            Ok(stream) => Wire::Tls(Box::new(stream)),
+            Err(_) => {
+                let (vendor, outcome) = (host.alias.clone(), Outcome::Abandoned);
+                world.recorder.note(What::Connection { vendor, outcome, count: 1, fault });
+                return;
+            }
+        },
+    };
+    let number = host.accepted.replace(host.accepted.get() + 1);
+    let conn = Rc::new(Conn::new(wire, world.recorder.clone()));
+    host.conns.borrow_mut().insert(number, conn.clone());
+    attend(world, host, number, conn).await;
+}
+
 /// Accepts connections for as long as the drill lasts.
 pub(crate) async fn serve(world: Rc<World>, host: Rc<Host>) {
     loop {
         // A failed accept concerns one connection that is gone already.
         let Ok(socket) = std::future::poll_fn(|cx| host.poll_accept(cx)).await else { continue };
         let _ = socket.set_nodelay(true);
+        let plain = host.tls.is_none() && !world.schedule.borrow().greets_badly();
+        if !plain {
+            tokio::task::spawn_local(take_up(world.clone(), host.clone(), socket));
+            continue;
+        }
         let number = host.accepted.replace(host.accepted.get() + 1);
-        let conn = Rc::new(Conn::new(socket, world.recorder.clone()));
+        let conn = Rc::new(Conn::new(Wire::Plain(socket), world.recorder.clone()));
         host.conns.borrow_mut().insert(number, conn.clone());
         tokio::task::spawn_local(attend(world.clone(), host.clone(), number, conn));
     }
@@ -215,24 +285,28 @@ async fn attend(world: Rc<World>, host: Rc<Host>, number: u32, conn: Rc<Conn>) {
 /// The body type of what hyper writes.
 pub(crate) type Body = Full<bytes::Bytes>;
 
-/// Opens and closes the vendor's door at the borders of its windows.
+/// Opens and closes the vendor's door at the borders of its windows, and whenever rules change.
 pub(crate) async fn keep_door(world: Rc<World>, host: Rc<Host>) {
-    let outages: Vec<_> = world
-        .outages
-        .borrow()
-        .iter()
-        .filter(|o| o.on.vendor() == Some(&*host.alias) && matches!(o.on, crate::fault::Target::Calls { .. }))
-        .cloned()
-        .collect();
-    let mut borders: Vec<_> = outages.iter().flat_map(|o| [o.from, o.bite.until]).collect();
-    borders.sort();
-    borders.dedup();
+    let mut rearmed = world.rearmed.subscribe();
     let mut door = Door::Open;
-    for border in borders {
-        world.recorder.until(border).await;
+    let mut looked = None;
+    loop {
+        let outages = outages_of(&world, &host);
+        let borders = outages.iter().flat_map(|o| [o.from, o.bite.until]);
+        let next = borders.filter(|border| looked.is_none_or(|looked| *border > looked)).min();
+        let border = tokio::select! {
+            biased;
+            border = at_border(&world, next) => border,
+            changed = rearmed.changed() => match changed {
+                Ok(()) => world.recorder.now(),
+                Err(_) => return,
+            },
+        };
+        looked = Some(border);
+        let outages = outages_of(&world, &host);
         let active = outages.iter().find(|o| o.from <= border && border < o.bite.until);
         let next = match active.map(|o| (&o.bite.act, &o.bite.fault)) {
-            Some((crate::fault::Act::Refuse, fault)) => Door::Refusing(fault.clone()),
+            Some((Act::Refuse, fault)) => Door::Refusing(fault.clone()),
             Some((_, fault)) => Door::Swallowing(fault.clone()),
             None => Door::Open,
         };
@@ -248,6 +322,25 @@ pub(crate) async fn keep_door(world: Rc<World>, host: Rc<Host>) {
         }
         door = next;
     }
+}
+
+/// Waits for a border; for ever if there is none.
+async fn at_border(world: &World, border: Option<At>) -> At {
+    match border {
+        Some(border) => {
+            world.recorder.until(border).await;
+            border
+        }
+        None => std::future::pending().await,
+    }
+}
+
+/// The windows in which the vendor cannot be met.
+fn outages_of(world: &World, host: &Host) -> Vec<Outage> {
+    let of_host = |o: &Outage| {
+        o.on.vendor() == Some(&*host.alias) && matches!(o.on, crate::fault::Target::Calls { .. })
+    };
+    world.schedule.borrow().outages().into_iter().filter(of_host).collect()
 }
 
 /// Writes what the subject's own count shows of a door that was closed.

@@ -10,6 +10,7 @@ mod connection;
 mod exchange;
 mod hooks;
 mod host;
+mod journal;
 mod ledgers;
 mod metrics;
 mod noise;
@@ -18,6 +19,7 @@ mod recorder;
 mod server;
 mod supervisor;
 mod tap;
+mod tls;
 mod workload;
 
 use std::cell::{Cell, RefCell};
@@ -32,14 +34,20 @@ use hooks::Hooks;
 pub(crate) use ledgers::Ledgers;
 
 pub(crate) use client::{call, plain};
+pub(crate) use hooks::{Pending, emit, resume};
 pub(crate) use host::{Host, keep_door, serve, settle_all};
+pub use journal::Disk;
 pub(crate) use noise::{listen_for_noise, wall_now};
 pub(crate) use receiver::{alerts, open as open_alerts};
 pub use recorder::Journal;
 pub(crate) use recorder::Recorder;
 pub use server::Server;
+pub(crate) use server::open_doors;
 pub(crate) use supervisor::{Supervisor, afflict, drive};
-pub(crate) use workload::{last_step, run as run_workload};
+pub use tls::Authority;
+pub(crate) use workload::{carry_out_once, last_step, run as run_workload};
+
+use tokio::sync::watch;
 
 use crate::scenario::Scenario;
 use crate::schedule::{Outage, Schedule};
@@ -63,6 +71,8 @@ pub(crate) struct World {
     pub canon: Canon,
     /// The fault rules.
     pub schedule: RefCell<Schedule>,
+    /// Told when they change; in a drill they never do.
+    pub rearmed: watch::Sender<u64>,
     /// Those that last for a window.
     pub outages: RefCell<Vec<Outage>>,
     /// The vendors, by alias.
@@ -77,6 +87,9 @@ pub(crate) struct World {
     pub hooks: Hooks,
     /// Vendors whose webhooks the subject takes, as it ever said.
     pub subscribed: RefCell<BTreeSet<String>>,
+    /// Where webhooks of a vendor go, by alias, whatever the subject says; for vendors that are served
+    /// without one.
+    pub targets: RefCell<BTreeMap<String, String>>,
     /// Where credentials lie as files.
     pub secrets_dir: PathBuf,
     /// What the world does by a measure of its own.
@@ -115,7 +128,7 @@ impl World {
         let canon = Canon::default();
         for host in hosts.values() {
             canon.add(&host.base_url, &host.profile.origin);
-            if let Some(authority) = client::authority(&host.base_url) {
+            if let Some((_, authority)) = host.base_url.split_once("://") {
                 canon.add(authority, &host.canonical_host);
             }
         }
@@ -126,12 +139,14 @@ impl World {
             canon,
             outages: RefCell::new(schedule.outages()),
             schedule: RefCell::new(schedule),
+            rearmed: watch::Sender::new(0),
             hosts,
             subject,
             attempts: AttemptLog::default(),
             ledgers,
             hooks: Hooks::default(),
             subscribed: RefCell::default(),
+            targets: RefCell::default(),
             secrets_dir,
             pace: Cell::default(),
             dates: RefCell::default(),
@@ -196,6 +211,11 @@ impl World {
                     .harness_fault(format!("the secret {}.{name} could not be written: {e}", host.alias));
             }
         }
+    }
+
+    /// Whether anybody takes the webhooks of `alias`, or ever said so.
+    pub fn is_told(&self, alias: &str) -> bool {
+        self.targets.borrow().contains_key(alias) || self.subscribed.borrow().contains(alias)
     }
 
     /// Ends every exchange that is still open, in the order in which they began.

@@ -4,10 +4,13 @@
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, Write};
+use std::ops::ControlFlow;
 use std::rc::Rc;
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
+use super::journal::Disk;
 use crate::time::At;
 use crate::trace::{CallId, DeliveryId, Event, FaultRef, What};
 
@@ -22,6 +25,8 @@ pub enum Journal {
     /// Nothing in memory; each event is written here at once, one JSON object a line. Buffering is
     /// the writer's.
     Lines(Box<dyn Write>),
+    /// All of it: the newest in memory, the rest on disk.
+    Spilled(Disk),
 }
 
 /// Writes events in the order they are told, at the drill's time. Clones share one trace.
@@ -34,6 +39,8 @@ struct Inner {
     journal: RefCell<Journal>,
     broken: RefCell<Option<io::Error>>,
     calls: Cell<u32>,
+    most_calls: Cell<u32>,
+    runaway: Notify,
     deliveries: Cell<u32>,
     closed: Cell<bool>,
 }
@@ -52,6 +59,8 @@ impl Recorder {
             journal: RefCell::new(journal),
             broken: RefCell::default(),
             calls: Cell::new(0),
+            most_calls: Cell::new(u32::MAX),
+            runaway: Notify::new(),
             deliveries: Cell::new(0),
             closed: Cell::new(false),
         }))
@@ -89,6 +98,16 @@ impl Recorder {
                     events.drain(..old);
                 }
             }
+            Journal::Spilled(disk) => {
+                let mut events = self.0.events.borrow_mut();
+                events.push(event);
+                if events.len() > disk.keep() {
+                    let old = events.len() - disk.keep() / 2;
+                    if let Err(e) = disk.take(events.drain(..old)) {
+                        self.0.broken.borrow_mut().get_or_insert(e);
+                    }
+                }
+            }
             Journal::Lines(out) => {
                 let written = serde_json::to_writer(&mut *out, &event)
                     .map_err(io::Error::from)
@@ -112,7 +131,21 @@ impl Recorder {
 
     /// The number of the next call.
     pub fn next_call(&self) -> CallId {
-        CallId(self.0.calls.replace(self.0.calls.get() + 1))
+        let next = self.0.calls.replace(self.0.calls.get() + 1);
+        if next >= self.0.most_calls.get() {
+            self.0.runaway.notify_one();
+        }
+        CallId(next)
+    }
+
+    /// Bounds the calls of the subject.
+    pub fn call_most(&self, most: u32) {
+        self.0.most_calls.set(most);
+    }
+
+    /// Waits until the subject made more calls than it may.
+    pub async fn runaway(&self) {
+        self.0.runaway.notified().await;
     }
 
     /// The number of the next delivery.
@@ -120,9 +153,68 @@ impl Recorder {
         DeliveryId(self.0.deliveries.replace(self.0.deliveries.get() + 1))
     }
 
+    /// How many events there are by now, those on disk included.
+    pub fn count(&self) -> u64 {
+        let on_disk = match &*self.0.journal.borrow() {
+            Journal::Spilled(disk) => disk.events(),
+            _ => 0,
+        };
+        on_disk + self.0.events.borrow().len() as u64
+    }
+
     /// Looks at the events so far.
     pub fn with<R>(&self, f: impl FnOnce(&[Event]) -> R) -> R {
         f(&self.0.events.borrow())
+    }
+
+    /// Shows the events from number `from` on, the first of all being number 0, until `each` has
+    /// enough. What a bounded journal let go of cannot be shown any more.
+    ///
+    /// # Errors
+    /// If what lies on disk cannot be read.
+    pub fn read(&self, from: u64, mut each: impl FnMut(u64, &Event) -> ControlFlow<()>) -> io::Result<()> {
+        let mut first = 0;
+        if let Journal::Spilled(disk) = &mut *self.0.journal.borrow_mut() {
+            first = disk.events();
+            if from < first && disk.read(from, |number, event| each(number, &event))?.is_break() {
+                return Ok(());
+            }
+        }
+        let events = self.0.events.borrow();
+        let skip = usize::try_from(from.saturating_sub(first)).unwrap_or(usize::MAX);
+        for (number, event) in (first..).zip(events.iter()).skip(skip) {
+            if each(number, event).is_break() {
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    /// Puts everything on disk that is to be there in the end, as far as it happened.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn flush(&self) -> io::Result<()> {
+        match &mut *self.0.journal.borrow_mut() {
+            Journal::Spilled(disk) => {
+                disk.take(self.0.events.borrow_mut().drain(..))?;
+                disk.flush()
+            }
+            Journal::Lines(out) => out.flush(),
+            Journal::Whole | Journal::Last(_) => Ok(()),
+        }
+    }
+
+    /// Forgets what happened so far; numbers of calls and deliveries go on.
+    ///
+    /// # Errors
+    /// If what lies on disk cannot be cut.
+    pub fn forget(&self) -> io::Result<()> {
+        self.0.events.borrow_mut().clear();
+        match &mut *self.0.journal.borrow_mut() {
+            Journal::Spilled(disk) => disk.clear(),
+            Journal::Whole | Journal::Last(_) | Journal::Lines(_) => Ok(()),
+        }
     }
 
     /// As [`Recorder::close`], once the journal is written down.
@@ -130,12 +222,10 @@ impl Recorder {
     /// # Errors
     /// The first one of the journal's writer.
     pub fn finish(&self) -> io::Result<Vec<Event>> {
-        let events = self.close();
-        if let Journal::Lines(out) = &mut *self.0.journal.borrow_mut()
-            && let Err(e) = out.flush()
-        {
+        if let Err(e) = self.flush() {
             self.0.broken.borrow_mut().get_or_insert(e);
         }
+        let events = self.close();
         self.0.broken.take().map_or(Ok(events), Err)
     }
 

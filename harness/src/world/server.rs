@@ -11,9 +11,9 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use super::recorder::{Journal, Recorder};
-use super::{Host, Ledgers, Supervisor, World, keep_door, serve};
+use super::{Authority, Host, Ledgers, Supervisor, World, keep_door, serve};
 use crate::fault::Rule;
-use crate::scenario::{Expect, Family, Scenario, SubjectUse};
+use crate::scenario::Scenario;
 use crate::schedule::{Schedule, objection};
 use crate::seed::Seed;
 use crate::subject::WallClock;
@@ -25,6 +25,10 @@ use crate::vendor::Vendor;
 pub struct Server {
     /// The vendors, by the alias under which rules and trace speak of them.
     pub vendors: BTreeMap<String, Box<dyn Vendor>>,
+    /// The loopback ports of those that shall have a certain one.
+    pub ports: BTreeMap<String, u16>,
+    /// Who vouches for them, if they are to be met over TLS.
+    pub tls: Option<Rc<Authority>>,
     /// Ordered fault rules; the first that bites wins. Windows count from the start.
     pub faults: Vec<Rule>,
     /// The wall-clock time at which it starts: what vendors stamp and date by.
@@ -46,6 +50,22 @@ impl Server {
         ready: impl FnOnce(&BTreeMap<String, String>),
         stop: impl Future<Output = ()>,
     ) -> io::Result<Vec<Event>> {
+        self.attend(|world| async move {
+            open_doors(&world);
+            ready(&world.hosts.iter().map(|(a, h)| (a.clone(), h.base_url.clone())).collect());
+            stop.await;
+            Ok(())
+        })
+    }
+
+    /// Sets up the world and leaves it to `inside`, which has to open its doors; ends when that does.
+    ///
+    /// # Errors
+    /// As [`Server::run`], and what `inside` says.
+    pub(crate) fn attend<F: Future<Output = io::Result<()>>>(
+        self,
+        inside: impl FnOnce(Rc<World>) -> F,
+    ) -> io::Result<Vec<Event>> {
         for (n, rule) in self.faults.iter().enumerate() {
             if let Some(why) = objection(rule) {
                 let why = format!("fault rule {}: {why}", n + 1);
@@ -58,29 +78,25 @@ impl Server {
             let _inside = runtime.enter();
             Rc::new(self.world()?)
         };
-        runtime.block_on(local.run_until(async {
-            for host in world.hosts.values() {
-                tokio::task::spawn_local(keep_door(world.clone(), host.clone()));
-                tokio::task::spawn_local(serve(world.clone(), host.clone()));
-            }
-            ready(&world.hosts.iter().map(|(a, h)| (a.clone(), h.base_url.clone())).collect());
-            stop.await;
-            world.end_open_calls(Outcome::Open);
-        }));
+        let ended = runtime.block_on(local.run_until(inside(world.clone())));
+        world.end_open_calls(Outcome::Open);
         world.recorder.note(What::Ended);
         let recorder = world.recorder.clone();
         // Tasks go before the runtime whose timers and sockets they hold.
         drop(local);
         drop(world);
         drop(runtime);
-        recorder.finish()
+        let events = recorder.finish()?;
+        ended.map(|()| events)
     }
 
     fn world(self) -> io::Result<World> {
         let recorder = Recorder::keeping(self.journal);
         let mut hosts = BTreeMap::new();
         for (alias, vendor) in self.vendors {
-            let host = Host::new(&alias, vendor)?;
+            let port = self.ports.get(&alias).copied().unwrap_or(0);
+            let busy = |e: io::Error| io::Error::new(e.kind(), format!("port {port} for `{alias}`: {e}"));
+            let host = Host::on(&alias, vendor, port, self.tls.clone()).map_err(busy)?;
             hosts.insert(alias, Rc::new(host));
         }
         let known = hosts.values().flat_map(|h| {
@@ -91,26 +107,16 @@ impl Server {
         let never = At(u64::MAX);
         let schedule = Schedule::new(&self.faults, never, self.seed);
         let supervisor = Supervisor::new(WallClock::new(self.epoch, recorder.started()));
-        let scenario = nothing_asked(self.faults);
+        let scenario = Scenario { faults: self.faults, ..Scenario::of(BTreeMap::new()) };
         let no_secrets = PathBuf::new();
         Ok(World::new(recorder, scenario, self.epoch, schedule, hosts, supervisor, ledgers, no_secrets))
     }
 }
 
-/// A scenario that only has rules.
-fn nothing_asked(faults: Vec<Rule>) -> Scenario {
-    Scenario {
-        drill: "vendors are served".to_owned(),
-        why: String::new(),
-        family: Family::Other,
-        extends: None,
-        vendors: BTreeMap::new(),
-        subject: SubjectUse::default(),
-        given: BTreeMap::new(),
-        workload: Vec::new(),
-        faults,
-        heal_at: None,
-        ends_at: None,
-        expect: Expect::default(),
+/// Lets the vendors be called from now on.
+pub(crate) fn open_doors(world: &Rc<World>) {
+    for host in world.hosts.values() {
+        tokio::task::spawn_local(keep_door(world.clone(), host.clone()));
+        tokio::task::spawn_local(serve(world.clone(), host.clone()));
     }
 }

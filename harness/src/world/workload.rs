@@ -73,7 +73,8 @@ pub(crate) async fn run(world: Rc<World>, undone: Rc<std::cell::RefCell<Vec<Stri
             && due <= now
         {
             if let Some(step) = steps.get_mut(number as usize) {
-                carry_out(&world, step, due);
+                // What the vendor says against it is in the trace.
+                let _ = carry_out(&world, step, due);
             }
             continue;
         }
@@ -144,8 +145,33 @@ enum Turn {
     Of(Vec<Text>, bool),
 }
 
+/// Does a step once, outside of any order; `turned` are the records that had their turn. Gives the
+/// records that it touched.
+///
+/// # Errors
+/// What the vendor says against it.
+pub(crate) fn carry_out_once(
+    world: &Rc<World>,
+    step: Step,
+    turned: &mut BTreeSet<Text>,
+) -> Result<Vec<Text>, String> {
+    let now = world.recorder.now();
+    let mut progress = Progress {
+        number: 0,
+        step: Step { times: Some(1), ..step },
+        gated: false,
+        due: None,
+        done: 0,
+        endless: false,
+        turned: std::mem::take(turned),
+    };
+    let done = carry_out(world, &mut progress, now);
+    *turned = progress.turned;
+    done
+}
+
 /// Does a step once, and says when it is due again.
-fn carry_out(world: &Rc<World>, progress: &mut Progress, due: At) {
+fn carry_out(world: &Rc<World>, progress: &mut Progress, due: At) -> Result<Vec<Text>, String> {
     let step = progress.step.clone();
     let turn = match &step.action {
         action @ Action::Vendor { vendor, noun, .. } if takes_records(world, action) => {
@@ -158,7 +184,7 @@ fn carry_out(world: &Rc<World>, progress: &mut Progress, due: At) {
         Turn::Of(records, _) if records.is_empty() && step.times.is_none() && progress.done > 0 => {
             // Everybody had a turn: this round is none.
             progress.due = None;
-            return;
+            return Ok(Vec::new());
         }
         Turn::Of(records, more) => (records, more),
     };
@@ -191,10 +217,15 @@ fn carry_out(world: &Rc<World>, progress: &mut Progress, due: At) {
     };
     let action = step.action.to_string();
     let records = made(done.as_ref().map(|(_, r)| r), &step.action).unwrap_or(records);
+    let told = match &error {
+        None => Ok(records.clone()),
+        Some(why) => Err(why.clone()),
+    };
     world.recorder.note(What::Step { step: progress.number, action, records, error });
     if let Some((host, reaction)) = done {
         world.absorb(host, reaction, Cause::Scenario);
     }
+    told
 }
 
 /// The records that an action made, if it made any: it concerns them, whoever had the turn.

@@ -29,6 +29,7 @@ impl Notes {
             idempotency_kept: None,
             collections: BTreeMap::from([("notes".into(), "note".into())]),
             webhooks: None,
+            contract: None,
         };
         Notes { profile, notes: Vec::new() }
     }

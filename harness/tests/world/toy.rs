@@ -43,6 +43,7 @@ impl Toy {
                     gather,
                     id_pointer: "/id".into(),
                 }),
+                contract: None,
             },
             items: BTreeMap::new(),
             saved: BTreeMap::new(),

@@ -118,7 +118,8 @@ impl Flow<'_> {
             false => None,
         };
         if id.is_none() {
-            let form = crate::vendor::form([("email", line.email.as_str()), ("name", line.name.as_str())]);
+            let fields = [("email", line.email.as_str()), ("name", line.name.as_str())];
+            let form = self.ctx.form("/v1/customers", fields);
             let ticket = Ticket::new(self.ctx, &line.email, 0, "customer", &form);
             id = match self.ctx.stripe.create_customer(self.slot, form, &ticket).await {
                 Ok(id) => Some(id),
@@ -182,7 +183,7 @@ impl Flow<'_> {
         if let Some(closed) = &closed {
             pairs.push(("metadata[deal_closed_at]", closed));
         }
-        let form = crate::vendor::form(pairs);
+        let form = self.ctx.form("/v1/invoices", pairs);
         let ticket = Ticket::new(self.ctx, &line.deal_id, line.revision, "draft", &form);
         let invoice = spent(&ticket, self.ctx.stripe.create_invoice(self.slot, form, &ticket).await)?;
         let ours = invoice.deal_id.as_deref() == Some(line.deal_id.as_str()) && invoice.customer == customer;
@@ -199,14 +200,17 @@ impl Flow<'_> {
 
     async fn item(&self, line: &Ledger) -> Result<(), Failure> {
         let amount = line.amount.to_string();
-        let form = crate::vendor::form([
-            ("customer", line.customer_id.as_deref().unwrap_or_default()),
-            ("invoice", line.invoice_id.as_deref().unwrap_or_default()),
-            ("amount", &amount),
-            ("currency", &line.currency),
-            ("description", &line.description),
-            ("metadata[deal_id]", &line.deal_id),
-        ]);
+        let form = self.ctx.form(
+            "/v1/invoiceitems",
+            [
+                ("customer", line.customer_id.as_deref().unwrap_or_default()),
+                ("invoice", line.invoice_id.as_deref().unwrap_or_default()),
+                ("amount", &amount),
+                ("currency", &line.currency),
+                ("description", &line.description),
+                ("metadata[deal_id]", &line.deal_id),
+            ],
+        );
         let ticket = Ticket::new(self.ctx, &line.deal_id, line.revision, "item", &form);
         let made = self.ctx.stripe.create_item(self.slot, form, &ticket, line.amount, &line.currency).await;
         spent(&ticket, made)

@@ -57,7 +57,7 @@ pub(crate) async fn run(ctx: &Context, slot: usize, job: &Claimed) -> Result<Don
         overlay(&mut value, &job.overlay);
     }
     let strict = ctx.policies.validation.strict;
-    let deal = match Deal::read(&value) {
+    let deal = match Deal::read(&value, &ctx.config.deal_stages) {
         Ok(deal) => deal,
         Err(error) if strict => return Err(unmappable(&value, &error)),
         Err(_) => Deal { id: job.deal_id.clone(), won: true, updated_ms: 0, modified_ms: 0 },

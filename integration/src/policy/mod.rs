@@ -26,6 +26,7 @@
 //! | reconciliation | `reconcile` | [`ReconcileRule`] |
 //! | validation and quarantine | `validation` | [`ValidationRule`] |
 //! | amounts | `money` | [`MoneyRule`] |
+//! | how the fields of a request are written | `wording` | [`Wording`] |
 //! | leases, order, completion, job retries, shutdown | `queue` | [`QueueRule`] |
 //! | what metrics count | `counting` | [`Counting`] |
 //! | where secrets may appear | `disclosure` | [`Disclosure`] |
@@ -40,6 +41,7 @@ mod quota;
 mod retry;
 mod tempo;
 mod webhook;
+mod wording;
 mod work;
 mod writes;
 
@@ -56,6 +58,7 @@ pub use webhook::{
     Acknowledge, DealSource, DedupRule, EventIdentity, FreshnessRule, IntakeRule, Order, PoisonEvent,
     SecretsTried, SignatureCheck, SignatureRule, UnknownEvent, UnseenDeal,
 };
+pub use wording::{AsDocumented, Wording};
 pub use work::{
     Comparison, Completion, Counting, CursorCommit, Disclosure, OnShutdown, Pages, QueueOrder, QueueRule,
     ReconcileRule, Repair, SyncRule,
@@ -90,6 +93,7 @@ pub struct Policies {
     pub reconcile: ReconcileRule,
     pub validation: ValidationRule,
     pub money: Arc<dyn MoneyRule>,
+    pub wording: Arc<dyn Wording>,
     pub queue: QueueRule,
     pub counting: Counting,
     pub disclosure: Disclosure,
@@ -119,6 +123,7 @@ impl Default for Policies {
             reconcile: ReconcileRule::default(),
             validation: ValidationRule::default(),
             money: Arc::new(DecimalMoney),
+            wording: Arc::new(AsDocumented),
             queue: QueueRule::default(),
             counting: Counting::default(),
             disclosure: Disclosure::default(),

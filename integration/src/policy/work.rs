@@ -84,6 +84,8 @@ pub enum Pages {
     All,
     /// The first page.
     First,
+    /// Up to the first page that is shorter than was asked for.
+    UntilShort,
 }
 
 /// When the sync cursor is saved.

@@ -8,6 +8,7 @@ use serde_json::{Value, json};
 use crate::auth::OAuth;
 use crate::client::{Body, Call, Failure, VendorClient};
 use crate::mapping::PROPERTIES;
+use crate::policy::Wording;
 use crate::shape::{self, Shape};
 
 /// Deals, read.
@@ -15,6 +16,7 @@ pub(crate) struct HubSpot {
     pub(crate) client: Arc<VendorClient>,
     pub(crate) oauth: OAuth,
     pub(crate) strict: bool,
+    pub(crate) wording: Arc<dyn Wording>,
 }
 
 /// One page of deals; each still to be checked.
@@ -87,6 +89,7 @@ impl HubSpot {
         if let Some(after) = after {
             query["after"] = after.into();
         }
+        self.wording.json(SEARCH, &mut query);
         self.page(&self.call(slot, Method::POST, SEARCH.into(), SEARCH, Body::Json(query.to_string()))).await
     }
 

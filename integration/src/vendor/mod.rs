@@ -3,5 +3,8 @@
 mod hubspot;
 mod stripe;
 
+/// Records that are asked for at a time: the most that either vendor gives.
+pub(crate) const PAGE: usize = 100;
+
 pub(crate) use hubspot::HubSpot;
 pub(crate) use stripe::{Invoice, Stripe, form};

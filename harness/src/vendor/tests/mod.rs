@@ -1,6 +1,7 @@
 //! Vendors seen from outside: through the trait, as the world drives them.
 
 mod api;
+mod drift;
 mod faults;
 mod other;
 mod webhooks;
@@ -118,7 +119,7 @@ impl Desk {
     }
 
     fn give(&mut self, collection: &str, count: u32) -> Vec<Arc<str>> {
-        let given = Given { count, set: BTreeMap::new(), each: BTreeMap::new() };
+        let given = Given { count, ..Given::default() };
         self.vendor.give(collection, &given).unwrap().into_iter().map(|c| c.id).collect()
     }
 

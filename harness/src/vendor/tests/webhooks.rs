@@ -6,7 +6,7 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, KeyInit, Mac};
 use sha2::Sha256;
 
-const URL: &str = "https://app.test/hooks/crm";
+pub(super) const URL: &str = "https://app.test/hooks/crm";
 
 fn mac(secret: &str, text: &[u8]) -> Vec<u8> {
     let mut mac = Hmac::<Sha256>::new_from_slice(secret.as_bytes()).unwrap();
@@ -15,7 +15,7 @@ fn mac(secret: &str, text: &[u8]) -> Vec<u8> {
 }
 
 /// What a sound receiver of HubSpot's webhooks says, with any of the secrets handed over.
-fn accepts(desk: &Desk, letter: &Request) -> bool {
+pub(super) fn accepts(desk: &Desk, letter: &Request) -> bool {
     let Some(ms) = letter.headers.get("x-hubspot-request-timestamp") else { return false };
     let age = desk.now.on_wall(epoch()).as_millisecond() - ms.parse::<i64>().unwrap();
     let mut text = format!("POST{URL}").into_bytes();
@@ -26,7 +26,7 @@ fn accepts(desk: &Desk, letter: &Request) -> bool {
     age <= 300_000 && secrets.lines().any(|s| STANDARD.encode(mac(s, &text)) == signature)
 }
 
-fn closed(desk: &mut Desk) -> Vec<WebhookEvent> {
+pub(super) fn closed(desk: &mut Desk) -> Vec<WebhookEvent> {
     let ids = desk.give("deals", 1);
     desk.wait(Span::millis(1_500));
     desk.act("deals.close", &ids, json!({})).emissions

@@ -1,0 +1,57 @@
+//! What `record` and `import` have in common: names, rules, and what is said of what was held back.
+//!
+//! Knows: the folders of fixtures. Must not know: where exchanges come from.
+
+use std::path::{Path, PathBuf};
+
+use super::args::Keep;
+use super::console::Console;
+use crate::fixture::{Rules, RulesError, Suspect};
+
+impl Keep {
+    /// Why a file cannot be called so.
+    pub(super) fn mistake(&self) -> Option<String> {
+        let bad = |name: &str| {
+            let good = |c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | '_');
+            name.is_empty() || name.starts_with('.') || !name.chars().all(good)
+        };
+        let what = [("--vendor", Some(&self.vendor)), ("--name", self.name.as_ref())];
+        what.into_iter().filter_map(|(option, name)| Some((option, name?))).find(|(_, name)| bad(name)).map(
+            |(option, name)| {
+                format!("`{option} {name}` cannot name a file: use letters, digits, `.`, `-` and `_`")
+            },
+        )
+    }
+
+    /// The project's rules, and the file that a new rule belongs into.
+    pub(super) fn rules(&self) -> Result<(Rules, PathBuf), RulesError> {
+        if let Some(file) = &self.redact {
+            return Ok((Rules::read(file)?, file.clone()));
+        }
+        let files = [self.out.join("redact.yaml"), self.out.join(&self.vendor).join("redact.yaml")];
+        let mut rules = Rules::default();
+        let mut last = files[0].clone();
+        for file in files {
+            if file.exists() {
+                rules = rules.and(Rules::read(&file)?);
+                last = file;
+            }
+        }
+        Ok((rules, last))
+    }
+}
+
+/// Says why an exchange was held back, and what to do.
+pub(super) fn held_back(console: &mut Console<'_>, what: &str, suspects: &[Suspect], rules: &Path) {
+    const SHOWN: usize = 5;
+    let mut text = format!("HELD BACK  {what}\n");
+    for suspect in suspects.iter().take(SHOWN) {
+        text += &format!("    {}: looks like {}\n", suspect.at, suspect.looks_like);
+        text += &format!("        take it out with   {}\n", suspect.rule);
+    }
+    if suspects.len() > SHOWN {
+        text += &format!("    and {} more\n", suspects.len() - SHOWN);
+    }
+    text += &format!("    in {}; if it is no secret, say so there with `keep` or `allow`\n", rules.display());
+    console.say(&text);
+}

@@ -1,0 +1,261 @@
+//! `firedrill verify`: recordings, or a live vendor, held against the contract.
+//!
+//! Knows: where recordings, contracts, baselines and lists of accepted findings are. Must not
+//! know: how anything is judged.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::io::{self, Write as _};
+use std::path::{Path, PathBuf};
+
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::args::{Format, Verify};
+use super::console::Console;
+use super::{ExitCode, live, persist};
+use crate::contract::Contract;
+use crate::fixture::{Exchange, Fixture};
+use crate::report::verify as report;
+use crate::verify::accepted::Accepted;
+use crate::verify::baseline::Baseline;
+use crate::verify::{Report, Source, against, verify};
+
+/// Something that keeps anything from being verified; each is wrong use or a bad file.
+type Refused = String;
+
+/// Exchanges with where they come from.
+struct Recording {
+    vendor: String,
+    from: String,
+    recorded: Option<jiff::civil::Date>,
+    exchanges: Vec<Exchange>,
+}
+
+pub(super) fn run(args: &Verify, contracts: &Path, console: &mut Console<'_>) -> io::Result<ExitCode> {
+    match carry_out(args, contracts, console) {
+        Ok(result) => result,
+        Err(refused) => {
+            console.say(&format!("error: {refused}\n"));
+            Ok(ExitCode::Usage)
+        }
+    }
+}
+
+fn carry_out(
+    args: &Verify,
+    contracts: &Path,
+    console: &mut Console<'_>,
+) -> Result<io::Result<ExitCode>, Refused> {
+    if (args.add || args.prune) && args.accept.is_none() {
+        return Err("--add and --prune change the file that --accept names; name one".to_owned());
+    }
+    let mut recordings = read(args)?;
+    let mut unjudged: Vec<String> = Vec::new();
+    let mut known: BTreeMap<String, Option<Contract>> = BTreeMap::new();
+    let mut vendors: BTreeSet<String> = recordings.iter().map(|r| r.vendor.clone()).collect();
+    vendors.extend(args.live.as_ref().and(args.vendor.clone()));
+    for vendor in &vendors {
+        known.insert(vendor.clone(), contract(args, contracts, vendor)?);
+    }
+    if let Some(url) = &args.live {
+        let vendor =
+            args.vendor.as_deref().ok_or("--live needs --vendor NAME, to know whose contract it is")?;
+        let contract =
+            known.get(vendor).and_then(Option::as_ref).ok_or_else(|| missing(contracts, vendor))?;
+        let recorded: Vec<&Exchange> =
+            recordings.iter().filter(|r| r.vendor == vendor).flat_map(|r| &r.exchanges).collect();
+        let called = live::call(args, url, contract, &recorded)?;
+        unjudged.extend(called.failures);
+        recordings = vec![Recording {
+            vendor: vendor.to_owned(),
+            from: url.clone(),
+            recorded: None,
+            exchanges: called.exchanges,
+        }];
+        vendors = BTreeSet::from([vendor.to_owned()]);
+    }
+    if recordings.iter().all(|r| r.exchanges.is_empty()) {
+        for why in &unjudged {
+            console.say(&format!("unknown: {why}\n"));
+        }
+        console.say("nothing to verify: there is no exchange\n");
+        return Ok(Ok(ExitCode::Unknown));
+    }
+    let old: Option<Baseline> = args.baseline.as_deref().map(load).transpose()?;
+    let mut whole = Report::default();
+    let mut learned = Baseline::default();
+    for vendor in &vendors {
+        let sources: Vec<Source<'_>> =
+            recordings.iter().filter(|r| r.vendor == *vendor).map(Recording::source).collect();
+        let contract = known.get(vendor).and_then(Option::as_ref);
+        match contract {
+            Some(contract) => whole.merge(verify(contract, &sources)),
+            None if args.learn.is_some() || old.is_some() => {}
+            None => unjudged.push(missing(contracts, vendor)),
+        }
+        if let Some(old) = &old {
+            whole.merge(against(old, contract, &sources));
+        }
+        if args.learn.is_some() {
+            learned.renew(Baseline::learn(contract, &sources));
+        }
+    }
+    if let Some(file) = &args.learn {
+        let mut all = if file.is_file() { load(file)? } else { Baseline::default() };
+        let answers = learned.answers.len();
+        all.renew(learned);
+        save(file, &all)?;
+        console.say(&format!(
+            "learned {} into {}\n",
+            crate::report::count(answers, "answer"),
+            file.display()
+        ));
+    }
+    accept(args, &mut whole, &vendors, console)?;
+    let text = match args.format {
+        Format::Terminal => report::terminal(&whole, args.verbose),
+        Format::Jsonl => report::jsonl(&whole),
+    };
+    if let Err(e) = console.print(&text) {
+        return Ok(Err(e));
+    }
+    for why in &unjudged {
+        console.say(&format!("unknown: {why}\n"));
+    }
+    let judged_by_baseline = old.is_some() && whole.exchanges == 0;
+    let worst = if judged_by_baseline && whole.deviations.iter().all(|d| d.accepted) {
+        crate::finding::Verdict::Pass
+    } else if args.learn.is_some() && whole.exchanges == 0 && old.is_none() {
+        return Ok(Ok(ExitCode::Passed));
+    } else {
+        whole.verdict()
+    };
+    let worst = if unjudged.is_empty() { worst } else { worst.max(crate::finding::Verdict::Unknown) };
+    Ok(Ok(ExitCode::of(crate::report::terminal::Worst::Verdict(worst))))
+}
+
+impl Recording {
+    fn source(&self) -> Source<'_> {
+        Source { vendor: &self.vendor, from: &self.from, recorded: self.recorded, exchanges: &self.exchanges }
+    }
+}
+
+fn missing(contracts: &Path, vendor: &str) -> Refused {
+    format!(
+        "{vendor} has no contract: {} holds no openapi.json or openapi.yaml; put one there, or name one with --contract",
+        contracts.join(vendor).display()
+    )
+}
+
+fn contract(args: &Verify, contracts: &Path, vendor: &str) -> Result<Option<Contract>, Refused> {
+    let read = match &args.contract {
+        Some(file) => Contract::load(file).map(Some),
+        None => Contract::of_folder(&contracts.join(vendor)),
+    };
+    read.map_err(|e| e.to_string())
+}
+
+/// Reads the recordings that the arguments name.
+fn read(args: &Verify) -> Result<Vec<Recording>, Refused> {
+    let mut files = Vec::new();
+    let default = [PathBuf::from("fixtures")];
+    let paths = if args.paths.is_empty() { &default[..] } else { &args.paths };
+    for path in paths {
+        if path.is_dir() {
+            gather(path, &mut files).map_err(|e| format!("{}: cannot be read: {e}", path.display()))?;
+        } else if path.exists() {
+            files.push(path.clone());
+        } else if args.live.is_none() || !args.paths.is_empty() {
+            return Err(format!("{}: there is no such file or folder", path.display()));
+        }
+    }
+    files.sort();
+    files.dedup();
+    let mut recordings = Vec::new();
+    for file in files {
+        let fixture = Fixture::read(&file).map_err(|e| e.to_string())?;
+        let folder = file.parent().and_then(Path::file_name).map(|n| n.to_string_lossy().into_owned());
+        let vendor = args.vendor.clone().or(folder).unwrap_or_default();
+        if vendor.is_empty() {
+            return Err(format!("{}: whose is it? name the vendor with --vendor", file.display()));
+        }
+        recordings.push(Recording {
+            vendor,
+            from: file.display().to_string(),
+            recorded: Some(fixture.recorded),
+            exchanges: fixture.exchanges,
+        });
+    }
+    Ok(recordings)
+}
+
+fn gather(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
+    for entry in std::fs::read_dir(folder)? {
+        let path = entry?.path();
+        if path.is_dir() {
+            gather(&path, files)?;
+        } else if path.extension().is_some_and(|e| e == "json") {
+            files.push(path);
+        }
+    }
+    Ok(())
+}
+
+/// Marks what is accepted, and changes the list as asked.
+fn accept(
+    args: &Verify,
+    whole: &mut Report,
+    vendors: &BTreeSet<String>,
+    console: &mut Console<'_>,
+) -> Result<(), Refused> {
+    let Some(file) = &args.accept else { return Ok(()) };
+    let mut list: Accepted = match file.is_file() {
+        true => load(file)?,
+        // A list that is not there must not look like one that accepts everything.
+        false if args.add => Accepted::default(),
+        false => return Err(format!("{}: there is no such file; --add writes it", file.display())),
+    };
+    let gone = list.apply(whole, vendors);
+    let mut changed = false;
+    if args.prune {
+        list.prune(&gone);
+        changed |= !gone.is_empty();
+        for entry in &gone {
+            console.say(&format!("pruned {}: {}\n", entry.id, entry.what));
+        }
+    } else if !gone.is_empty() {
+        let count = crate::report::count(gone.len(), "accepted finding");
+        console.say(&format!("{count} of {} did not occur; --prune takes them off\n", file.display()));
+    }
+    if args.add {
+        let added = list.add(whole);
+        changed |= added > 0 || !file.is_file();
+        console.say(&format!(
+            "accepted {} more in {}\n",
+            crate::report::count(added, "finding"),
+            file.display()
+        ));
+        list.apply(whole, vendors);
+    }
+    if changed { save(file, &list) } else { Ok(()) }
+}
+
+fn load<T: DeserializeOwned>(file: &Path) -> Result<T, Refused> {
+    let text =
+        std::fs::read_to_string(file).map_err(|e| format!("{}: cannot be read: {e}", file.display()))?;
+    serde_json::from_str(&text).map_err(|e| {
+        let said = e.to_string();
+        let what = said.rsplit_once(" at line ").map_or(said.as_str(), |(what, _)| what);
+        format!("{}:{}:{}: {what}", file.display(), e.line(), e.column())
+    })
+}
+
+fn save(file: &Path, value: &impl Serialize) -> Result<(), Refused> {
+    let failed = |e: io::Error| format!("{}: cannot be written: {e}", file.display());
+    let folder = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::create_dir_all(folder).map_err(failed)?;
+    let mut draft = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
+    let text = serde_json::to_string_pretty(value).map_err(|e| failed(e.into()))?;
+    draft.write_all(text.as_bytes()).and_then(|()| draft.write_all(b"\n")).map_err(failed)?;
+    persist(draft, file, true).map_err(failed)
+}

@@ -1,0 +1,105 @@
+//! Old against new: what changed between two OpenAPI documents, for a consumer.
+//!
+//! Knows: both descriptions, and what each change means for one who reads answers and sends
+//! requests. Must not know: files, recordings, terminals.
+//!
+//! A schema that many operations share is compared once, and what changed in it is one
+//! [`Change`] with the operations that lead to it. The direction matters: what is received must
+//! stay inside what the old document allowed, and what was valid to send must stay valid.
+
+mod compare;
+pub(super) mod document;
+mod exchange;
+mod objects;
+mod operations;
+mod reach;
+mod rules;
+mod security;
+pub(super) mod shape;
+pub(super) mod types;
+mod values;
+pub(super) mod variants;
+mod walk;
+
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use document::Doc;
+pub use rules::{RULES, Rule, Severity, rule};
+use walk::Walk;
+
+use super::{Contract, Direction};
+
+/// One change.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Change {
+    /// The name of its rule: `response/property_removed`.
+    pub rule: &'static str,
+    /// How bad it is.
+    pub severity: Severity,
+    /// Which way the data goes; none for an operation as a whole.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub direction: Option<Direction>,
+    /// What changed, in one sentence, with the values.
+    pub message: String,
+    /// Where it is in the old document, as a JSON pointer; where it would be, if it is new.
+    pub old: Arc<str>,
+    /// Where it is in the new document; where it would be, if it is gone.
+    pub new: Arc<str>,
+    /// Where it shows in the nearest operation: status, media type, and a path in the payload,
+    /// with `*` for any item: `200 application/json /data/*/amount`.
+    pub place: String,
+    /// The operations that it affects, the nearest first.
+    pub operations: Vec<Arc<str>>,
+}
+
+/// All that changed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct Diff {
+    /// The changes, the worst first, in the order of the documents.
+    pub changes: Vec<Change>,
+}
+
+impl Diff {
+    /// How many changes there are of one severity.
+    pub fn count(&self, severity: Severity) -> usize {
+        self.changes.iter().filter(|c| c.severity == severity).count()
+    }
+
+    /// The worst there is.
+    pub fn worst(&self) -> Option<Severity> {
+        self.changes.iter().map(|c| c.severity).max()
+    }
+}
+
+/// The most pairs of schemas that are compared; two documents of 5 MB have some ten thousand.
+const PAIRS: usize = 500_000;
+
+/// Compares two contracts, of OpenAPI 3.0 or 3.1 and not necessarily the same. Webhook schemas that
+/// stand in files of their own are not compared.
+pub fn diff(old: &Contract, new: &Contract) -> Diff {
+    let mut walk = Walk::new(Doc::of(old), Doc::of(new));
+    walk.documents();
+    let all = walk.run(PAIRS);
+    let mut changes = reach::changes(walk);
+    if !all {
+        changes.push(Change {
+            rule: "response/undecidable",
+            severity: Severity::Undecidable,
+            direction: None,
+            message: format!(
+                "the documents are too entangled: more than {PAIRS} pairs of schemas to compare"
+            ),
+            old: "#".into(),
+            new: "#".into(),
+            place: String::new(),
+            operations: Vec::new(),
+        });
+    }
+    changes.sort_by_key(|c| std::cmp::Reverse(c.severity));
+    Diff { changes }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,87 @@
+//! Reading contracts from files: the one place here that touches the disk.
+//!
+//! Knows: where a vendor's folder keeps its description and its webhook schemas. Must not know:
+//! what they say.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::document::{Document, Version};
+use super::source::{MAX_BYTES, Source};
+use super::{Contract, ContractError, Payload, compile};
+
+/// What a vendor's description may be called.
+const NAMES: [&str; 3] = ["openapi.json", "openapi.yaml", "openapi.yml"];
+/// How the file of a webhook's schema ends.
+const SCHEMA: &str = ".schema.json";
+
+impl Contract {
+    /// Reads a description, and the files beside it that it refers to.
+    ///
+    /// # Errors
+    /// [`ContractError`], with file, line and column where there are any.
+    pub fn load(file: &Path) -> Result<Contract, ContractError> {
+        let bytes = read(file).map_err(|why| ContractError::Read { file: file.to_owned(), why })?;
+        Contract::parse_with(file, &bytes, &mut read)
+    }
+
+    /// Reads a vendor's folder: `openapi.{json,yaml}`, and `webhooks/NAME.schema.json`, one JSON
+    /// Schema for each event. None if there is no description in it.
+    ///
+    /// # Errors
+    /// As [`Contract::load`].
+    pub fn of_folder(folder: &Path) -> Result<Option<Contract>, ContractError> {
+        let Some(file) = Contract::file_of(folder) else { return Ok(None) };
+        let mut contract = Contract::load(&file)?;
+        let webhooks = folder.join("webhooks");
+        if webhooks.is_dir() {
+            let failed =
+                |e: std::io::Error| ContractError::Read { file: webhooks.clone(), why: e.to_string() };
+            let mut files: Vec<PathBuf> = Vec::new();
+            for entry in std::fs::read_dir(&webhooks).map_err(failed)? {
+                files.push(entry.map_err(failed)?.path());
+            }
+            files.sort();
+            for file in files {
+                let name = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                if let Some(name) = name.strip_suffix(SCHEMA) {
+                    let bytes = read(&file).map_err(|why| ContractError::Read { file: file.clone(), why })?;
+                    contract.add_webhook(name, &file, &bytes)?;
+                }
+            }
+        }
+        Ok(Some(contract))
+    }
+
+    /// The description in a vendor's folder, if there is one.
+    pub fn file_of(folder: &Path) -> Option<PathBuf> {
+        NAMES.iter().map(|name| folder.join(name)).find(|file| file.is_file())
+    }
+
+    /// Adds the JSON Schema of the payload of the webhook `name`; `file` is only named in errors.
+    ///
+    /// # Errors
+    /// If it is not JSON, no schema, or refers to anything outside itself.
+    pub fn add_webhook(&mut self, name: &str, file: &Path, bytes: &[u8]) -> Result<(), ContractError> {
+        let source = Source::of(file, bytes)?;
+        let raw: Value = source.value()?;
+        if !raw.is_object() {
+            let why = format!("this is {}, not a JSON Schema", super::mask::kind(&raw));
+            return Err(ContractError::whole(file, why, "a schema is an object"));
+        }
+        let validator = compile::alone(&raw).map_err(|why| ContractError::whole(file, why, ""))?;
+        let payload = Payload { document: Document { raw, version: Version::V31 }, validator };
+        self.payloads.insert(name.to_owned(), payload);
+        Ok(())
+    }
+}
+
+/// The bytes of a file, none of which is read if it is too large.
+fn read(file: &Path) -> Result<Vec<u8>, String> {
+    let size = std::fs::metadata(file).map_err(|e| e.to_string())?.len();
+    if size > MAX_BYTES as u64 {
+        return Err(format!("it has {} MB; a contract has at most {} MB", size >> 20, MAX_BYTES >> 20));
+    }
+    std::fs::read(file).map_err(|e| e.to_string())
+}

@@ -1,0 +1,158 @@
+//! Bad input: a clear error with a place, or a bounded answer; never a panic, never a fetch.
+
+use std::fmt::Write as _;
+use std::path::Path;
+
+use super::*;
+
+fn refused(name: &str, text: &[u8]) -> String {
+    Contract::parse(Path::new(name), text).unwrap_err().to_string()
+}
+
+#[test]
+fn errors_name_file_line_column_and_the_next_step() {
+    let head = "openapi: 3.0.3\ninfo: { title: t, version: '1' }\n";
+    let cases: [(&str, String); 14] = [
+        ("empty.json", " ".to_owned()),
+        ("truncated.json", "{\n  \"openapi\": \"3.0.0\",\n  \"paths\": {".to_owned()),
+        ("comma.json", "{\n  \"openapi\": \"3.0.0\",,\n}".to_owned()),
+        ("list.json", "[]".to_owned()),
+        ("swagger.yaml", "# a comment\nswagger: '2.0'\npaths: {}\n".to_owned()),
+        ("schema.json", "{ \"type\": \"object\" }".to_owned()),
+        ("future.yaml", "openapi: 4.0.0\npaths: {}\n".to_owned()),
+        ("no_paths.yaml", head.to_owned()),
+        (
+            "typo.yaml",
+            format!(
+                "{head}paths:\n  /a: {{ $ref: '#/components/pathItems/iten' }}\ncomponents: {{ pathItems: {{ item: {{}} }} }}\n"
+            ),
+        ),
+        ("host.yaml", format!("{head}paths:\n  /a: {{ $ref: 'https://example.com/a.yaml#/a' }}\n")),
+        ("file.yaml", format!("{head}paths:\n  /a: {{ $ref: 'gone.yaml#/a' }}\n")),
+        ("anchor.yaml", format!("{head}paths:\n  /a: {{ $ref: '#anchor' }}\n")),
+        ("twice.yaml", format!("{head}paths: {{}}\npaths: {{}}\n")),
+        ("deep.json", "{\"openapi\":".to_owned() + &"[".repeat(500)),
+    ];
+    let said: Vec<String> = cases.iter().map(|(name, text)| refused(name, text.as_bytes())).collect();
+    insta::assert_snapshot!(said.join("\n"));
+}
+
+#[test]
+fn bytes_that_are_not_utf8_are_pointed_at() {
+    let said = refused("openapi.yaml", b"openapi: 3.0.0\ninfo: { title: \xff }\n");
+    assert_eq!(said, "openapi.yaml:2:16: the byte 0xff is not UTF-8\n  help: save the file as UTF-8");
+}
+
+#[test]
+fn aliases_that_unfold_without_end_are_refused() {
+    let mut text = "openapi: 3.0.3\npaths: {}\na0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
+    for n in 1..12 {
+        let before = n - 1;
+        let _ = writeln!(text, "a{n}: &a{n} [{}]", vec![format!("*a{before}"); 10].join(", "));
+    }
+    let said = refused("bomb.yaml", text.as_bytes());
+    assert!(said.contains("unfolds into more than a contract can hold"), "{said}");
+}
+
+#[test]
+fn a_description_over_several_files_is_read_and_nothing_outside_it() {
+    let root = "openapi: 3.0.3\npaths:\n  /a: { $ref: 'paths/a.yaml' }\n";
+    let part = "get: { responses: { '200': { description: a, content: { application/json: { schema: { $ref: '../schemas.yaml#/deal' } } } } } }\n";
+    let schemas = "deal: { type: object, required: [id], properties: { id: { type: integer }, next: { $ref: '#/deal' } } }\n";
+    let mut asked = Vec::new();
+    let contract = Contract::parse_with("api/openapi.yaml".as_ref(), root.as_bytes(), &mut |path| {
+        asked.push(path.display().to_string());
+        match path.to_str() {
+            Some("api/paths/a.yaml") => Ok(part.into()),
+            Some("api/schemas.yaml") => Ok(schemas.into()),
+            _ => Err("there is no such file".to_owned()),
+        }
+    })
+    .unwrap();
+    assert_eq!(asked, ["api/paths/a.yaml", "api/schemas.yaml"]);
+    let operation = contract.find("GET", "/a").unwrap().operation;
+    let said = contract.check_response(
+        operation,
+        &crate::wire::Response::json(200, &json!({ "id": 1, "next": { "id": "x" } })),
+    );
+    assert_eq!(said.breaking().map(|v| v.pointer.as_str()).collect::<Vec<_>>(), ["/next/id"]);
+}
+
+/// What keeps a schema from being judged by.
+fn unjudged(schemas: Value) -> String {
+    let contract = contract(&described(json!({}), schemas));
+    let said = contract.check_value_at(IT, Direction::Response, &json!({}));
+    assert_eq!(said.verdict(), crate::finding::Verdict::Unknown, "{said:?}");
+    said.violations[0].got.clone()
+}
+
+#[test]
+fn a_schema_that_unfolds_into_billions_is_not_judged_by() {
+    let mut schemas = json!({ "s30": { "type": "object" } });
+    for n in 0..30 {
+        let next = json!({ "$ref": format!("#/components/schemas/s{}", n + 1) });
+        schemas[format!("s{n}")] = json!({ "allOf": [next, next] });
+    }
+    schemas["it"] = json!({ "$ref": "#/components/schemas/s0" });
+    assert!(unjudged(schemas).contains("unfolds into more than 100000 schemas"));
+}
+
+#[test]
+fn a_circle_of_references_is_told_from_a_recursive_schema() {
+    let circle = json!({ "it": { "$ref": "#/components/schemas/b" }, "b": { "allOf": [{ "$ref": "#/components/schemas/it" }] } });
+    assert!(unjudged(circle).contains("refers to itself without ever looking into the value"));
+    let tree = of_schema(
+        "3.0.3",
+        json!({ "type": "object", "properties": {
+        "n": { "type": "integer" }, "next": { "$ref": IT_REF, "nullable": true }
+    } }),
+    );
+    assert_eq!(
+        broken(&tree, Direction::Response, &json!({ "next": { "next": { "n": "x" } } })),
+        ["contract/type /next/next/n"]
+    );
+}
+
+const IT_REF: &str = "#/components/schemas/it";
+
+#[test]
+fn a_chain_of_thousands_of_schemas_does_not_overflow_the_stack() {
+    let mut schemas = json!({});
+    for n in 0..1_500 {
+        schemas[format!("s{n}")] =
+            json!({ "properties": { "x": { "$ref": format!("#/components/schemas/s{}", n + 1) } } });
+    }
+    schemas["s1500"] = json!({ "type": "object" });
+    schemas["it"] = json!({ "$ref": "#/components/schemas/s0" });
+    let contract = contract(&described(json!({}), schemas));
+    assert_eq!(contract.fits(IT, Direction::Response, &json!({ "x": { "x": {} } })), Ok(true));
+}
+
+#[test]
+fn a_pattern_that_backtracks_for_ever_is_not_judged_by() {
+    let contract = of_schema("3.0.3", json!({ "type": "string", "pattern": "^(a|aa|(?=b)a)+$" }));
+    let said = contract.check_value_at(IT, Direction::Response, &json!("a".repeat(60) + "!"));
+    assert_ne!(said.verdict(), crate::finding::Verdict::Pass);
+}
+
+#[test]
+fn a_body_that_is_huge_or_still_coded_is_unknown_and_one_that_is_no_json_is_broken() {
+    let document = described(answering(json!({ "type": "object" })), json!({}));
+    let contract = contract(&document);
+    let operation = &contract.operations()[0];
+    let judged = |headers: &[(&str, &str)], body: Vec<u8>| {
+        let headers = crate::wire::Headers::of(headers.iter().copied());
+        let response = crate::wire::Response { status: 200, headers, body: body.into() };
+        let said = contract.check_response(operation, &response);
+        (said.verdict(), said.violations.first().map(|v| v.got.clone()).unwrap_or_default())
+    };
+    use crate::finding::Verdict::{Fail, Unknown};
+    let json = ("content-type", "application/json");
+    assert_eq!(judged(&[json], vec![b' '; 33 << 20]).0, Unknown);
+    assert_eq!(judged(&[json, ("content-encoding", "gzip")], vec![31, 139]).0, Unknown);
+    assert_eq!(
+        judged(&[json], b"{\n \"a\": ".to_vec()),
+        (Fail, "line 2, column 6: EOF while parsing a value".to_owned())
+    );
+    assert_eq!(judged(&[("content-type", "text/html")], b"<html>".to_vec()), (Fail, "text/html".to_owned()));
+}

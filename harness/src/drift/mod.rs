@@ -1,0 +1,60 @@
+//! Drift: a vendor's payloads, changed as vendors change them.
+//!
+//! Knows: how each mutation changes a body, and how the change is recorded (JSON Patch, RFC 6902).
+//! Must not know: sockets, clocks, chance, or any one vendor. Equal bodies under equal mutations
+//! change equally.
+
+mod answer;
+mod body;
+mod place;
+mod systematic;
+mod value;
+
+pub use answer::answer;
+pub use body::{Body, body, letter, spelled};
+pub use systematic::{applicable, fields, of_body, of_requests};
+
+use serde_json::Value;
+
+use crate::fault::Mutation;
+use crate::trace::Drifted;
+
+/// Changes `doc` in place; true if anything changed. What acts on bytes or header fields does
+/// nothing here.
+pub fn mutate(mutation: &Mutation, turn: u64, doc: &mut Value) -> bool {
+    let before = doc.clone();
+    let changed = match mutation {
+        Mutation::Systematic(under) => match systematic::pick(under, turn, doc) {
+            Some(chosen) => mutate(&chosen, turn, doc),
+            None => false,
+        },
+        Mutation::Wrap(name) => {
+            *doc = Value::Object([(name.clone(), doc.take())].into_iter().collect());
+            true
+        }
+        Mutation::CapPage(_) | Mutation::Require(_) | Mutation::ContentType(_) | Mutation::Encoding(_) => {
+            false
+        }
+        _ => value::at_each_place(mutation, doc),
+    };
+    changed && *doc != before
+}
+
+/// What a systematic mutation comes to in this payload; any other is itself.
+fn resolved(mutation: &Mutation, turn: u64, doc: &Value) -> Option<Mutation> {
+    match mutation {
+        Mutation::Systematic(under) => systematic::pick(under, turn, doc),
+        other => Some(other.clone()),
+    }
+}
+
+/// The record of a change from one payload to another.
+fn record(mutation: &Mutation, before: &Value, after: &Value) -> Drifted {
+    let patch = json_patch::diff(before, after);
+    Drifted { change: mutation.to_string(), patch: serde_json::to_value(patch).unwrap_or(Value::Null) }
+}
+
+/// The record of a change that no payload shows.
+fn unseen(mutation: &Mutation) -> Drifted {
+    Drifted { change: mutation.to_string(), patch: Value::Array(Vec::new()) }
+}

@@ -1,0 +1,203 @@
+//! The state of served vendors in a file.
+//!
+//! Knows: what is kept, and how a file is read and replaced without harm. Must not know: what any of
+//! it means to a vendor.
+
+use std::collections::BTreeMap;
+use std::io::{self, Write};
+use std::path::Path;
+use std::rc::Rc;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::{Control, Held, Setup, Trouble, Vendors};
+use crate::fault::Rule;
+use crate::schedule::Counted;
+use crate::seed::Seed;
+use crate::time::{At, Span};
+use crate::world::Pending;
+
+/// By which a state is recognised, and its version.
+const FORMAT: &str = "firedrill served vendors, version 1";
+
+/// How soon what happened is on disk.
+const SOON: Duration = Duration::from_millis(50);
+
+/// All that is kept.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Kept {
+    format: String,
+    pub epoch: jiff::Timestamp,
+    pub seed: Seed,
+    saved: jiff::Timestamp,
+    at: At,
+    pub advanced: Span,
+    vendors: BTreeMap<String, KeptVendor>,
+    pub faults: Vec<KeptFault>,
+    pub next_fault: u32,
+    pub targets: BTreeMap<String, String>,
+    pub pending: Vec<Pending>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct KeptVendor {
+    vendor: String,
+    memory: Value,
+}
+
+/// A rule, as it was armed and with what it counted.
+#[derive(Serialize, Deserialize)]
+pub(super) struct KeptFault {
+    pub armed_at: At,
+    pub rule: Rule,
+    pub counted: Counted,
+}
+
+impl Kept {
+    /// How much of the vendors' time has passed at `now`, that of the pause included.
+    pub fn passed(&self, now: jiff::Timestamp) -> Span {
+        let pause = now.duration_since(self.saved).as_micros();
+        Span(self.at.0.saturating_add(u64::try_from(pause).unwrap_or(0)))
+    }
+
+    /// The vendors as they were, and what they hold.
+    pub fn vendors(&self, setup: &Setup) -> Result<(Vendors, Held), Trouble> {
+        let mut vendors = Vendors::new();
+        let mut held = Held::new();
+        for (alias, kept) in &self.vendors {
+            let open = setup.open.get(alias);
+            let open = open.ok_or_else(|| Trouble::Internal(format!("nothing opens `{alias}`")))?;
+            let mut vendor = open(self.epoch, self.seed.derive(&format!("vendor/{alias}")));
+            let changes = vendor.restore(kept.memory.clone());
+            let changes =
+                changes.map_err(|why| unfit(setup, format!("what it keeps of `{alias}`: {why}")))?;
+            held.extend(changes.into_iter().map(|c| (alias.clone(), c)));
+            vendors.insert(alias.clone(), vendor);
+        }
+        Ok((vendors, held))
+    }
+}
+
+/// Reads the state, if there is one.
+pub(super) fn load(setup: &Setup) -> Result<Option<Kept>, Trouble> {
+    let Some(path) = &setup.state else { return Ok(None) };
+    let text = match std::fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(e) if e.kind() == io::ErrorKind::NotFound => return begin(setup, path).map(|()| None),
+        Err(e) => return Err(unfit(setup, format!("it cannot be read: {e}"))),
+    };
+    let value: Value = serde_json::from_str(&text).map_err(|e| {
+        let what = if e.is_eof() { "it ends too soon" } else { "it is not JSON" };
+        unfit(setup, format!("{what} ({e})"))
+    })?;
+    match value.get("format").and_then(Value::as_str) {
+        Some(FORMAT) => {}
+        Some(other) => return Err(unfit(setup, format!("its format is `{other}`, and not `{FORMAT}`"))),
+        None => return Err(unfit(setup, "it was not written by `firedrill serve`".to_owned())),
+    }
+    let kept: Kept = serde_json::from_value(value).map_err(|e| unfit(setup, e.to_string()))?;
+    let names = |of: &mut dyn Iterator<Item = (&String, &str)>| {
+        of.map(|(alias, vendor)| format!("{alias}={vendor}")).collect::<Vec<_>>().join(", ")
+    };
+    let was = names(&mut kept.vendors.iter().map(|(a, k)| (a, k.vendor.as_str())));
+    let is = names(&mut setup.vendors.iter().map(|(a, v)| (a, v.name())));
+    if was != is {
+        return Err(unfit(setup, format!("it is of other vendors ({was}) than are to be served ({is})")));
+    }
+    if kept.seed != setup.seed {
+        let Seed(seed) = kept.seed;
+        return Err(unfit(setup, format!("it began under seed {seed}; serve with `--seed {seed}`")));
+    }
+    Ok(Some(kept))
+}
+
+/// Says early that a new file cannot be written.
+fn begin(setup: &Setup, path: &Path) -> Result<(), Trouble> {
+    let tried = tempfile::NamedTempFile::new_in(folder(path));
+    tried.map(drop).map_err(|e| unfit(setup, format!("it cannot be written: {e}")))
+}
+
+fn unfit(setup: &Setup, why: String) -> Trouble {
+    let path = setup.state.as_deref().unwrap_or(Path::new("")).display();
+    Trouble::Usage(format!(
+        "the state in {path} cannot be used: {why}\nhelp: move the file away to begin anew, or name another one"
+    ))
+}
+
+fn folder(path: &Path) -> &Path {
+    match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    }
+}
+
+/// Writes the state down, if it is kept: whoever reads the file sees the old or the new one.
+pub(super) fn save(control: &Control) -> Result<(), String> {
+    let Some(path) = &control.setup.state else { return Ok(()) };
+    let world = &control.world;
+    let mut vendors = BTreeMap::new();
+    for (alias, host) in &world.hosts {
+        let memory = host.vendor.borrow().save();
+        let memory = memory.ok_or_else(|| format!("what `{alias}` remembers cannot be kept"))?;
+        vendors.insert(alias.clone(), KeptVendor { vendor: host.profile.name.clone(), memory });
+    }
+    let schedule = world.schedule.borrow();
+    let armed = control.armed.borrow();
+    let faults = schedule.rules().iter().filter_map(|counted| {
+        let (armed_at, rule) = armed.get(&counted.number)?.clone();
+        Some(KeptFault { armed_at, rule, counted: counted.clone() })
+    });
+    let now = world.recorder.now();
+    // An attempt that is cut off by the end is made again.
+    let again = |p: Pending| Pending { due: Some(p.due.unwrap_or(now)), attempt: p.attempt.max(1), ..p };
+    let kept = Kept {
+        format: FORMAT.to_owned(),
+        epoch: control.epoch,
+        seed: control.setup.seed,
+        saved: (control.setup.now)(),
+        at: now,
+        advanced: control.advanced.get(),
+        vendors,
+        faults: faults.collect(),
+        next_fault: schedule.next(),
+        targets: world.targets.borrow().clone(),
+        pending: world.hooks.pending().into_iter().map(again).collect(),
+    };
+    let written = (|| {
+        let mut file = tempfile::NamedTempFile::new_in(folder(path))?;
+        serde_json::to_writer(io::BufWriter::new(&mut file), &kept)?;
+        file.write_all(b"\n")?;
+        file.persist(path).map_err(|e| e.error)
+    })();
+    written.map(drop).map_err(|e: io::Error| format!("{} cannot be written: {e}", path.display()))
+}
+
+/// Keeps the file up to date for as long as the vendors are served.
+pub(super) async fn keep(control: Rc<Control>, warn: impl Fn(&str)) {
+    if control.setup.state.is_none() {
+        return;
+    }
+    let mut seen = (control.world.recorder.count(), control.touched.get());
+    let mut ill = None;
+    loop {
+        tokio::time::sleep(SOON).await;
+        let now = (control.world.recorder.count(), control.touched.get());
+        if now == seen {
+            continue;
+        }
+        seen = now;
+        let begun = tokio::time::Instant::now();
+        match save(&control) {
+            Ok(()) => ill = None,
+            Err(why) if ill.as_ref() != Some(&why) => {
+                warn(&why);
+                ill = Some(why);
+            }
+            Err(_) => {}
+        }
+        // A large state takes its time; the vendors come first.
+        tokio::time::sleep(begun.elapsed() * 10).await;
+    }
+}

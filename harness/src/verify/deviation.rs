@@ -1,0 +1,162 @@
+//! One thing in which a vendor, or whoever calls it, parts from the contract, however often seen.
+//!
+//! Knows: what makes two sightings the same. Must not know: how it is found or shown.
+
+use serde::{Deserialize, Serialize};
+use sha2::{Digest as _, Sha256};
+
+use crate::contract::{Severity, Violation};
+
+/// Which way the message went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Way {
+    /// From the vendor: the vendor has parted from its contract, or the contract is of another day.
+    Response,
+    /// To the vendor: whoever was recorded sends what the contract does not allow.
+    Request,
+}
+
+/// Where something was seen.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sighting {
+    /// The file, or the address of a live vendor.
+    pub from: String,
+    /// Which exchange in it, from 1.
+    pub exchange: usize,
+    /// The day it was recorded; absent for live ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recorded: Option<String>,
+}
+
+/// A finding over any number of exchanges.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Deviation {
+    /// A stable name for this very deviation: the rule and ten digits that follow from vendor,
+    /// operation, status, direction and place.
+    pub id: String,
+    /// What is broken: `contract/required`.
+    pub rule: String,
+    /// How bad it is.
+    pub severity: Severity,
+    /// Which way the message went.
+    pub direction: Way,
+    /// The vendor.
+    pub vendor: String,
+    /// The operation: `GET /v1/invoices/{invoice}`.
+    pub operation: String,
+    /// The status of the response; absent for requests.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub status: Option<u16>,
+    /// The documented media type that it was judged by.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub media: Option<String>,
+    /// The place in the message, with indices, where it was seen first.
+    pub pointer: String,
+    /// The place with `*` for each index.
+    pub wild: String,
+    /// The place of the rule in the raw contract.
+    pub schema: String,
+    /// What the contract expects.
+    pub expected: String,
+    /// What was there first, masked.
+    pub got: String,
+    /// Of a schema with branches, which is the closest.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub branch: Option<String>,
+    /// Where the field may have gone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub moved: Option<String>,
+    /// The contract: its file, and the version it gives itself.
+    pub contract: String,
+    /// How often it was seen.
+    pub count: u32,
+    /// In how many exchanges.
+    pub exchanges: u32,
+    /// Where it was seen first.
+    pub first: Sighting,
+    /// The earliest and the latest day of a recording that shows it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub recorded: Option<(String, String)>,
+    /// The command that shows it again.
+    pub reproduce: String,
+    /// Whether a file of accepted findings lists it.
+    pub accepted: bool,
+    #[serde(skip)]
+    last: (String, usize),
+}
+
+impl Deviation {
+    #[expect(clippy::too_many_arguments, reason = "each is a column of the finding")]
+    pub(super) fn of(
+        vendor: &str,
+        contract: &str,
+        sighting: &Sighting,
+        way: Way,
+        operation: &str,
+        status: Option<u16>,
+        media: Option<&str>,
+        violation: &Violation,
+    ) -> Deviation {
+        let key = format!(
+            "{vendor}\n{operation}\n{status:?}\n{way:?}\n{:?}\n{}\n{}",
+            violation.part, violation.wild, violation.schema
+        );
+        let digest = hex::encode(Sha256::digest(key.as_bytes()));
+        Deviation {
+            id: format!("{}-{}", violation.rule, &digest[..10]),
+            rule: violation.rule.clone(),
+            severity: violation.severity,
+            direction: way,
+            vendor: vendor.to_owned(),
+            operation: operation.to_owned(),
+            status,
+            media: media.map(str::to_owned),
+            pointer: violation.pointer.clone(),
+            wild: violation.wild.clone(),
+            schema: violation.schema.clone(),
+            expected: violation.expected.clone(),
+            got: violation.got.clone(),
+            branch: violation.branch.clone(),
+            moved: violation.moved.clone(),
+            contract: contract.to_owned(),
+            count: 1,
+            exchanges: 1,
+            recorded: sighting.recorded.clone().map(|day| (day.clone(), day)),
+            reproduce: match sighting.recorded {
+                Some(_) => format!("firedrill verify {} --vendor {vendor}", sighting.from),
+                None => format!("firedrill verify --live {} --vendor {vendor}", sighting.from),
+            },
+            accepted: false,
+            last: (sighting.from.clone(), sighting.exchange),
+            first: sighting.clone(),
+        }
+    }
+
+    pub(super) fn seen_again(&mut self, sighting: &Sighting) {
+        self.count += 1;
+        let at = (sighting.from.clone(), sighting.exchange);
+        if self.last != at {
+            self.exchanges += 1;
+            self.last = at;
+        }
+        if let (Some((from, to)), Some(day)) = (&mut self.recorded, &sighting.recorded) {
+            if day < from {
+                from.clone_from(day);
+            }
+            if day > to {
+                to.clone_from(day);
+            }
+        }
+    }
+}
+
+/// The worst first; then by vendor, operation and place.
+pub(super) fn sort(deviations: &mut [Deviation]) {
+    deviations.sort_by(|a, b| {
+        let key = |d: &Deviation| {
+            (d.vendor.clone(), d.operation.clone(), d.status, d.direction, d.wild.clone(), d.id.clone())
+        };
+        b.severity.cmp(&a.severity).then_with(|| key(a).cmp(&key(b)))
+    });
+}

@@ -1,0 +1,173 @@
+//! Recordings in, findings out.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Value, json};
+
+use super::accepted::Accepted;
+use super::*;
+use crate::fixture::Fixture;
+
+fn contract() -> Contract {
+    let deal = json!({ "type": "object", "required": ["id", "amount"], "properties": {
+        "id": { "type": "string" }, "amount": { "type": "string" }, "stage": { "type": "string" }, "note": { "type": "string" } } });
+    let answer = |schema: Value| json!({ "200": { "description": "", "content": { "application/json": { "schema": schema } } } });
+    let list = json!({ "type": "object", "properties": { "results": { "type": "array", "items": deal } } });
+    let document = json!({ "openapi": "3.0.3", "info": { "title": "deals", "version": "2024-01-01" }, "paths": {
+        "/deals": { "get": { "responses": answer(list), "parameters": [{ "name": "limit", "in": "query", "schema": { "type": "integer" } }] } },
+        "/deals/{id}": { "get": { "responses": answer(deal), "parameters": [{ "name": "id", "in": "path", "required": true, "schema": { "type": "string" } }] } },
+    } });
+    Contract::parse("contracts/crm/openapi.json".as_ref(), document.to_string().as_bytes()).unwrap()
+}
+
+fn recording(exchanges: &[(&str, Value)]) -> Vec<Exchange> {
+    let exchange = |(target, body): &(&str, Value)| {
+        json!({
+            "request": { "method": "GET", "target": target },
+            "response": { "status": 200, "headers": ["content-type: application/json"], "body": { "json": body } },
+        })
+    };
+    let text = json!({ "origin": "a test", "recorded": "2024-03-02", "exchanges": exchanges.iter().map(exchange).collect::<Vec<_>>() });
+    Fixture::parse("fixtures/crm/run.json".as_ref(), &text.to_string()).unwrap().exchanges
+}
+
+fn source(exchanges: &[Exchange]) -> Source<'_> {
+    Source {
+        vendor: "crm",
+        from: "fixtures/crm/run.json",
+        recorded: Some(jiff::civil::date(2024, 3, 2)),
+        exchanges,
+    }
+}
+
+fn deal(n: usize) -> Value {
+    json!({ "id": n.to_string(), "amount": "12.00", "stage": if n % 2 == 0 { "won" } else { "lost" }, "note": "a b" })
+}
+
+fn drifted() -> Vec<Exchange> {
+    let wide: serde_json::Map<String, Value> = (0..40).map(|n| (format!("new_{n}"), json!(n))).collect();
+    let mut wide = Value::Object(wide);
+    wide["id"] = json!("9");
+    wide["amount"] = json!("1");
+    recording(&[
+        (
+            "/deals?limit=ten",
+            json!({ "results": [{ "id": "1", "amountt": "2.00" }, { "id": "2", "amount": { "value": 2 } }, { "id": "3", "amount": { "value": 3 } }] }),
+        ),
+        ("/deals/9", wide),
+        ("/deals/4", json!({ "id": "4", "amount": null })),
+        ("/contacts/1", json!({})),
+    ])
+}
+
+#[test]
+fn the_same_break_is_said_once_and_additions_do_not_hide_it() {
+    let exchanges = drifted();
+    let report = verify(&contract(), &[source(&exchanges)]);
+    assert_eq!(report.verdict(), Verdict::Fail);
+    assert_eq!((report.exchanges, report.unlisted), (4, 1));
+    let retyped = report
+        .deviations
+        .iter()
+        .find(|d| d.wild == "/results/*/amount" && d.rule == "contract/type")
+        .unwrap();
+    assert_eq!((retyped.count, retyped.exchanges, retyped.pointer.as_str()), (2, 1, "/results/1/amount"));
+    let plain = anstream::adapter::strip_str(&crate::report::verify::terminal(&report, false)).to_string();
+    insta::assert_snapshot!(plain);
+    let lines = crate::report::verify::jsonl(&report);
+    let all: Vec<Value> = lines.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
+    assert_eq!(all.len(), report.deviations.len() + 1);
+    assert_eq!((&all[0]["severity"], &all.last().unwrap()["verdict"]), (&json!("breaking"), &json!("fail")));
+}
+
+#[test]
+fn what_holds_passes_and_nothing_judged_is_unknown() {
+    let exchanges = recording(&[("/deals/1", deal(1)), ("/deals?limit=3", json!({ "results": [deal(1)] }))]);
+    assert_eq!(verify(&contract(), &[source(&exchanges)]).verdict(), Verdict::Pass);
+    assert_eq!(verify(&contract(), &[]).verdict(), Verdict::Unknown);
+    let elsewhere = recording(&[("/contacts", json!([]))]);
+    assert_eq!(verify(&contract(), &[source(&elsewhere)]).verdict(), Verdict::Unknown);
+}
+
+#[test]
+fn accepted_findings_do_not_fail_and_are_pruned_when_they_are_gone() {
+    let (bad, good) = (drifted(), recording(&[("/deals/1", deal(1))]));
+    let vendors = BTreeSet::from(["crm".to_owned()]);
+    let mut list = Accepted::default();
+    let mut report = verify(&contract(), &[source(&bad)]);
+    assert!(list.add(&report) > 3);
+    assert!(list.apply(&mut report, &vendors).is_empty());
+    assert_eq!(report.verdict(), Verdict::Pass);
+    assert_eq!(list.add(&report), 0);
+
+    let mut report = verify(&contract(), &[source(&good)]);
+    let gone = list.apply(&mut report, &BTreeSet::from(["other".to_owned()]));
+    assert!(gone.is_empty(), "the run says nothing about this vendor");
+    let gone = list.apply(&mut report, &vendors);
+    assert_eq!(gone.len(), list.accepted.len());
+    list.prune(&gone);
+    assert_eq!(list, Accepted::default());
+}
+
+/// What the baseline says of one changed answer.
+fn compared(before: &[(&str, Value)], now: &[(&str, Value)]) -> Vec<String> {
+    let contract = contract();
+    let before = recording(before);
+    let learned = Baseline::learn(Some(&contract), &[source(&before)]);
+    let text = serde_json::to_string(&learned).unwrap();
+    let learned: Baseline = serde_json::from_str(&text).unwrap();
+    let now = recording(now);
+    let report = against(&learned, Some(&contract), &[source(&now)]);
+    assert!(
+        against(&learned, Some(&contract), &[source(&before)]).deviations.is_empty(),
+        "it agrees with itself"
+    );
+    report.deviations.iter().map(|d| format!("{:?} {} {}", d.severity, d.rule, d.wild)).collect()
+}
+
+#[test]
+fn what_no_schema_forbids_is_seen_by_the_baseline() {
+    let usual: Vec<(&str, Value)> = (0..6).map(|n| ("/deals/1", deal(n))).collect();
+    let without = |name: &str| {
+        let mut changed = deal(1);
+        changed.as_object_mut().unwrap().shift_remove(name);
+        vec![("/deals/1", changed)]
+    };
+    let with = |name: &str, value: Value| {
+        let mut changed = deal(1);
+        changed[name] = value;
+        vec![("/deals/1", changed)]
+    };
+    assert_eq!(compared(&usual, &without("note")), ["Breaking baseline/absent /note"]);
+    assert_eq!(compared(&usual, &with("note", Value::Null)), ["Breaking baseline/type /note"]);
+    assert_eq!(compared(&usual, &with("stage", json!("paused"))), ["Additive baseline/value /stage"]);
+    assert_eq!(compared(&usual, &with("note", json!("c d"))), [] as [&str; 0]);
+    assert_eq!(compared(&usual[..2], &without("note")), [] as [&str; 0], "two samples are no rule");
+}
+
+#[test]
+fn an_emptied_list_and_a_capped_page_are_seen_by_the_baseline() {
+    let page = |n: usize| {
+        (
+            "/deals",
+            json!({ "results": (0..n).map(|n| json!({ "id": n.to_string(), "amount": "1" })).collect::<Vec<_>>() }),
+        )
+    };
+    let usual = [page(20), page(20), page(7)];
+    assert_eq!(compared(&usual, &[page(0)]), ["Breaking baseline/emptied /results"]);
+    assert_eq!(compared(&usual, &[page(10), page(10), page(7)]), ["Unknown baseline/capped /results"]);
+    assert_eq!(compared(&usual, &[page(20), page(3)]), [] as [&str; 0]);
+}
+
+#[test]
+fn a_baseline_holds_words_and_no_secrets() {
+    let secret = |n: usize| {
+        (
+            "/deals/1",
+            json!({ "id": n.to_string(), "token": "abc", "key": "sk_live_0123456789abcdef", "stage": "won" }),
+        )
+    };
+    let exchanges = recording(&[secret(1), secret(1), secret(1), secret(1)]);
+    let text = serde_json::to_string(&Baseline::learn(None, &[source(&exchanges)])).unwrap();
+    assert!(text.contains("won") && !text.contains("abc") && !text.contains("sk_live"), "{text}");
+}

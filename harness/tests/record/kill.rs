@@ -1,0 +1,170 @@
+//! The recorder as a process: killed at any moment it leaves valid files; asked to stop, it says
+//! what came of it.
+
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::Path;
+use std::process::{Child, Command, Stdio};
+use std::time::Duration;
+
+use axum::Router;
+use axum::routing::get;
+use firedrill::fixture::{Body, Fixture};
+use rand::{RngExt as _, SeedableRng as _};
+use tokio::time::Instant;
+
+use crate::rig::{client, serve};
+
+struct Recorder {
+    child: Child,
+    own: String,
+    said: BufReader<std::process::ChildStderr>,
+}
+
+fn record(vendor: &str, out: &Path, more: &[&str]) -> Recorder {
+    let mut child = Command::new(env!("CARGO_BIN_EXE_firedrill"))
+        .args(["record", "--vendor", "notes", "--name", "run", "--upstream", vendor, "--out"])
+        .arg(out)
+        .args(more)
+        .stdin(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = BufReader::new(child.stderr.take().unwrap());
+    let mut own = String::new();
+    while !own.trim_start().starts_with("http://") {
+        own.clear();
+        assert!(said.read_line(&mut own).unwrap() > 0, "it ended before it said its address");
+    }
+    Recorder { child, own: own.trim().to_owned(), said }
+}
+
+/// Names, lengths and ages of what is in the folder.
+fn look(folder: &Path) -> Vec<(String, u64, Option<std::time::SystemTime>)> {
+    let entries = std::fs::read_dir(folder).into_iter().flatten().flatten();
+    let mut seen: Vec<_> = entries
+        .filter_map(|e| {
+            let meta = e.metadata().ok()?;
+            Some((e.file_name().to_string_lossy().into_owned(), meta.len(), meta.modified().ok()))
+        })
+        .collect();
+    seen.sort();
+    seen
+}
+
+#[tokio::test]
+async fn a_recorder_killed_at_any_moment_leaves_valid_files_and_loses_a_second_at_most() {
+    const ROUNDS: u64 = 12;
+    let page = "x".repeat(200_000);
+    let vendor = serve(Router::new().route("/{n}", get(move || async move { page }))).await;
+    let mut random = rand_chacha::ChaCha8Rng::seed_from_u64(1);
+    let mut kept = 0;
+    for round in 0..ROUNDS {
+        let out = tempfile::tempdir().unwrap();
+        let folder = out.path().join("notes");
+        let mut recorder = record(&vendor, out.path(), &[]);
+        let own = recorder.own.clone();
+        let (client, started) = (client(), Instant::now());
+        let asking = tokio::spawn(async move {
+            let mut answered = Vec::new();
+            for n in 0.. {
+                let Ok(answer) = client.get(format!("{own}/{n}")).send().await else { break };
+                if answer.bytes().await.is_err() {
+                    break;
+                }
+                answered.push(started.elapsed());
+                tokio::time::sleep(Duration::from_millis(15)).await;
+            }
+            answered
+        });
+        tokio::time::sleep(Duration::from_millis(random.random_range(200..1700))).await;
+        if round % 3 != 0 {
+            // The worst moment is while it writes.
+            let before = look(&folder);
+            while look(&folder) == before && started.elapsed() < Duration::from_secs(5) {
+                tokio::time::sleep(Duration::from_micros(200)).await;
+            }
+        }
+        recorder.child.kill().unwrap();
+        let killed = started.elapsed();
+        recorder.child.wait().unwrap();
+        let answered = asking.await.unwrap();
+        let mut found = 0;
+        for (name, ..) in look(&folder) {
+            if name.ends_with(".json") {
+                let run = Fixture::read(&folder.join(&name)).unwrap_or_else(|e| panic!("round {round}: {e}"));
+                assert!(
+                    run.exchanges
+                        .iter()
+                        .all(|e| matches!(&e.response.body, Some(Body::Text(t)) if t.len() == 200_000))
+                );
+                found += run.exchanges.len();
+            }
+        }
+        // Twice a second's promise, for a machine that does other things too.
+        let owed = answered.iter().filter(|at| **at + Duration::from_secs(2) < killed).count();
+        assert!(found >= owed, "round {round}: {found} on disk, {owed} were answered in time");
+        kept += found;
+    }
+    assert!(kept > 0, "nothing was ever recorded, so nothing was tried");
+}
+
+#[tokio::test]
+async fn an_interrupted_recorder_says_what_it_recorded_and_where() {
+    let vendor = serve(Router::new().route("/a", get(|| async { "hello" }))).await;
+    let out = tempfile::tempdir().unwrap();
+    let mut recorder = record(&vendor, out.path(), &[]);
+    let mut open = client().get(format!("{}/a", recorder.own)).send().await.unwrap();
+    assert_eq!(open.chunk().await.unwrap().unwrap(), "hello");
+    let stopped = Command::new("kill").args(["-INT", &recorder.child.id().to_string()]).status().unwrap();
+    assert!(stopped.success());
+    let mut said = String::new();
+    recorder.said.read_to_string(&mut said).unwrap();
+    assert_eq!(recorder.child.wait().unwrap().code(), Some(0), "{said}");
+    assert!(said.contains("200  GET /a  5 bytes"), "{said}");
+    assert!(said.contains("1 exchange recorded, 0 secrets taken out"), "{said}");
+    let file = out.path().join("notes/run.json");
+    assert!(said.contains(&format!("wrote {}", file.display())), "{said}");
+    assert_eq!(Fixture::read(&file).unwrap().exchanges.len(), 1);
+
+    // What is there is not written over.
+    let again = Command::new(env!("CARGO_BIN_EXE_firedrill"))
+        .args(["record", "--vendor", "notes", "--name", "run", "--upstream", &vendor, "--out"])
+        .arg(out.path())
+        .output()
+        .unwrap();
+    assert_eq!(again.status.code(), Some(64));
+    assert!(String::from_utf8_lossy(&again.stderr).contains("exists already"));
+}
+
+#[tokio::test]
+async fn a_hundred_megabytes_pass_in_bounded_memory() {
+    const PIECES: usize = 100;
+    let big = || async {
+        let (send, receive) = tokio::sync::mpsc::channel::<bytes::Bytes>(1);
+        tokio::spawn(async move {
+            let piece = bytes::Bytes::from(vec![7; 1 << 20]);
+            for _ in 0..PIECES {
+                let _ = send.send(piece.clone()).await;
+            }
+        });
+        axum::body::Body::new(crate::files::Pieces(receive))
+    };
+    let vendor = serve(Router::new().route("/big", get(big))).await;
+    let out = tempfile::tempdir().unwrap();
+    let mut recorder = record(&vendor, out.path(), &[]);
+    let mut answer = client().get(format!("{}/big", recorder.own)).send().await.unwrap();
+    let mut length = 0;
+    while let Some(piece) = answer.chunk().await.unwrap() {
+        length += piece.len();
+    }
+    assert_eq!(length, PIECES << 20);
+    let status = std::fs::read_to_string(format!("/proc/{}/status", recorder.child.id())).unwrap();
+    let peak = status.lines().find_map(|l| l.strip_prefix("VmHWM:")).unwrap();
+    let peak: usize = peak.trim().trim_end_matches(" kB").parse().unwrap();
+    Command::new("kill").args(["-INT", &recorder.child.id().to_string()]).status().unwrap();
+    recorder.child.wait().unwrap();
+    assert!(peak < 64 << 10, "{peak} kB at the peak");
+    let run = Fixture::read(&out.path().join("notes/run.json")).unwrap();
+    let body = run.exchanges[0].response.body.as_ref();
+    assert!(matches!(body, Some(Body::Omitted(o)) if o.length == (PIECES as u64) << 20), "{body:?}");
+}

@@ -1,0 +1,212 @@
+//! The drift sweep over a few fields: the bundled core, sound and with defects planted.
+
+use std::path::{Path, PathBuf};
+
+use firedrill::drill::{self, DrillError, Drilled, Judge, Plan, Script};
+use firedrill::fault::{Mutation, Target};
+use firedrill::finding::Verdict;
+use firedrill::prove::defects;
+use firedrill::report::sweep::yaml;
+use firedrill::scenario::{Scenario, parse};
+use firedrill::seed::Seed;
+use firedrill::subject::bundled::{Bundled, Plant};
+use firedrill::sweep::{Cell, Grade, Graded, Sweep, SweepError};
+use firedrill::{casting, plan};
+
+const DEAL: &str = "crm GET /crm/v3/objects/deals/{id}";
+
+fn folder(name: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("..").join(name)
+}
+
+fn swept() -> Plan {
+    let contracts = folder("contracts");
+    let files = [folder("scenarios/drift/_sweep.yaml")];
+    let facts = |vendor: &_| casting::facts(vendor, &contracts).map(Some);
+    let drill = plan::load(&files, &facts).expect("the swept drill is good").remove(0);
+    casting::plan(&drill, &contracts).expect("its vendors are good")
+}
+
+fn planted(name: &str) -> Plant {
+    defects().into_iter().find(|d| d.name == name).unwrap_or_else(|| panic!("no defect `{name}`")).plant
+}
+
+/// Hands a sweep of a core to `then`, with what plays it.
+fn with<R>(defect: Option<&str>, then: impl FnOnce(&Plan, firedrill::sweep::Play<'_>) -> R) -> R {
+    let plan = swept();
+    let core = || defect.map_or_else(Bundled::sound, |name| Bundled::with_defect(name, planted(name)));
+    let play = |scenario: &Scenario, most_calls: u32, judge: Judge<'_>| -> Result<Drilled, DrillError> {
+        drill::run_script(&plan, &Script { scenario, most_calls }, Seed(1), &core(), judge)
+    };
+    then(&plan, &play)
+}
+
+fn cell(on: &str, mutation: &str) -> Cell {
+    Cell { on: on.parse().unwrap(), mutation: serde_saphyr::from_str::<Mutation>(mutation).unwrap() }
+}
+
+fn graded(defect: Option<&str>, on: &str, mutations: &[&str]) -> Vec<Graded> {
+    with(defect, |plan, play| {
+        let target: Target = on.parse().unwrap();
+        let sweep = Sweep::prepare(&plan.scenario, &[target], play).unwrap();
+        mutations.iter().map(|m| sweep.run(&cell(on, m), play)).collect()
+    })
+}
+
+#[test]
+fn an_undisturbed_run_teaches_every_field_that_is_read() {
+    with(None, |plan, play| {
+        let sweep = Sweep::prepare(&plan.scenario, &[], play).unwrap();
+        let cells: Vec<String> = sweep.cells().iter().map(|c| format!("{} {}", c.on, c.mutation)).collect();
+        for wanted in [
+            "crm GET /crm/v3/objects/deals/{id} remove /properties/amount",
+            "crm POST /oauth/v1/token to_string /expires_in",
+            "crm POST /crm/v3/objects/deals/search empty_list /results",
+            "crm POST /crm/v3/objects/deals/search cap_page 1",
+            "billing POST /v1/invoices require /required_since_drift",
+            "billing GET /v1/invoices nullify /data/*/metadata/deal_id",
+            "webhook crm deal.propertyChange rename /objectId to objectId_v2",
+            "webhook crm deal.propertyChange wrap data",
+        ] {
+            assert!(cells.iter().any(|c| c == wanted), "{wanted} is not among {} cells", cells.len());
+        }
+        assert!(cells.len() > 2_000, "{} cells", cells.len());
+    });
+}
+
+#[test]
+fn the_sound_core_refuses_a_drifted_amount_by_name() {
+    let grades = graded(
+        None,
+        DEAL,
+        &[
+            "remove: /properties/amount",
+            "nullify: /properties/amount",
+            "to_object: /properties/amount",
+            "decimal_comma: /properties/amount",
+            "deeper: /properties/amount",
+        ],
+    );
+    for graded in &grades {
+        assert_eq!(graded.grade, Grade::RefusedLoudly, "{graded:?}");
+        assert!(graded.field_named && graded.fired > 0, "{graded:?}");
+    }
+}
+
+#[test]
+fn a_field_that_nobody_reads_may_go() {
+    let graded = &graded(None, DEAL, &["remove: /createdAt"])[0];
+    assert_eq!(graded.grade, Grade::Harmless, "{graded:?}");
+    assert!(!graded.alarm, "{graded:?}");
+}
+
+#[test]
+fn what_is_written_as_the_vendor_now_says_is_no_corruption() {
+    let graded = &graded(None, DEAL, &["unicode_text: /properties/dealname"])[0];
+    assert_eq!((graded.grade, graded.as_told), (Grade::Harmless, true), "{graded:?}");
+}
+
+#[test]
+fn a_core_that_reads_a_missing_amount_as_zero_corrupts_in_silence() {
+    let plan = swept();
+    let play = |core: Bundled| {
+        let play = |scenario: &Scenario, most_calls: u32, judge: Judge<'_>| {
+            drill::run_script(&plan, &Script { scenario, most_calls }, Seed(1), &core, judge)
+        };
+        let sweep = Sweep::prepare(&plan.scenario, &[DEAL.parse().unwrap()], &play).unwrap();
+        sweep.run(&cell(DEAL, "remove: /properties/amount"), &play)
+    };
+    // Its own reconciliation sees that the ledgers differ, too late.
+    let noticed = play(Bundled::with_defect("lenient", planted("renamed_field_read_as_zero")));
+    assert_eq!((noticed.grade, noticed.alarm), (Grade::NoticedCorruption, true), "{noticed:?}");
+    assert!(noticed.why.contains("which it never has undisturbed"), "{noticed:?}");
+    let silent = play(Bundled::with_defect("lenient and blind", |_, p| {
+        p.validation.strict = false;
+        p.reconcile.enabled = false;
+    }));
+    assert_eq!((silent.grade, silent.alarm), (Grade::SilentCorruption, false), "{silent:?}");
+}
+
+#[test]
+fn a_core_that_passes_over_an_unknown_stage_loses_records_in_silence() {
+    let plan = swept();
+    let core = Bundled::with_defect("blind", |c, p| {
+        c.deal_stages.clear();
+        // Without a second way to the data, what is passed over stays lost.
+        p.reconcile.enabled = false;
+        p.sync.enabled = false;
+    });
+    let play = |scenario: &Scenario, most_calls: u32, judge: Judge<'_>| {
+        drill::run_script(&plan, &Script { scenario, most_calls }, Seed(1), &core, judge)
+    };
+    let sweep = Sweep::prepare(&plan.scenario, &[], &play).unwrap();
+    let graded = sweep.run(&cell(DEAL, "new_enum_value: /properties/dealstage"), &play);
+    assert_eq!((graded.grade, graded.alarm), (Grade::SilentCorruption, false), "{graded:?}");
+}
+
+#[test]
+fn a_core_that_asks_without_end_is_broke() {
+    let plan = swept();
+    let core = Bundled::with_defect("stubborn", |_, p| {
+        p.retry = std::sync::Arc::new(Always);
+        p.patience.attempts = u32::MAX;
+        p.patience.deadline = None;
+        p.patience.budget = None;
+        p.backoff = std::sync::Arc::new(AtOnce);
+    });
+    let play = |scenario: &Scenario, most_calls: u32, judge: Judge<'_>| {
+        drill::run_script(&plan, &Script { scenario, most_calls }, Seed(1), &core, judge)
+    };
+    let sweep = Sweep::prepare(&plan.scenario, &[], &play).unwrap();
+    let graded = sweep.run(&cell("billing POST /v1/invoices", "require: /account_tax_ids"), &play);
+    assert_eq!(graded.grade, Grade::Broke, "{graded:?}");
+}
+
+struct Always;
+
+impl integration_core::policy::RetryRule for Always {
+    fn again(&self, _: &integration_core::policy::AttemptFacts<'_>) -> bool {
+        true
+    }
+}
+
+struct AtOnce;
+
+impl integration_core::policy::Backoff for AtOnce {
+    fn delay(&self, _: u32, _: f64) -> std::time::Duration {
+        std::time::Duration::from_millis(1)
+    }
+}
+
+#[test]
+fn a_drift_that_never_happens_is_unknown() {
+    let graded = &graded(None, DEAL, &["remove: /properties/no_such_field"])[0];
+    assert_eq!((graded.grade, graded.fired), (Grade::Unknown, 0), "{graded:?}");
+}
+
+#[test]
+fn the_smallest_scenario_is_a_drill_of_its_own_that_fails() {
+    with(Some("renamed_field_read_as_zero"), |plan, play| {
+        let sweep = Sweep::prepare(&plan.scenario, &[DEAL.parse().unwrap()], play).unwrap();
+        let cell = cell(DEAL, "nullify: /properties/amount");
+        let grade = sweep.run(&cell, play).grade;
+        assert!(grade.is_bad());
+        let (small, verdict) = sweep.smallest(&cell, grade, play);
+        assert_eq!(verdict, Some(Verdict::Fail));
+        assert_eq!((small.given["crm.deals"].count, small.workload.len()), (1, 1));
+        let text = yaml(&small);
+        let read = parse("smallest.yaml", &text).unwrap_or_else(|m| panic!("{m}\n{text}"));
+        assert_eq!(read, small, "{text}");
+    });
+}
+
+#[test]
+fn a_drill_that_promises_nothing_of_the_ledgers_cannot_be_swept() {
+    with(None, |plan, play| {
+        let silent = Scenario { expect: Default::default(), ..plan.scenario.clone() };
+        let refusal = Sweep::prepare(&silent, &[], play).err();
+        assert!(matches!(refusal, Some(SweepError::NothingPromised)), "{refusal:?}");
+        let refusal = Sweep::prepare(&plan.scenario, &["crm GET /nothing".parse().unwrap()], play).err();
+        assert!(refusal.unwrap().to_string().contains("it reads `crm POST /oauth/v1/token`"));
+    });
+}
