@@ -37,8 +37,12 @@ fn main() -> ExitCode {
     arguments.test_threads.get_or_insert(1);
     let trials = EXAMPLES.iter().flat_map(|example| {
         [
-            Trial::test(format!("{}::its_readme_tells_of_every_drill", example.name), || example.is_told()),
-            Trial::ignorable_test(format!("{}::its_findings_are_found", example.name), || example.is_true()),
+            Trial::test(format!("{}::its_readme_tells_of_every_drill", example.name), move || {
+                example.is_told()
+            }),
+            Trial::ignorable_test(format!("{}::its_findings_are_found", example.name), move || {
+                example.is_true()
+            }),
         ]
     });
     libtest_mimic::run(&arguments, trials.collect()).exit_code()
