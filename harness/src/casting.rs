@@ -4,15 +4,17 @@
 //! not know: how a drill is run, judged or shown.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::Value;
 
 use crate::drill::{OpenVendor, Plan};
 use crate::fixture::{Fixture, Replay};
+use crate::pacing::Pacing;
 use crate::plan::Loaded;
-use crate::scenario::{FixtureUse, Mistake, VendorFacts, VendorUse};
+use crate::scenario::{Document, FixtureUse, Mistake, Program, VendorFacts, VendorUse};
+use crate::subject::command::executable;
 use crate::vendor::{self, VendorFile};
 
 /// Finds the description of `vendor`: in the folder `contracts` if it is there, else among the
@@ -48,15 +50,73 @@ pub fn facts(vendor: &VendorUse, contracts: &Path) -> Result<VendorFacts, Mistak
 /// # Errors
 /// A mistake in a vendor's file or in a recording.
 pub fn plan(drill: &Loaded, contracts: &Path) -> Result<Plan, Mistake> {
-    let mut vendors: BTreeMap<String, OpenVendor> = BTreeMap::new();
-    for (alias, vendor) in &drill.scenario.vendors {
-        vendors.insert(alias.clone(), role(drill, vendor, contracts)?);
-    }
-    Ok(Plan { scenario: drill.scenario.clone(), file: drill.file.clone(), vendors })
+    plan_in(drill, contracts, None)
 }
 
-fn role(drill: &Loaded, vendor: &VendorUse, contracts: &Path) -> Result<OpenVendor, Mistake> {
-    let file = Arc::new(vendor_file(vendor, contracts)?);
+/// As [`plan`], for a drill in real time that is shortened by `pacing`.
+///
+/// # Errors
+/// As [`plan`].
+pub fn plan_in_real_time(drill: &Loaded, contracts: &Path, pacing: Pacing) -> Result<Plan, Mistake> {
+    plan_in(drill, contracts, Some(pacing))
+}
+
+fn plan_in(drill: &Loaded, contracts: &Path, pacing: Option<Pacing>) -> Result<Plan, Mistake> {
+    let mut vendors: BTreeMap<String, OpenVendor> = BTreeMap::new();
+    for (alias, vendor) in &drill.scenario.vendors {
+        vendors.insert(alias.clone(), role(drill, vendor, contracts, pacing.as_ref())?);
+    }
+    Ok(Plan { scenario: drill.scenario.clone(), file: drill.file.clone(), vendors, pacing })
+}
+
+/// The program that a drill names for itself, with the folder that its paths are relative to.
+///
+/// # Errors
+/// A mistake in the subject file.
+pub fn program(drill: &Loaded) -> Result<Option<(Program, PathBuf)>, Mistake> {
+    let beside = Path::new(&drill.file).parent().unwrap_or(Path::new("."));
+    let subject = &drill.scenario.subject;
+    match (&subject.program, &subject.file) {
+        (Some(program), _) => Ok(Some((Program::clone(program), beside.to_owned()))),
+        (None, Some(file)) => subject_file(&beside.join(file)).map(Some),
+        (None, None) => Ok(None),
+    }
+}
+
+/// Reads a subject file; gives its folder too.
+///
+/// # Errors
+/// A mistake in it, with its place: also a program that is not there, or cannot be run.
+pub fn subject_file(path: &Path) -> Result<(Program, PathBuf), Mistake> {
+    let shown = path.display().to_string();
+    let bytes =
+        std::fs::read(path).map_err(|e| Mistake::whole(&shown, format!("cannot be read: {e}"), None))?;
+    let document = Document::read(&shown, &bytes)?;
+    let program = document.program()?;
+    let here = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let here = here.canonicalize().unwrap_or_else(|_| here.to_owned());
+    // A program that is told by a placeholder is known only in a drill.
+    let named = program.command.first().filter(|word| !word.contains('{'));
+    if let Some(Err(why)) = named.map(|word| executable(word, &here)) {
+        let mut mistake = document.mistake_at(&["command", "0"], why);
+        mistake.help =
+            Some("`command` is the program and its arguments; build or install it first".to_owned());
+        return Err(mistake);
+    }
+    Ok((program, here))
+}
+
+fn role(
+    drill: &Loaded,
+    vendor: &VendorUse,
+    contracts: &Path,
+    pacing: Option<&Pacing>,
+) -> Result<OpenVendor, Mistake> {
+    let mut file = vendor_file(vendor, contracts)?;
+    if let Some(pacing) = pacing {
+        file = file.paced(pacing).map_err(|why| Mistake::whole(vendor.name(), why, None))?;
+    }
+    let file = Arc::new(file);
     let VendorUse::Changed(changed) = vendor else {
         return Ok(Box::new(move |epoch, seed| vendor::open(&file, epoch, seed)));
     };

@@ -7,7 +7,7 @@
 //! 4 `cli`, `report`, `serve`, `testing` ·
 //! 3 `drill`, `casting`, `plan`, `prove`, `record`, `sweep`, `verify` ·
 //! 2 `world`, `subject`, `wiremock` ·
-//! 1 `vendor`, `schedule`, `drift`, `contract`, `fixture`, `check` ·
+//! 1 `vendor`, `schedule`, `pacing`, `drift`, `contract`, `fixture`, `check` ·
 //! 0 `scenario`, `fault`, `expr`, `wire`, `trace`,
 //! `finding`, `seed`, `time`.
 
@@ -22,6 +22,7 @@ pub mod expr;
 pub mod fault;
 pub mod finding;
 pub mod fixture;
+pub mod pacing;
 pub mod plan;
 #[cfg(feature = "cli")]
 pub mod prove;

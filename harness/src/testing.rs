@@ -46,13 +46,16 @@ use std::sync::Arc;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 use crate::casting;
-use crate::drill::{self, DrillError, Drilled};
+use crate::drill::{self, DrillError, Drilled, skip};
 use crate::finding::Verdict;
+use crate::pacing::Pacing;
 use crate::plan::{self, Loaded};
 use crate::report::{Ran, mistake, terminal};
-use crate::scenario::Mistake;
+use crate::scenario::{Mistake, Program};
 use crate::seed::Seed;
 use crate::subject::Subject;
+use crate::subject::command::Command;
+use crate::time::Span;
 
 pub use crate::report::payloads;
 
@@ -70,6 +73,9 @@ pub struct Drills {
     seeds: u32,
     subject: Option<Arc<NewSubject>>,
     runner: Option<Arc<Runner>>,
+    program: Option<PathBuf>,
+    scale: u32,
+    max_real: Span,
 }
 
 /// The drills in `folder`, to be made into tests. See the [module](self) for how to set it up.
@@ -81,6 +87,9 @@ pub fn drills(folder: impl AsRef<Path>) -> Drills {
         seeds: 1,
         subject: None,
         runner: None,
+        program: None,
+        scale: 1,
+        max_real: Span::mins(1),
     }
 }
 
@@ -88,6 +97,16 @@ impl Drills {
     /// The subject: called afresh for each drill, so that drills share nothing.
     pub fn subject(mut self, new: impl Fn() -> Box<dyn Subject> + Send + Sync + 'static) -> Drills {
         self.subject = Some(Arc::new(new));
+        self
+    }
+
+    /// A program as subject, described in a file: drilled over real sockets in real time, with the
+    /// drills' and vendors' spans divided by `scale`. Drills that take longer than `max_real`, and
+    /// those that cannot be put to it, are ignored, each with the reason.
+    pub fn program(mut self, file: impl AsRef<Path>, scale: u32, max_real: Span) -> Drills {
+        self.program = Some(file.as_ref().to_owned());
+        self.scale = scale.max(1);
+        self.max_real = max_real;
         self
     }
 
@@ -146,19 +165,40 @@ impl Drills {
             })?)],
             Err(_) => (0..u64::from(self.seeds)).map_while(|n| self.seed.checked_add(n)).map(Seed).collect(),
         };
-        let runner = self.runner();
+        let program = self.program.as_deref().map(casting::subject_file).transpose().map_err(|m| vec![m])?;
+        let (scale, max_real) = (self.scale, self.max_real);
+        let skipped = |drill: &Loaded| {
+            let (program, _) = program.as_ref()?;
+            skip::reason(&drill.scenario, program, &Pacing::new(program, scale), max_real)
+        };
+        let skips: Vec<Option<String>> = loaded.iter().map(skipped).collect();
+        let runner = self.runner(program);
         Ok(loaded
             .into_iter()
-            .map(|drill| {
+            .zip(skips)
+            .map(|(drill, skip)| {
                 let (runner, seeds) = (Arc::clone(&runner), seeds.clone());
-                Trial::test(drill.name(), move || trial(&drill, &seeds, &*runner))
+                let name = drill.name();
+                let trial = Trial::test(name, move || trial(&drill, &seeds, &*runner));
+                match skip {
+                    Some(why) => trial.with_ignored_flag(true).with_kind(format!("skipped: {why}")),
+                    None => trial,
+                }
             })
             .collect())
     }
 
-    fn runner(self) -> Arc<Runner> {
+    fn runner(self, program: Option<(Program, PathBuf)>) -> Arc<Runner> {
         if let Some(runner) = self.runner {
             return runner;
+        }
+        if let Some((program, here)) = program {
+            let (contracts, scale) = (self.contracts, self.scale);
+            return Arc::new(move |loaded, seed| {
+                let plan = casting::plan_in_real_time(loaded, &contracts, Pacing::new(&program, scale))
+                    .map_err(|mistake| DrillError::Scenario(mistake.to_string()))?;
+                drill::run(&plan, seed, &Command::new(&program, &here, scale))
+            });
         }
         let (subject, contracts) = (self.subject, self.contracts);
         Arc::new(move |loaded, seed| match &subject {

@@ -55,6 +55,27 @@ pub struct Head {
     pub heals_at: At,
     /// When the drill ends.
     pub ends_at: At,
+    /// How the real clock went, where the drill ran by it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub real: Option<RealTime>,
+}
+
+/// A drill in real time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RealTime {
+    /// How much faster than its scenario says.
+    pub scale: u32,
+    /// Whether the subject scales its own waits too, and so the promises about them are scaled.
+    pub waits_scaled: bool,
+    /// When the subject was ready and the scenario began: its moments count from here.
+    pub begins_at: At,
+    /// The latest that a timer of firedrill itself rang during the drill: what this machine's
+    /// scheduling adds to any wait, and so the tolerance of what judges time.
+    pub noise: Span,
+    /// How long after the disturbance the ledgers were to agree, where this run allowed less than
+    /// the scenario promises.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub promised: Option<Span>,
 }
 
 /// One thing that happened.
@@ -436,6 +457,22 @@ pub enum SubjectEvent {
         job: String,
         /// Whether it was there to be triggered.
         accepted: bool,
+    },
+    /// It was made to stand still (SIGSTOP).
+    Paused,
+    /// It was let go on (SIGCONT).
+    Resumed,
+    /// It wrote more than is kept: its log in this trace is not whole.
+    Flooded {
+        /// Lines until then.
+        lines: u64,
+        /// Bytes until then.
+        bytes: u64,
+    },
+    /// A run of a job came to its end.
+    Ran {
+        /// With this exit code; none if a signal ended it.
+        code: Option<i32>,
     },
     /// A call came although the subject was gone: something outlived it.
     Straggler {

@@ -226,6 +226,7 @@ fn supported(rule: usize, of: &Rule, vendor: &str) -> Result<(), MountError> {
         Act::LostAck => return refused("lost_ack", WEBHOOK),
         Act::Kill(_) => return refused("kill", LIFE),
         Act::Stop(_) => return refused("stop", LIFE),
+        Act::Pause(_) => return refused("pause", LIFE),
         Act::ClockSkew(_) => return refused("clock_skew", LIFE),
     }
     match &of.on {

@@ -117,6 +117,9 @@ pub struct Config {
     /// The stages that a deal may be in; one in any other is quarantined, as nobody knows whether it is won. Empty for
     /// any. `DEAL_STAGES`, comma-separated, `*` for any; those of HubSpot's default pipeline if unset.
     pub deal_stages: Vec<String>,
+    /// How many times as fast as in production the core's own waits go (schedules, backoff,
+    /// timeouts, leases, rates): for a staging system whose vendors are sandboxes that go as fast. `TEMPO`.
+    pub tempo: u32,
 }
 
 /// The stages of HubSpot's default sales pipeline, by internal name.
@@ -167,6 +170,7 @@ impl Config {
             shutdown_deadline: Duration::from_secs(20),
             days_until_due: 30,
             deal_stages: DEFAULT_STAGES.map(str::to_owned).to_vec(),
+            tempo: 1,
         }
     }
 
@@ -237,6 +241,14 @@ impl Config {
                 let expected = "stages, closedwon among them, or *";
                 return Err(invalid("DEAL_STAGES", stages, expected));
             }
+        }
+        if let Some(tempo) = env.positive("TEMPO")? {
+            let expected = "a whole number from 1 to 1000";
+            let tempo = u32::try_from(tempo).ok().filter(|tempo| *tempo <= 1000);
+            config.tempo = tempo.ok_or_else(|| invalid("TEMPO", env.get("TEMPO").unwrap_or(""), expected))?;
+            config.shutdown_deadline /= config.tempo;
+            config.sync_interval = config.sync_interval.map(|every| every / config.tempo);
+            config.reconcile_interval = config.reconcile_interval.map(|every| every / config.tempo);
         }
         if let Some(days) = env.number("DAYS_UNTIL_DUE")? {
             let expected = "a number of days, at most 365";
@@ -317,6 +329,17 @@ mod tests {
         let config = Config::from_env(&minimal()).unwrap();
         assert_eq!(config.hubspot.base_url, "https://api.hubapi.com");
         assert_eq!(config.workers, 4);
+    }
+
+    #[test]
+    fn a_tempo_shortens_the_schedules() {
+        let mut env = minimal();
+        env.insert("TEMPO".into(), "60".into());
+        let config = Config::from_env(&env).unwrap();
+        assert_eq!(config.sync_interval, Some(Duration::from_secs(5)));
+        assert_eq!(config.reconcile_interval, Some(Duration::from_secs(60)));
+        env.insert("TEMPO".into(), "1e3".into());
+        assert!(Config::from_env(&env).unwrap_err().to_string().starts_with("TEMPO is"));
     }
 
     #[test]

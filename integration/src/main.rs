@@ -39,6 +39,8 @@ Optional environment:
                                  open the store, and it is faster         [shared]
   SHUTDOWN_SECONDS               longest graceful stop                    [20]
   DAYS_UNTIL_DUE                 payment terms of an invoice              [30]
+  TEMPO                          the core's own waits go this many times as fast: for a
+                                 staging system beside fast sandboxes     [1]
   RUST_LOG                       log filter                               [info]
 
 SIGTERM and SIGINT stop gracefully: work in flight is finished or given back to the queue.
@@ -97,7 +99,8 @@ async fn serve(config: Config) -> Result<(), CoreError> {
     let signalled = signalled();
     let entropy = rand::rngs::StdRng::try_from_rng(&mut rand::rngs::SysRng)
         .map_err(|error| CoreError::Credential { name: "entropy", source: std::io::Error::other(error) })?;
-    let core = Core::open(config, Arc::new(SystemClock), Box::new(entropy), Policies::default())?;
+    let policies = Policies::default().at_tempo(config.tempo);
+    let core = Core::open(config, Arc::new(SystemClock), Box::new(entropy), policies)?;
     let bound = core.bind().await?;
     tracing::info!(addr = %bound.local_addr(), "listening");
     let shutdown = CancellationToken::new();

@@ -64,7 +64,7 @@ pub(crate) fn again(
             tracing::warn!(what, reason = %failure, "not completed");
             let held = match &failure {
                 Failure::Held { until: Some(until), .. } => Some(*until + Duration::from_secs(1)),
-                Failure::Unavailable { .. } => Some(now + Duration::from_secs(60)),
+                Failure::Unavailable { .. } => Some(now + Duration::from_secs(60) / ctx.config.tempo.max(1)),
                 _ => None,
             };
             ctx.quarantine_if_invalid(what, failure).map_err(|failure| match failure {

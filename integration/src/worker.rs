@@ -226,7 +226,8 @@ impl Dispatcher {
         for (vendor, client) in [(Vendor::HubSpot, &ctx.hubspot.client), (Vendor::Stripe, &ctx.stripe.client)]
         {
             if let Some(since) = client.breaker.open_since() {
-                if since + BREAKER_ALERT <= now {
+                let due = since + BREAKER_ALERT / ctx.config.tempo.max(1);
+                if due <= now {
                     ctx.alerts.raise(
                         AlertKind::BreakerOpen,
                         vendor.name(),
@@ -234,7 +235,7 @@ impl Dispatcher {
                     );
                     at(now + Duration::from_secs(900));
                 } else {
-                    at(since + BREAKER_ALERT);
+                    at(due);
                 }
             }
         }

@@ -69,6 +69,8 @@ async fn the_subject_shows_its_mirror_and_stops_when_told() {
             stop: stopped,
             ready: ready.clone(),
             attempts: AttemptLog::default(),
+            voice: std::rc::Rc::new(|_| ()),
+            paused: tokio::sync::watch::channel(false).1,
         };
         let drilled = subject::Drilled(policy);
         let judge = async {
@@ -111,8 +113,14 @@ fn judged(answer: String) -> Verdict {
     let response = Some(Response { status: 200, headers: Headers::default(), body: answer.into() });
     what.push(What::Exposed { what: "mirror".into(), response });
     let events = what.into_iter().map(|what| Event { at: At::START, what }).collect();
-    let head =
-        Head { drill: drill.drill.clone(), seed: Seed(1), epoch, heals_at: At::START, ends_at: At::START };
+    let head = Head {
+        drill: drill.drill.clone(),
+        seed: Seed(1),
+        epoch,
+        heals_at: At::START,
+        ends_at: At::START,
+        real: None,
+    };
     let judgements = firedrill::check::judge(&drill, &BTreeMap::new(), &Trace { head, events });
     judgements.iter().find(|j| &*j.check == "exposed").unwrap().verdict
 }

@@ -78,7 +78,7 @@ fn superseded(e: &Evidence<'_>, requests: &[&Call<'_>], found: &mut Findings) {
         }
         let Some(used) = field(&call.request.body, "refresh_token") else { continue };
         let Some(by) = gone.get(used.as_ref()) else { continue };
-        if e.lives.killed_between(by.ended, by.ended + TO_DISK) {
+        if e.lives.killed_between(by.ended, by.ended + e.slack(TO_DISK)) {
             continue;
         }
         found.fail(Say {

@@ -65,7 +65,7 @@ pub(super) fn check(e: &Evidence<'_>) -> Option<Judgement> {
     if retried == 0 && !about {
         return None;
     }
-    judge_waits(promise, &waits, about, &mut found);
+    judge_waits(e, promise, &waits, about, &mut found);
     Some(found.judgement("backoff", retried.max(waits.len() as u64)))
 }
 
@@ -147,13 +147,13 @@ fn collect(e: &Evidence<'_>, promise: &Backoff, gates: &Gates<'_>, run: &[&Call<
         let (failed, next) = (pair[0], pair[1]);
         let nth = u32::try_from(i + 1).unwrap_or(u32::MAX);
         let envelope = envelope(promise, nth);
-        let longest = failed.ended + envelope + SLACK;
+        let longest = failed.ended + envelope + e.slack(SLACK);
         let governed = gates.closed(failed.vendor, failed.ended, longest)
             || failed.hit_by("stale_keep_alive")
             || !matches!(failed.ending, Ending::Broken | Ending::Lost | Ending::Limited | Ending::Caller)
             // Such a limit asks for a minute and more by itself, whatever the envelope.
             || failed.error() == Some(ErrorKind::SecondaryRateLimited)
-            || envelope.0 + SLACK.0 >= e.rest.0
+            || envelope.0 + e.slack(SLACK).0 >= e.rest.0
             || longest > e.ends_at
             || !e.lives.up_throughout(failed.ended, longest.max(next.arrived))
             || e.unseen_calls(failed.vendor, failed.ended, longest.max(next.arrived));
@@ -168,7 +168,7 @@ fn collect(e: &Evidence<'_>, promise: &Backoff, gates: &Gates<'_>, run: &[&Call<
     }
 }
 
-fn judge_waits(promise: &Backoff, waits: &[Wait], about: bool, found: &mut Findings) {
+fn judge_waits(e: &Evidence<'_>, promise: &Backoff, waits: &[Wait], about: bool, found: &mut Findings) {
     let mut pools: BTreeMap<u32, Vec<&Wait>> = BTreeMap::new();
     for wait in waits {
         // 0 is the pool of all waits.
@@ -178,7 +178,7 @@ fn judge_waits(promise: &Backoff, waits: &[Wait], about: bool, found: &mut Findi
     pools.retain(|_, pool| pool.len() >= ENOUGH);
     let alpha = FALSE_ALARM / (3.0 * pools.len().max(1) as f64);
     for (nth, pool) in &pools {
-        judge_pool(promise, *nth, pool, alpha, found);
+        judge_pool(e, promise, *nth, pool, alpha, found);
     }
     if about && found.is_empty() && waits.len() < WANTED {
         found.unknown(Say {
@@ -198,7 +198,14 @@ fn judge_waits(promise: &Backoff, waits: &[Wait], about: bool, found: &mut Findi
     }
 }
 
-fn judge_pool(promise: &Backoff, nth: u32, pool: &[&Wait], alpha: f64, found: &mut Findings) {
+fn judge_pool(
+    e: &Evidence<'_>,
+    promise: &Backoff,
+    nth: u32,
+    pool: &[&Wait],
+    alpha: f64,
+    found: &mut Findings,
+) {
     let which = if nth == 0 { "all".to_owned() } else { format!("number {nth}") };
     let shares: Vec<f64> = pool.iter().map(|w| w.share()).collect();
     let typical = Span(median(&pool.iter().map(|w| w.waited.0 as f64).collect::<Vec<_>>()) as u64);
@@ -236,7 +243,8 @@ fn judge_pool(promise: &Backoff, nth: u32, pool: &[&Wait], alpha: f64, found: &m
             evidence: evidence.clone(),
         });
     }
-    let slack = promise.slack.unwrap_or(SLACK);
+    let slack = promise.slack.unwrap_or(e.own(SLACK));
+    let slack = Span(slack.0.saturating_add(e.noise().0));
     let mut late: Vec<f64> = pool.iter().map(|w| w.share_less(slack)).collect();
     let distance = too_large(&mut late, lowest);
     let over = median(&late) > 1.0;

@@ -51,8 +51,8 @@ pub(super) fn check(e: &Evidence<'_>) -> Option<Judgement> {
 }
 
 /// The least that counts as staying away for `open_for`: timers and jitter may take a tenth.
-fn silence(promise: &Breaker) -> Span {
-    Span(promise.open_for.0 / 10 * 9)
+fn silence(e: &Evidence<'_>, promise: &Breaker) -> Span {
+    Span((promise.open_for.0 / 10 * 9).saturating_sub(e.noise().0))
 }
 
 /// One moment of a vendor's calls.
@@ -129,8 +129,8 @@ impl<'e, 't> Walk<'e, 't> {
 
     fn arrives(&mut self, at: At, index: usize, found: &mut Findings) {
         let Some(since) = self.open_since else { return };
-        if at < since + silence(self.promise) {
-            if at > since + ON_THE_WAY {
+        if at < since + silence(self.e, self.promise) {
+            if at > since + self.e.slack(ON_THE_WAY) {
                 self.extra.push(index);
                 return;
             }
@@ -221,7 +221,7 @@ impl<'e, 't> Walk<'e, 't> {
                 count(self.failures.len() as u64, "failure"),
                 self.vendor,
                 count(calls.len() as u64, "more call"),
-                silence(self.promise),
+                silence(self.e, self.promise),
                 calls[0].arrived,
                 calls[0].name(),
             ),
@@ -310,7 +310,7 @@ fn opens_on_own_errors(e: &Evidence<'_>, vendor: &str, promise: &Breaker, found:
         }
         runs += u64::from(run == promise.opens_after);
         let Some(next) = calls.get(n + 1) else { continue };
-        if next.arrived.since(call.ended) < silence(promise)
+        if next.arrived.since(call.ended) < silence(e, promise)
             || !e.lives.up_throughout(call.ended, next.arrived)
         {
             continue;

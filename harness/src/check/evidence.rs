@@ -111,6 +111,8 @@ pub(super) struct Evidence<'t> {
     pub spoken_of: BTreeMap<&'t str, Vec<At>>,
     /// Rules that bit, with the first event of each.
     pub bitten: BTreeMap<u32, EventId>,
+    /// Whether the subject counted its own attempts.
+    pub counted: bool,
     /// A pause that starts a new operation.
     pub rest: Span,
     by_id: BTreeMap<CallId, usize>,
@@ -145,7 +147,8 @@ impl<'t> Evidence<'t> {
             jobs: Vec::new(),
             spoken_of: BTreeMap::new(),
             bitten: BTreeMap::new(),
-            rest: scenario.expect.backoff.map_or(REST, |b| b.rest),
+            counted: false,
+            rest: scenario.expect.backoff.map_or(own(trace, REST), |b| b.rest),
             by_id: BTreeMap::new(),
             steps: Vec::new(),
             agreement: OnceCell::new(),
@@ -270,9 +273,12 @@ impl<'t> Evidence<'t> {
             What::Alert { body } => self.alerts.push((at, id, body)),
             What::Log { line, .. } => self.logs.push((id, line)),
             What::Exposed { what, response } => self.exposed.note(id, what, response.as_ref()),
-            What::Healed => self.heals_at = at,
+            // In real time the note is late by the machine's noise; the plan is not.
+            What::Healed if self.trace.head.real.is_none() => self.heals_at = at,
+            What::Healed => {}
             What::Step { action, .. } => self.steps.push((at, action)),
-            What::GivenUp { .. } | What::Attempts { .. } | What::Ended | What::HarnessFault { .. } => {}
+            What::Attempts { .. } => self.counted = true,
+            What::GivenUp { .. } | What::Ended | What::HarnessFault { .. } => {}
         }
     }
 
@@ -317,6 +323,22 @@ impl<'t> Evidence<'t> {
         spoken.unwrap_or(0) + within(&self.jobs)
     }
 
+    /// What the machine's own scheduling may have added to any wait, on both sides of the wire:
+    /// nothing in virtual time, twice the latest ring of a timer of firedrill's in real time.
+    pub fn noise(&self) -> Span {
+        self.trace.head.real.map_or(Span::ZERO, |real| real.noise.times(2))
+    }
+
+    /// A span that a check judges the subject's own waits by, as long as the subject's waits are.
+    pub fn own(&self, span: Span) -> Span {
+        own(self.trace, span)
+    }
+
+    /// What a check allows on top of a promise: its own allowance, and the machine's noise.
+    pub fn slack(&self, span: Span) -> Span {
+        Span(self.own(span).0.saturating_add(self.noise().0))
+    }
+
     /// Whether the drill is about one of these families: a promise that it shares with others
     /// through a base file may then not go unjudged.
     pub fn about(&self, families: &[Family]) -> bool {
@@ -358,6 +380,14 @@ impl<'t> Evidence<'t> {
                 && rule.window.is_none_or(|w| w.from <= to && w.to.is_none_or(|end| from < end))
                 && from < self.heals_at
         })
+    }
+}
+
+/// See [`Evidence::own`].
+fn own(trace: &Trace, span: Span) -> Span {
+    match trace.head.real {
+        Some(real) if real.waits_scaled => Span(span.0 / u64::from(real.scale.max(1))),
+        _ => span,
     }
 }
 

@@ -4,7 +4,7 @@
 
 use super::evidence::Evidence;
 use super::say::{Findings, Say};
-use crate::fault::{Rule, Target};
+use crate::fault::{Act, Rule, Target};
 use crate::finding::Judgement;
 use crate::time::At;
 use crate::trace::What;
@@ -82,6 +82,12 @@ fn why(e: &Evidence<'_>, rule: &Rule) -> String {
         }
     };
     match &rule.on {
+        // Seen only by who counts its own attempts.
+        Target::Calls { .. } if matches!(rule.act, Act::Refuse | Act::BlackHole) && !e.counted => {
+            "connects that are refused or swallowed leave no trace at the vendor: the subject must keep its \
+             attempt log for them to be seen"
+                .to_owned()
+        }
         Target::Calls { vendor, .. } => {
             let matches = |c: &&super::call::Call<'_>| {
                 rule.on.matches_call(c.vendor, &c.request.method, c.request.path())

@@ -79,7 +79,7 @@ fn lives(e: &Evidence<'_>, found: &mut Findings) {
 /// No call is held for longer than promised.
 fn held(e: &Evidence<'_>, found: &mut Findings) -> u64 {
     let limit = e.scenario.expect.timeout.map_or(HANG, |t| t.overall);
-    let patience = Span(limit.0.saturating_add(SLACK.0));
+    let patience = Span(limit.0.saturating_add(e.slack(SLACK).0));
     let mut slow = 0u64;
     for call in &e.calls {
         let took = call.ended.since(call.arrived);

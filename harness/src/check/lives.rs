@@ -74,7 +74,11 @@ impl Lives {
                 self.close(at);
             }
             SubjectEvent::ClockSkewed { micros } => self.skews.push((at, *micros)),
-            SubjectEvent::Triggered { .. } => {}
+            SubjectEvent::Triggered { .. }
+            | SubjectEvent::Paused
+            | SubjectEvent::Resumed
+            | SubjectEvent::Flooded { .. }
+            | SubjectEvent::Ran { .. } => {}
         }
     }
 

@@ -82,29 +82,30 @@ fn amplification(
 /// The rate over any ten seconds after healing.
 fn catch_up(e: &Evidence<'_>, vendor: &str, calls: &[&Call<'_>], promise: &Load, found: &mut Findings) {
     let Some(limit) = promise.catch_up else { return };
+    let stretch = e.own(STRETCH);
     let after = &calls[calls.partition_point(|c| c.arrived < e.heals_at)..];
     let mut from = 0;
     let mut most = (0, At::START);
     for to in 0..after.len() {
-        while after[to].arrived.since(after[from].arrived) >= STRETCH {
+        while after[to].arrived.since(after[from].arrived) >= stretch {
             from += 1;
         }
         if to + 1 - from > most.0 {
             most = (to + 1 - from, after[from].arrived);
         }
     }
-    let rate = most.0 as f64 / STRETCH.as_secs_f64();
+    let rate = most.0 as f64 / stretch.as_secs_f64();
     if rate > limit {
         let first = after.partition_point(|c| c.arrived < most.1);
         found.fail(Say {
             rule: "load/catch_up",
             group: vendor,
             message: format!(
-                "{vendor} got {} in the {STRETCH} from {}: {rate:.1} a second",
+                "{vendor} got {} in the {stretch} from {}: {rate:.1} a second",
                 count(most.0 as u64, "call"),
                 most.1
             ),
-            expected: format!("at most {limit} calls a second over any {STRETCH} after healing"),
+            expected: format!("at most {limit} calls a second over any {stretch} after healing"),
             hint: "the backlog must drain at a bounded rate, not as fast as it can",
             evidence: after[first..].iter().take(6).map(|c| c.asked).collect(),
         });

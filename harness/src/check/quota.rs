@@ -109,7 +109,7 @@ fn spread(e: &Evidence<'_>, vendor: &str, promise: &QuotaUse, found: &mut Findin
         let Some(quota) = teller.quota().filter(|q| teller.ended >= after && q.limit > 0) else { continue };
         let share = quota.remaining as f64 / quota.limit as f64;
         let left = quota.resets_at.since(teller.ended);
-        if share > promise.slow_at.0 || left < Span::secs(1) {
+        if share > promise.slow_at.0 || left < e.own(Span::secs(1)) {
             continue;
         }
         stretches += 1;

@@ -6,7 +6,7 @@ use super::agreement::{Agreement, Field, History, Version, Wrong, same};
 use super::evidence::Evidence;
 use super::say::{Findings, Say, count};
 use crate::finding::Judgement;
-use crate::time::At;
+use crate::time::{At, Span};
 use crate::trace::Cause;
 
 /// See the module.
@@ -126,6 +126,23 @@ fn disagreements(e: &Evidence<'_>, a: &Agreement, found: &mut Findings) {
             Wrong::Unwanted(_) => format!("no live {to}"),
             _ => format!("exactly 1 live {to}"),
         };
+        // A run in real time that gave less than the promise cannot say that it was broken.
+        if let Some(promised) = cut_short(e)
+            && matches!(wrong, Wrong::Missing | Wrong::Differs { .. } | Wrong::Unwanted(_))
+        {
+            found.unknown(Say {
+                rule: "reconciliation/cut_short",
+                group: "",
+                message: format!(
+                    "{message}: but this run ended {} after healing, and the promise allows {promised}",
+                    e.ends_at.since(e.heals_at)
+                ),
+                expected,
+                hint: "raise `recovers_within` in the subject file, or let the subject scale its waits",
+                evidence,
+            });
+            continue;
+        }
         let say = Say { rule, group: "", message, expected, hint, evidence };
         // What is right cannot be told: no fault of the subject, as long as it left the source alone.
         if rule == "reconciliation/unclear" && !a.touched(key) {
@@ -134,6 +151,11 @@ fn disagreements(e: &Evidence<'_>, a: &Agreement, found: &mut Findings) {
             found.fail(say);
         }
     }
+}
+
+/// What the scenario promises for convergence, where the run allowed less.
+fn cut_short(e: &Evidence<'_>) -> Option<Span> {
+    e.trace.head.real.and_then(|real| real.promised)
 }
 
 /// Live targets that name no source.
@@ -181,6 +203,9 @@ fn not_due(e: &Evidence<'_>, a: &Agreement, key: &str) -> bool {
 
 /// How soon after healing the ledgers agreed for good.
 fn in_time(e: &Evidence<'_>, a: &Agreement, found: &mut Findings) {
+    if cut_short(e).is_some() {
+        return;
+    }
     let Some(within) = e.scenario.expect.converges.map(|c| c.within) else { return };
     let due = e.heals_at + within;
     let Some(&(since, until)) = a.pending.last() else { return };

@@ -148,11 +148,12 @@ fn tight(e: &Evidence<'_>, found: &mut Findings) {
 }
 
 fn rushed(e: &Evidence<'_>, calls: &[&Call<'_>], found: &mut Findings) {
+    let no_pause = e.own(NO_PAUSE);
     let rushed = calls.windows(TIGHT).find(|w| {
         w.windows(2).all(|p| {
             !p[0].succeeded()
                 && p[0].ended <= p[1].arrived
-                && p[1].arrived.since(p[0].ended) < NO_PAUSE
+                && p[1].arrived.since(p[0].ended) < no_pause
                 && !p[0].hit_by("stale_keep_alive")
         })
     });
@@ -165,7 +166,7 @@ fn rushed(e: &Evidence<'_>, calls: &[&Call<'_>], found: &mut Findings) {
         rule: "retries/tight_loop",
         group: first.vendor,
         message: format!(
-            "{} was attempted {TIGHT} times from {} to {} with less than {NO_PAUSE} after each failure ({} in all)",
+            "{} was attempted {TIGHT} times from {} to {} with less than {no_pause} after each failure ({} in all)",
             first.name(),
             first.arrived,
             last.arrived,

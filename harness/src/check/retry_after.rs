@@ -152,12 +152,12 @@ fn operation<'t>(call: &Call<'t>) -> &'t str {
 
 /// Looks at the latest request to stay away that `call` can have known of.
 fn obeyed(e: &Evidence<'_>, list: &[Told], call: &Call<'_>, found: &mut Findings) {
-    let known = list.partition_point(|t| t.from + SLACK < call.arrived);
+    let known = list.partition_point(|t| t.from + e.slack(SLACK) < call.arrived);
     let Some(told) = known.checked_sub(1).map(|i| list[i]) else { return };
     let early = told.until.since(call.arrived);
     // A restart may forget it; a clock that is off misreads a date.
     let excused = e.lives.started_between(told.from, call.arrived) || e.lives.skewed_at(told.from);
-    if early <= SLACK || excused {
+    if early <= e.slack(SLACK) || excused {
         return;
     }
     let teller = &e.calls[told.call];

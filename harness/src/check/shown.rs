@@ -220,6 +220,7 @@ expect:
             epoch: jiff::Timestamp::UNIX_EPOCH,
             heals_at: At(0),
             ends_at: At(0),
+            real: None,
         };
         Trace { head, events: events.into_iter().map(|what| Event { at: At(0), what }).collect() }
     }

@@ -301,6 +301,7 @@ impl Builder {
                 epoch: "2026-01-01T00:00:00Z".parse().unwrap(),
                 heals_at: ms_at(self.heals),
                 ends_at: ms_at(self.ends),
+                real: None,
             },
             events: self.events.into_iter().map(|(at, what)| Event { at: ms_at(at), what }).collect(),
         }

@@ -11,6 +11,7 @@ use super::exit_code;
 use super::partition::Partition;
 use crate::fault::Target;
 use crate::seed::Seed;
+use crate::time::Span;
 
 /// Failure drills for API integrations: faults, virtual time, verdicts.
 #[derive(Clone, Debug, Parser)]
@@ -45,8 +46,8 @@ pub enum Command {
     Import(Import),
     /// Hold recordings, or a live vendor, against the vendor's contract.
     Verify(Verify),
-    /// Print the JSON Schema of drill files.
-    Schema,
+    /// Print the JSON Schema of drill files, or of subject files.
+    Schema(Schema),
     /// Say what the rule of a finding means.
     Explain(Explain),
     /// List what changed between two versions of a vendor's OpenAPI description.
@@ -102,6 +103,13 @@ pub struct Run {
     /// Only say which drills there are.
     #[arg(long)]
     pub list: bool,
+    /// Drill the program that this subject file describes, over real sockets in real time, instead
+    /// of the bundled core.
+    #[arg(long, value_name = "FILE", conflicts_with = "defect")]
+    pub subject: Option<PathBuf>,
+    /// How drills in real time are shortened.
+    #[command(flatten)]
+    pub pace: Pace,
     /// Plant this defect in the bundled core first, to see what its drill says (`prove` names them).
     #[arg(long, value_name = "NAME")]
     pub defect: Option<String>,
@@ -126,6 +134,17 @@ impl Seeds {
     pub fn all(self) -> Vec<Seed> {
         (0..u64::from(self.seeds.get())).map_while(|n| self.seed.checked_add(n)).map(Seed).collect()
     }
+}
+
+/// How drills in real time are shortened.
+#[derive(Clone, Debug, ClapArgs)]
+pub struct Pace {
+    /// Divide the drill's and its vendors' spans by this (for a program as subject).
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub scale: NonZeroU32,
+    /// Skip drills that take longer than this in real time (for a program as subject).
+    #[arg(long, value_name = "SPAN", default_value = "60s")]
+    pub max_real: Span,
 }
 
 /// How to report.
@@ -411,6 +430,23 @@ pub struct New {
     /// The file to write, such as `scenarios/idempotency/lost_answer.yaml`; it must not exist.
     #[arg(value_name = "PATH")]
     pub path: PathBuf,
+}
+
+/// Options of `schema`.
+#[derive(Clone, Copy, Debug, ClapArgs)]
+pub struct Schema {
+    /// Of which files.
+    #[arg(value_enum, default_value_t = Of::Drill)]
+    pub of: Of,
+}
+
+/// Files that have a schema.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Of {
+    /// Drill files.
+    Drill,
+    /// Subject files.
+    Subject,
 }
 
 /// Options of `explain`.

@@ -7,8 +7,9 @@ use std::path::PathBuf;
 use crate::drill::{DrillError, Drilled, Judge};
 use crate::plan::Loaded;
 use crate::report::table::Row;
-use crate::scenario::{Mistake, Scenario, VendorFacts, VendorUse};
+use crate::scenario::{Mistake, Program, Scenario, VendorFacts, VendorUse};
 use crate::seed::Seed;
+use crate::time::Span;
 
 /// What holds for the whole run.
 #[derive(Clone, Debug)]
@@ -17,6 +18,12 @@ pub struct Setting {
     pub contracts: PathBuf,
     /// A defect to plant in the subject.
     pub defect: Option<String>,
+    /// The program to drill instead of the bundled subject, with the folder of its file.
+    pub program: Option<(Program, PathBuf)>,
+    /// How much faster than its scenario a drill in real time goes.
+    pub scale: u32,
+    /// The longest that a drill in real time may take.
+    pub max_real: Span,
 }
 
 /// What a proof is asked to cover.
@@ -50,6 +57,11 @@ pub trait Backend: Sync {
     /// # Errors
     /// A fault of firedrill.
     fn run(&self, setting: &Setting, drill: &Loaded, seed: Seed) -> Result<Drilled, DrillError>;
+
+    /// Why a drill cannot be put to the subject of this run; none if it can.
+    fn skips(&self, _: &Setting, _: &Loaded) -> Option<String> {
+        None
+    }
 
     /// Plays `scenario`, a variant of `drill` with the same vendors, within a bound of calls.
     ///

@@ -1,21 +1,25 @@
-//! The backend of the `firedrill` command: the bundled integration core in the virtual world.
+//! The backend of the `firedrill` command: the bundled integration core in the virtual world, or a
+//! program in real time.
 //!
 //! Knows: which subject is drilled. Must not know: how the command line asks for it.
 
 use std::collections::BTreeMap;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::backend::{Backend, ProofRequest, Setting};
 use crate::casting;
-use crate::drill::{self, DrillError, Drilled, Judge, Plan, Script};
+use crate::drill::{self, DrillError, Drilled, Judge, Plan, Script, skip};
 use crate::finding::Verdict;
+use crate::pacing::Pacing;
 use crate::plan::Loaded;
 use crate::prove::{self, Defect, Proof};
 use crate::report::table::{Caught, Row};
-use crate::scenario::{Mistake, Scenario, VendorFacts, VendorUse};
+use crate::scenario::{Mistake, Program, Scenario, VendorFacts, VendorUse};
 use crate::seed::Seed;
 use crate::subject::bundled;
+use crate::subject::command::Command;
 
 /// The integration core of this workspace.
 #[derive(Default)]
@@ -47,7 +51,28 @@ impl Backend for Bundled {
         casting::facts(vendor, &setting.contracts).map(Some)
     }
 
+    fn skips(&self, setting: &Setting, drill: &Loaded) -> Option<String> {
+        match program(setting, drill) {
+            Ok(Some((program, _))) => {
+                let pacing = Pacing::new(&program, setting.scale);
+                skip::reason(&drill.scenario, &program, &pacing, setting.max_real)
+            }
+            Ok(None) => skip::in_process(&drill.scenario),
+            // Said when the drill is run.
+            Err(_) => None,
+        }
+    }
+
     fn run(&self, setting: &Setting, drill: &Loaded, seed: Seed) -> Result<Drilled, DrillError> {
+        if let Some((program, here)) = program(setting, drill)? {
+            let pacing = Pacing::new(&program, setting.scale);
+            if let Some(why) = skip::reason(&drill.scenario, &program, &pacing, setting.max_real) {
+                return Err(DrillError::Skipped(why));
+            }
+            let plan = casting::plan_in_real_time(drill, &setting.contracts, pacing)
+                .map_err(|mistake| DrillError::Scenario(mistake.to_string()))?;
+            return drill::run(&plan, seed, &Command::new(&program, &here, setting.scale));
+        }
         drill::run(&*self.plan(setting, drill)?, seed, &subject(setting))
     }
 
@@ -60,6 +85,10 @@ impl Backend for Bundled {
         seed: Seed,
         judge: Judge<'_>,
     ) -> Result<Drilled, DrillError> {
+        if program(setting, drill)?.is_some() {
+            let why = "a program cannot be swept: each cell would take its real time; sweep the bundled core";
+            return Err(DrillError::Scenario(format!("{}: {why}", drill.file)));
+        }
         let plan = self.plan(setting, drill)?;
         drill::run_script(&plan, &Script { scenario, most_calls }, seed, &subject(setting), judge)
     }
@@ -102,6 +131,15 @@ impl Backend for Bundled {
         });
         rows.into_inner().unwrap_or_else(PoisonError::into_inner).into_values().collect()
     }
+}
+
+/// The program that a drill is put to: the run's, or else the drill's own.
+fn program(setting: &Setting, drill: &Loaded) -> Result<Option<(Program, PathBuf)>, DrillError> {
+    if setting.program.is_some() {
+        return Ok(setting.program.clone());
+    }
+    casting::program(drill)
+        .map_err(|mistake| DrillError::Scenario(format!("{}:{}: {mistake}", mistake.file, mistake.line)))
 }
 
 /// The core, with the defect that the setting plants.

@@ -30,7 +30,7 @@ use clap::Parser;
 
 pub use args::{
     Announce, Args, Check, Command, Diff, DiffFormat, Drilling, Explain, FailOn, Format, Import, Keep, New,
-    Prove, Record, Run, Seeds, Serve, Sweep, SweepFormat, Verify,
+    Of, Pace, Prove, Record, Run, Schema, Seeds, Serve, Sweep, SweepFormat, Verify,
 };
 pub use backend::{Backend, ProofRequest, Setting};
 pub use bundled::Bundled;
@@ -38,12 +38,14 @@ pub use console::Console;
 pub use exit_code::ExitCode;
 pub use partition::Partition;
 
+use crate::casting;
 use crate::contract::diff::RULES;
-use crate::drill::DrillError;
+use crate::drill::{self, DrillError};
 use crate::plan::{self, Loaded};
 use crate::report::table::Caught;
 use crate::report::{mistake, rules, table, wrap};
 use crate::scenario::{nearest, schema};
+use crate::time::Span;
 
 /// Runs the command of this process, printing to its own streams.
 pub fn main(backend: &dyn Backend) -> ExitCode {
@@ -86,7 +88,29 @@ pub fn command(
         console.say(&format!("error: no defect is called `{name}`{near}\n"));
         return ExitCode::Usage;
     }
-    let setting = Setting { contracts: args.contracts.clone(), defect };
+    let mut setting = Setting {
+        contracts: args.contracts.clone(),
+        defect,
+        program: None,
+        scale: 1,
+        max_real: Span::mins(1),
+    };
+    if let Command::Run(run) = &args.command {
+        setting.scale = run.pace.scale.get();
+        setting.max_real = run.pace.max_real;
+        match run.subject.as_deref().map(casting::subject_file).transpose() {
+            Ok(program) => {
+                if program.is_some() {
+                    drill::sweep();
+                }
+                setting.program = program;
+            }
+            Err(mistake) => {
+                console.say(&format!("{}\n1 mistake; nothing was run\n", mistake::render(&mistake)));
+                return ExitCode::Usage;
+            }
+        }
+    }
     let result = match &args.command {
         Command::Run(args) => run::run(args, &setting, backend, console),
         Command::Sweep(args) => sweep::sweep(args, &setting, backend, console),
@@ -97,7 +121,13 @@ pub fn command(
         Command::Record(args) => record::record(args, console),
         Command::Import(args) => import::import(args, console),
         Command::Verify(args) => verify::run(args, &setting.contracts, console),
-        Command::Schema => console.print(&schema::pretty()).map(|()| ExitCode::Passed),
+        Command::Schema(args) => {
+            let text = match args.of {
+                Of::Drill => schema::pretty(),
+                Of::Subject => schema::pretty_subject(),
+            };
+            console.print(&text).map(|()| ExitCode::Passed)
+        }
         Command::Explain(args) => explain(args.rule.as_deref(), console),
         Command::Diff(args) => diff::diff(args, console),
     };

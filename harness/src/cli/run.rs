@@ -18,6 +18,7 @@ use super::partition::Partition;
 use super::reporter::{Outcome, Reporter};
 use super::stopwatch::Stopwatch;
 use super::{ExitCode, cores, load};
+use crate::drill::DrillError;
 use crate::finding::Verdict;
 use crate::plan::Loaded;
 use crate::seed::Seed;
@@ -47,7 +48,7 @@ pub(super) fn run(
         return Ok(ExitCode::Usage);
     }
     if args.list {
-        return list(&drills, args.format, console);
+        return list(&drills, args.format, setting, backend, console);
     }
     let seeds = args.drilling.seeds.all();
     let mut jobs: Vec<(&Loaded, Seed)> =
@@ -94,20 +95,38 @@ fn opening(jobs: usize, seeds: &[Seed], partition: Option<Partition>) -> String 
     }
 }
 
-fn list(drills: &[Loaded], format: Format, console: &mut Console<'_>) -> io::Result<ExitCode> {
+fn list(
+    drills: &[Loaded],
+    format: Format,
+    setting: &Setting,
+    backend: &dyn Backend,
+    console: &mut Console<'_>,
+) -> io::Result<ExitCode> {
     let width = drills.iter().map(|d| d.name().chars().count()).max().unwrap_or(0);
+    let mut skipped = 0;
     for drill in drills {
+        let skips = backend.skips(setting, drill);
+        skipped += usize::from(skips.is_some());
         let line = match format {
-            Format::Terminal => format!("{:<width$}  {}\n", drill.name(), drill.scenario.drill),
+            Format::Terminal => {
+                let why = skips.map(|why| format!("\n{:width$}  skipped: {why}", "")).unwrap_or_default();
+                format!("{:<width$}  {}{why}\n", drill.name(), drill.scenario.drill)
+            }
             Format::Jsonl => {
-                let line = serde_json::json!({
+                let mut line = serde_json::json!({
                     "name": drill.name(), "file": drill.file, "family": drill.family(),
                     "drill": drill.scenario.drill,
                 });
+                if let Some(why) = skips {
+                    line["skipped"] = why.into();
+                }
                 format!("{line}\n")
             }
         };
         console.print(&line)?;
+    }
+    if skipped > 0 && format == Format::Terminal {
+        console.print(&format!("\n{} would run, {skipped} skipped\n", drills.len() - skipped))?;
     }
     Ok(ExitCode::Passed)
 }
@@ -207,7 +226,10 @@ fn progress(len: usize) -> ProgressBar {
 }
 
 fn failed(outcome: &Outcome) -> bool {
-    outcome.drilled.as_ref().map_or(true, |d| d.verdict == Verdict::Fail)
+    match &outcome.drilled {
+        Ok(drilled) => drilled.verdict == Verdict::Fail,
+        Err(error) => !matches!(error, DrillError::Skipped(_)),
+    }
 }
 
 /// Runs one drill; after a failure, up to `retries` times more.

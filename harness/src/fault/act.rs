@@ -95,6 +95,9 @@ pub enum Act {
     Kill(Outage),
     /// SIGTERM: the subject may finish what it is doing; it starts again on the same state.
     Stop(Outage),
+    /// SIGSTOP: the subject stands still, its connections open, and then goes on (SIGCONT) as if
+    /// nothing had been. Only a program can be paused.
+    Pause(Rest),
     /// The subject's wall clock is off by this much from now on (`+10m`, `-10m`).
     ClockSkew(Skew),
 }
@@ -299,4 +302,13 @@ pub struct Outage {
     /// For a stop: how long it may take before it is killed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub deadline: Option<Span>,
+}
+
+/// How long the subject stands still.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Rest {
+    /// From the moment at which the rule bites.
+    #[serde(rename = "for")]
+    pub lasts: Span,
 }

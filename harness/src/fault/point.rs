@@ -88,7 +88,9 @@ impl Act {
             | Act::UnknownType
             | Act::Poison => &[Point::Emission],
             Act::Signature(_) | Act::Unreachable | Act::LostAck => &[Point::Delivery],
-            Act::Kill(_) | Act::Stop(_) | Act::ClockSkew(_) => &[Point::Life, Point::Call, Point::Ack],
+            Act::Kill(_) | Act::Stop(_) | Act::Pause(_) | Act::ClockSkew(_) => {
+                &[Point::Life, Point::Call, Point::Ack]
+            }
         }
     }
 
@@ -138,6 +140,7 @@ impl Act {
             Act::LostAck => "lost_ack",
             Act::Kill(_) => "kill",
             Act::Stop(_) => "stop",
+            Act::Pause(_) => "pause",
             Act::ClockSkew(_) => "clock_skew",
         }
     }

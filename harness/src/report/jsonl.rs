@@ -26,6 +26,9 @@ struct Line<'a> {
     /// Why the file cannot be drilled.
     #[serde(skip_serializing_if = "Option::is_none")]
     refused: Option<String>,
+    /// Why the drill was not put to this subject.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    skipped: Option<String>,
     /// Drill time, in microseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     spanned_us: Option<u64>,
@@ -61,6 +64,7 @@ pub fn drill(ran: &Ran<'_>) -> String {
         verdict: Some(ran.drilled.verdict),
         fault: None,
         refused: None,
+        skipped: None,
         spanned_us: Some(ran.spanned().0),
         exchanges: Some(ran.exchanges()),
         real_ms: ran.real.map(|r| r.as_millis()),
@@ -74,6 +78,7 @@ pub fn drill(ran: &Ran<'_>) -> String {
 /// broke.
 pub fn no_verdict(loaded: &Loaded, seed: Seed, error: &DrillError, again: &str) -> String {
     let refused = matches!(error, DrillError::Scenario(_));
+    let skipped = matches!(error, DrillError::Skipped(_));
     write(&Line {
         name: loaded.name(),
         file: &loaded.file,
@@ -81,8 +86,9 @@ pub fn no_verdict(loaded: &Loaded, seed: Seed, error: &DrillError, again: &str) 
         drill: &loaded.scenario.drill,
         seed,
         verdict: None,
-        fault: (!refused).then(|| error.to_string()),
+        fault: (!refused && !skipped).then(|| error.to_string()),
         refused: refused.then(|| error.to_string()),
+        skipped: skipped.then(|| error.to_string()),
         spanned_us: None,
         exchanges: None,
         real_ms: None,

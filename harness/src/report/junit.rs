@@ -3,7 +3,8 @@
 //! Knows: which verdict is which kind of test result there. Must not know: terminals, or files.
 //!
 //! A family is a test suite, a drill is a test case. JUnit has no word for a drill that could not
-//! be judged: it is an `error`, so that no dashboard shows it as passed.
+//! be judged: it is an `error`, so that no dashboard shows it as passed. One that was not put to the
+//! subject is `skipped`.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -60,11 +61,23 @@ impl Suites {
 
     /// Takes in a drill that gave no verdict.
     pub fn no_verdict(&mut self, loaded: &Loaded, seed: Seed, error: &DrillError, replay: &str) {
-        let mut status = TestCaseStatus::non_success(NonSuccessKind::Error);
-        let refused = matches!(error, DrillError::Scenario(_));
-        status.set_type(if refused { "refused" } else { "firedrill" });
+        let mut status = match error {
+            DrillError::Skipped(_) => TestCaseStatus::skipped(),
+            _ => TestCaseStatus::non_success(NonSuccessKind::Error),
+        };
+        match error {
+            DrillError::Skipped(_) => {}
+            DrillError::Scenario(_) => {
+                status.set_type("refused");
+            }
+            _ => {
+                status.set_type("firedrill");
+            }
+        }
         status.set_message(error.to_string());
-        status.set_description(plain(&terminal::no_verdict(loaded, error, replay)));
+        if !matches!(error, DrillError::Skipped(_)) {
+            status.set_description(plain(&terminal::no_verdict(loaded, error, replay)));
+        }
         let case = self.case(loaded, seed, replay, status);
         self.families.entry(loaded.family()).or_default().push(case);
     }

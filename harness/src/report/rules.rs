@@ -233,6 +233,12 @@ two live effects. Comparing counts is not enough, and repair must not overwrite 
 older.",
     },
     Explanation {
+        rule: "reconciliation/cut_short",
+        text: "In real time, a subject that keeps its own waits was given less time to catch up than \
+the scenario promises, and had not done so. Nothing is proven: raise `recovers_within` in its \
+subject file, or let it scale its waits (`waits: scaled`).",
+    },
+    Explanation {
         rule: "reconciliation/missing",
         text: "A source record has no effect in the end, and nothing says that it was set aside. Usual \
 causes: a dropped webhook that no sweep repairs, an ambiguous timeout taken for a refusal, \
@@ -266,6 +272,11 @@ that cannot be parsed must not mean `at once`.",
         rule: "secrets",
         text: "No credential appears in clear where it does not belong: not in logs, alerts, metrics, \
 dead letters, nor in requests to another vendor.",
+    },
+    Explanation {
+        rule: "subject",
+        text: "The subject itself could not be put to the test: it never got ready, ended before it \
+was, or wrote more than is kept. That is no broken promise, and no pass either.",
     },
     Explanation {
         rule: "webhook",

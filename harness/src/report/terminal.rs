@@ -11,7 +11,7 @@ use crate::drill::DrillError;
 use crate::finding::{Finding, Verdict};
 use crate::plan::Loaded;
 use crate::time::Span;
-use crate::trace::What;
+use crate::trace::{RealTime, What};
 
 /// How many findings of one drill are shown, unless all are asked for.
 const FINDINGS: usize = 5;
@@ -62,13 +62,24 @@ fn line(ran: &Ran<'_>) -> String {
     let real = ran.real.map(|r| format!(" · {} ms real", r.as_millis())).unwrap_or_default();
     let label = if ran.is_flaky() { "FLAKY".to_owned() } else { verdict.to_string().to_uppercase() };
     let style = if ran.is_flaky() { YELLOW } else { style_of(verdict) };
-    let stats = format!("{} · {}{real}", ran.spanned(), count(ran.exchanges(), "exchange"));
+    let stats = match &ran.drilled.trace.head.real {
+        None => format!("{} · {}{real}", ran.spanned(), count(ran.exchanges(), "exchange")),
+        Some(RealTime { scale, noise, .. }) => format!(
+            "{} of real time at scale {scale} · {} · ±{noise}",
+            Span(ran.spanned().0 / 1_000 * 1_000),
+            count(ran.exchanges(), "exchange")
+        ),
+    };
     head(&label, style, &ran.loaded.family(), &ran.loaded.scenario.drill, &stats)
 }
 
 /// The line of a drill that gave no verdict: its file asks for what cannot be, or firedrill itself
 /// broke.
 pub fn no_verdict(loaded: &Loaded, error: &DrillError, replay: &str) -> String {
+    if let DrillError::Skipped(why) = error {
+        let promise = &loaded.scenario.drill;
+        return head("SKIP", YELLOW, &loaded.family(), promise, "") + &indented(why);
+    }
     let (label, who, message) = match error {
         DrillError::Scenario(message) => ("REFUSED", "mistake", message.clone()),
         other => (
@@ -83,6 +94,11 @@ pub fn no_verdict(loaded: &Loaded, error: &DrillError, replay: &str) -> String {
     text.push_str(&labelled_raw("replay", &paint(CYAN, replay)));
     text.push('\n');
     text
+}
+
+/// Text under a drill's promise.
+fn indented(text: &str) -> String {
+    wrap(text, WIDTH - PROMISE).iter().map(|l| format!("{:PROMISE$}{}\n", "", paint(DIM, l))).collect()
 }
 
 /// Why a drill did not pass: findings with their proof, the seed, and the command that replays it.
@@ -117,11 +133,28 @@ pub fn why(ran: &Ran<'_>, all: bool) -> String {
             text.push_str(&labelled("firedrill", &format!("fault of its own at {}: {message}", event.at)));
         }
     }
+    if let Some(real) = &drilled.trace.head.real {
+        text.push_str(&labelled("time", &in_real_time(real)));
+    }
     text.push_str(&labelled("why", &ran.loaded.scenario.why));
     text.push_str(&labelled("seed", &ran.seed.to_string()));
     text.push_str(&labelled_raw("replay", &paint(CYAN, &ran.replay)));
     text.push('\n');
     text
+}
+
+/// By which time a drill was judged.
+fn in_real_time(real: &RealTime) -> String {
+    let RealTime { scale, noise, waits_scaled, begins_at, .. } = real;
+    let own = match (scale, waits_scaled) {
+        (1, _) => "",
+        (_, true) => "; the subject scales its own waits, and promises about them are scaled too",
+        (_, false) => "; the subject's own waits are not scaled, nor are promises about them",
+    };
+    format!(
+        "real, at scale {scale}, from {begins_at} on, when the subject was ready; this machine's timers rang \
+         up to {noise} late, and waits are judged with twice that as tolerance{own}"
+    )
 }
 
 fn one(finding: &Finding, timeline: &Timeline<'_>) -> String {
@@ -183,6 +216,9 @@ pub struct Summary {
     flaky: Vec<String>,
     faults: Vec<String>,
     refused: Vec<String>,
+    skipped: usize,
+    /// Time that really passed, for drills that ran by the real clock.
+    real_time: bool,
 }
 
 impl Summary {
@@ -190,6 +226,7 @@ impl Summary {
     pub fn add(&mut self, ran: &Ran<'_>) {
         self.virtual_time += u128::from(ran.spanned().0);
         self.exchanges += ran.exchanges();
+        self.real_time |= ran.drilled.trace.head.real.is_some();
         match ran.drilled.verdict {
             Verdict::Pass if ran.is_flaky() => self.flaky.push(ran.replay.clone()),
             Verdict::Pass => self.passed += 1,
@@ -200,11 +237,11 @@ impl Summary {
 
     /// Counts one drill that gave no verdict; `again` replays it.
     pub fn add_error(&mut self, error: &DrillError, again: String) {
-        let list = match error {
-            DrillError::Scenario(_) => &mut self.refused,
-            _ => &mut self.faults,
-        };
-        list.push(again);
+        match error {
+            DrillError::Skipped(_) => self.skipped += 1,
+            DrillError::Scenario(_) => self.refused.push(again),
+            _ => self.faults.push(again),
+        }
     }
 
     /// What it all came to: the worst of it.
@@ -215,7 +252,8 @@ impl Summary {
             Worst::Refused
         } else if !self.failed.is_empty() {
             Worst::Verdict(Verdict::Fail)
-        } else if !self.unknown.is_empty() {
+        } else if !self.unknown.is_empty() || self.skipped > 0 && self.passed == 0 {
+            // Where every drill was skipped, nothing is known of the subject.
             Worst::Verdict(Verdict::Unknown)
         } else {
             Worst::Verdict(Verdict::Pass)
@@ -237,6 +275,9 @@ impl Summary {
                 parts.push(paint(style, &format!("{n} {what}")));
             }
         }
+        if self.skipped > 0 {
+            parts.push(paint(YELLOW, &format!("{} skipped", self.skipped)));
+        }
         if left > 0 {
             parts.push(paint(YELLOW, &format!("{left} not run")));
         }
@@ -254,8 +295,9 @@ impl Summary {
             paint(
                 DIM,
                 &format!(
-                    "{} of virtual time ({:.1} hours), {}{real}",
+                    "{} of {} time ({:.1} hours), {}{real}",
                     spanned,
+                    if self.real_time { "real" } else { "virtual" },
                     spanned.as_secs_f64() / 3600.0,
                     count(self.exchanges, "exchange")
                 ),

@@ -158,6 +158,7 @@ pub(crate) fn trace() -> Trace {
             epoch: jiff::Timestamp::UNIX_EPOCH,
             heals_at: At(60_000_000),
             ends_at: At(660_000_000),
+            real: None,
         },
         events: events.into_iter().map(|(at, what)| Event { at: At(at), what }).collect(),
     }

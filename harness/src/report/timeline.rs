@@ -384,6 +384,12 @@ fn subject_in_words(event: &SubjectEvent) -> String {
             let by = Span(micros.unsigned_abs());
             format!("clock {by} {}", if *micros < 0 { "behind" } else { "ahead" })
         }
+        SubjectEvent::Paused => "made to stand still".into(),
+        SubjectEvent::Resumed => "let go on".into(),
+        SubjectEvent::Flooded { lines, .. } => format!("flooded its log: {lines} lines"),
+        SubjectEvent::Ran { code: Some(0) } => "ran to its end".into(),
+        SubjectEvent::Ran { code: Some(code) } => format!("ended its run with exit code {code}"),
+        SubjectEvent::Ran { code: None } => "was ended by a signal".into(),
         SubjectEvent::Straggler { call } => format!("call #{} came although it was gone", call.0),
         SubjectEvent::Triggered { job, accepted: true } => format!("job {job} triggered"),
         SubjectEvent::Triggered { job, accepted: false } => format!("job {job} triggered, but there is none"),

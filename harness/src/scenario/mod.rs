@@ -8,6 +8,7 @@ mod fits;
 mod fragment;
 mod located;
 mod nearest;
+mod program;
 mod review;
 pub mod schema;
 mod text;
@@ -25,6 +26,7 @@ use serde_json::Value;
 pub use expect::*;
 pub use fragment::{rules, steps};
 pub use nearest::{nearest, or_nearest};
+pub use program::*;
 pub use review::{Sources, VendorFacts, review};
 pub use text::{Document, Mistake, parse, parse_base};
 pub use workload::{Action, Given, Step};
@@ -115,6 +117,10 @@ impl Scenario {
         }
         for (key, value) in base.subject.settings {
             self.subject.settings.entry(key).or_insert(value);
+        }
+        if self.subject.file.is_none() && self.subject.program.is_none() {
+            self.subject.file = base.subject.file;
+            self.subject.program = base.subject.program;
         }
         self.expect.inherit(base.expect);
     }
@@ -235,10 +241,16 @@ pub struct SubjectUse {
     /// Settings by name, as the subject knows them (environment variables for a program).
     #[serde(default)]
     pub settings: BTreeMap<String, String>,
+    /// A program that this drill is for, described in a file of its own, relative to this one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// A program that this drill is for, described here.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub program: Option<Box<Program>>,
 }
 
 impl SubjectUse {
     fn is_default(&self) -> bool {
-        self.settings.is_empty()
+        *self == SubjectUse::default()
     }
 }

@@ -68,6 +68,7 @@ pub fn review(
         Reviewer { scenario, sources: *sources, facts: facts.unwrap_or(&none), found: Vec::new() };
     reviewer.story();
     reviewer.vendors();
+    reviewer.subject();
     reviewer.given();
     reviewer.workload();
     for (index, rule) in scenario.faults.iter().enumerate() {
@@ -93,6 +94,20 @@ impl<'a> Reviewer<'a> {
 
     fn say_of_key(&mut self, path: &[&str], message: impl Into<String>, help: impl Into<String>) {
         self.found.push(self.sources.of(path).mistake_at_key(path, message).help(help));
+    }
+
+    /// A program that the drill describes itself.
+    fn subject(&mut self) {
+        let subject = &self.scenario.subject;
+        if let Some(program) = &subject.program
+            && let Err(mistake) =
+                self.sources.of(&["subject", "program"]).review_program(program, &["subject", "program"])
+        {
+            self.found.push(mistake);
+        }
+        if subject.program.is_some() && subject.file.is_some() {
+            self.say_of_key(&["subject", "file"], "a drill has one subject", "keep `file` or `program`");
+        }
     }
 
     fn aliases(&self) -> Vec<&'a str> {

@@ -1,26 +1,39 @@
-//! The published JSON Schema of drill files.
+//! The published JSON Schemas of drill and subject files.
 //!
 //! Knows: its title, its dialect. Must not know: what is in it; the types say that.
 
+use schemars::JsonSchema;
 use schemars::generate::SchemaSettings;
 use serde_json::{Value, json};
 
-use super::Scenario;
+use super::{Program, Scenario};
 
 /// Where the schema says that it comes from.
 pub const ID: &str = "urn:firedrill:scenario";
 
+/// Where the schema of subject files says that it comes from.
+pub const SUBJECT_ID: &str = "urn:firedrill:subject";
+
 /// The JSON Schema (draft 2020-12) of a drill file.
 pub fn schema() -> Value {
-    let schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<Scenario>();
+    of::<Scenario>(ID, "A firedrill drill")
+}
+
+/// The JSON Schema (draft 2020-12) of a subject file.
+pub fn subject() -> Value {
+    of::<Program>(SUBJECT_ID, "A firedrill subject")
+}
+
+fn of<T: JsonSchema>(id: &str, title: &str) -> Value {
+    let schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>();
     let mut value = schema.to_value();
     if let Value::Object(map) = &mut value {
         // What it is comes first, for people who open it.
         let dialect = map.remove("$schema").unwrap_or_default();
         map.shift_insert(0, "$schema".to_owned(), dialect);
-        map.shift_insert(1, "$id".to_owned(), json!(ID));
+        map.shift_insert(1, "$id".to_owned(), json!(id));
         map.remove("title");
-        map.shift_insert(2, "title".to_owned(), json!("A firedrill drill"));
+        map.shift_insert(2, "title".to_owned(), json!(title));
     }
     value
 }
@@ -28,6 +41,11 @@ pub fn schema() -> Value {
 /// The schema as it is published: indented, with a final newline.
 pub fn pretty() -> String {
     format!("{:#}\n", schema())
+}
+
+/// The schema of subject files as it is published.
+pub fn pretty_subject() -> String {
+    format!("{:#}\n", subject())
 }
 
 /// What the schema says of a required key: of the drill itself, or of the one section that has it.
@@ -126,6 +144,17 @@ expect: { converges: { within: 10m } }
             let hint = "# yaml-language-server: $schema=";
             assert!(text.starts_with(hint), "{} does not begin with `{hint}…`", file.display());
         }
+    }
+
+    #[test]
+    fn the_committed_schema_of_subject_files_is_in_step() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../scenarios/subject.schema.json");
+        let committed = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(
+            committed == super::pretty_subject(),
+            "scenarios/subject.schema.json is out of step; refresh it with\n\n    \
+             cargo run -- schema subject > scenarios/subject.schema.json\n"
+        );
     }
 
     #[test]

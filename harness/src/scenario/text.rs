@@ -5,8 +5,9 @@
 
 use serde::de::DeserializeOwned;
 
+use super::program::{Program, SLOTS, Unfilled, pieces};
 use super::yaml::{self, Data, Key, Node, Place};
-use super::{Base, Scenario, located, review, schema};
+use super::{Base, Scenario, located, nearest, review, schema};
 
 /// A mistake in a file, with its place.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -137,6 +138,47 @@ impl Document {
                 None => mistake,
             }
         })
+    }
+
+    /// The document as a subject file: a program, with each placeholder known.
+    ///
+    /// # Errors
+    /// The first key or value that such a file cannot have.
+    pub fn program(&self) -> Result<Program, Mistake> {
+        let program: Program = located::read(&self.file, &self.text, "the subject file", &self.root)?;
+        self.review_program(&program, &[])?;
+        Ok(program)
+    }
+
+    /// What is wrong with a program that stands at `above` in the document.
+    pub(super) fn review_program(&self, program: &Program, above: &[&str]) -> Result<(), Mistake> {
+        let wrong = |path: &[&str], message: String| self.mistake_at(&[above, path].concat(), message);
+        if program.command.is_empty() {
+            return Err(wrong(&["command"], "`command` names no program".to_owned())
+                .help("write the program and its arguments: [python3, app.py]"));
+        }
+        for (path, text) in program.texts() {
+            let path: Vec<&str> = path.iter().map(String::as_str).collect();
+            let Err(why) = pieces(text) else { continue };
+            let mistake = wrong(&path, why.to_string());
+            let all = || SLOTS.map(|s| format!("{{{s}}}")).join(", ");
+            return Err(match &why {
+                Unfilled::Unknown(name) => mistake.help(match nearest(name, SLOTS) {
+                    Some(near) => format!("did you mean `{{{near}}}`? known: {}", all()),
+                    None => format!("known: {}", all()),
+                }),
+                _ => mistake,
+            });
+        }
+        let http = program.webhooks.iter().map(|(n, u)| (vec!["webhooks", n], u));
+        let http = http.chain(program.exposes.iter().map(|(n, u)| (vec!["exposes", n], u)));
+        for (path, url) in http {
+            if !url.starts_with("http://") {
+                return Err(wrong(&path, format!("`{url}` is not a plain HTTP address"))
+                    .help("write `http://127.0.0.1:{port}/…`: the subject is met on this machine"));
+            }
+        }
+        Ok(())
     }
 
     /// The document as a `T`; `whole` is what it is called in messages.

@@ -141,6 +141,7 @@ fn endpoints(base: &str) -> Endpoints {
             ("dead_letters", "/admin/dead-letters"),
             ("quarantine", "/admin/quarantine"),
         ]),
+        ..Endpoints::default()
     }
 }
 

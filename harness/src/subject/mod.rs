@@ -5,10 +5,12 @@
 
 #[cfg(feature = "cli")]
 pub mod bundled;
+#[cfg(unix)]
+pub mod command;
 mod log;
 
 use std::cell::RefCell;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -16,11 +18,12 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
-use tokio::sync::watch;
+use tokio::sync::{mpsc, oneshot, watch};
 
 pub use log::LogCapture;
 
 use crate::seed::Seed;
+use crate::time::Span;
 
 /// An integration that runs inside the drill's own runtime.
 ///
@@ -37,6 +40,11 @@ pub trait Subject {
 
     /// A short name for reports.
     fn name(&self) -> &str;
+
+    /// How long it may take to get ready.
+    fn ready_within(&self) -> Span {
+        Span::mins(1)
+    }
 }
 
 /// What a subject is handed when it starts.
@@ -65,6 +73,38 @@ pub struct Start {
     /// The subject's own count of its attempts on the network; optional, but without it connects
     /// that were refused or never answered cannot be seen.
     pub attempts: AttemptLog,
+    /// For a subject that is a program: what it writes and does. What an in-process subject logs
+    /// by `tracing` is heard without it.
+    pub voice: Voice,
+    /// For a subject that is a program: true while it shall stand still (SIGSTOP).
+    pub paused: watch::Receiver<bool>,
+}
+
+/// Takes what a program says and does.
+pub type Voice = Rc<dyn Fn(Said)>;
+
+/// Something that a program said or did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Said {
+    /// A line of its output or its log.
+    Line {
+        /// The level, lower case.
+        level: String,
+        /// The line.
+        line: String,
+    },
+    /// It wrote more than is kept: from here on its lines are only counted.
+    Flooded {
+        /// Lines so far.
+        lines: u64,
+        /// Bytes so far.
+        bytes: u64,
+    },
+    /// One run of a job came to its end.
+    Ran {
+        /// Its exit code; none if a signal ended it.
+        code: Option<i32>,
+    },
 }
 
 /// Where a vendor is.
@@ -85,7 +125,51 @@ pub struct Endpoints {
     pub jobs: BTreeMap<String, String>,
     /// What can be read at the end by a GET: `metrics`, `dead_letters`, `quarantine`, `health`.
     pub exposed: BTreeMap<String, String>,
+    /// Jobs that are triggered otherwise than by a POST.
+    pub asker: Option<Asker>,
 }
+
+/// Triggers jobs by asking the subject's own future.
+#[derive(Clone, Debug)]
+pub struct Asker {
+    names: BTreeSet<String>,
+    send: mpsc::UnboundedSender<Ask>,
+}
+
+/// A job that is asked for.
+#[derive(Debug)]
+pub struct Ask {
+    /// Which.
+    pub job: String,
+    /// To be told whether it was done.
+    pub done: oneshot::Sender<bool>,
+}
+
+impl Asker {
+    /// Asks for the jobs called `names` through `send`.
+    pub fn new(names: BTreeSet<String>, send: mpsc::UnboundedSender<Ask>) -> Asker {
+        Asker { names, send }
+    }
+
+    /// Whether it can ask for `job`.
+    pub fn knows(&self, job: &str) -> bool {
+        self.names.contains(job)
+    }
+
+    /// Asks for `job`; true once it was done.
+    pub async fn ask(&self, job: &str) -> bool {
+        let (done, told) = oneshot::channel();
+        self.send.send(Ask { job: job.to_owned(), done }).is_ok() && told.await.unwrap_or(false)
+    }
+}
+
+impl PartialEq for Asker {
+    fn eq(&self, other: &Asker) -> bool {
+        self.names == other.names && self.send.same_channel(&other.send)
+    }
+}
+
+impl Eq for Asker {}
 
 /// The subject's word that it is ready.
 #[derive(Clone)]

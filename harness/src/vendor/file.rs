@@ -134,7 +134,7 @@ impl VendorFile {
         VendorFile::compile(spec).map_err(|why| mistake(file, text, (1, 1), why))
     }
 
-    fn compile(mut spec: Spec) -> Result<VendorFile, String> {
+    pub(super) fn compile(mut spec: Spec) -> Result<VendorFile, String> {
         spec.webhooks = spec.webhooks.filter(|w| w.enabled);
         let known = |name: &str, place: &str| {
             if spec.collections.contains_key(name) {

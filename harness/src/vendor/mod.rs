@@ -18,6 +18,7 @@ pub mod idempotency;
 mod keeping;
 mod model;
 mod operate;
+mod pace;
 pub mod paging;
 pub mod rate_limit;
 mod reading;

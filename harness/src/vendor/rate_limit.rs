@@ -13,6 +13,9 @@ use crate::wire::Headers;
 
 use super::errors::{Case, Refusal};
 
+/// What a daily limit counts over.
+const DAY: Span = Span::mins(24 * 60);
+
 /// The rate limits of a vendor.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -32,6 +35,9 @@ pub struct RateSpec {
     /// Calls a day, if they are limited too.
     #[serde(default)]
     pub daily: Option<u64>,
+    /// How long a day is, where it is shortened with a drill.
+    #[serde(skip)]
+    pub day: Option<Span>,
     /// A limit on bursts, whose refusals are of the secondary kind.
     #[serde(default)]
     pub secondary: Option<PlainLimit>,
@@ -221,7 +227,7 @@ impl Limiter {
         let plain = |p: &PlainLimit| Counter::new(Counting::Rolling, p.limit, p.window);
         Limiter {
             main: spec.limit.map(|limit| Counter::new(counting, limit, window)),
-            daily: spec.daily.map(|limit| Counter::new(Counting::Fixed, limit, Span::mins(24 * 60))),
+            daily: spec.daily.map(|limit| Counter::new(Counting::Fixed, limit, spec.day.unwrap_or(DAY))),
             secondary: spec.secondary.as_ref().map(plain),
             also: spec.also.iter().map(|(name, p)| (name.clone(), plain(p))).collect(),
         }

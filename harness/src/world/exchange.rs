@@ -24,9 +24,6 @@ use crate::trace::{Cause, FaultRef, Outcome, SubjectEvent, Told, What};
 use crate::vendor::Reaction;
 use crate::wire::{Headers, Request, Response};
 
-/// How long a vendor is at work on a request that a fault hits while it is applied.
-const AT_WORK: Span = Span::secs(2);
-
 /// What comes instead of HTTP: the beginning of a TLS alert, and no line of HTTP.
 const GARBAGE: &[u8] = b"\x15\x03\x01\x00\x02\x02\x0a\r\n\x00\xffnot http\r\n\r\n";
 
@@ -75,11 +72,11 @@ enum Way {
     Kill(Span),
 }
 
-fn carry_out(act: Option<&Act>) -> (Work, Way) {
+fn carry_out(act: Option<&Act>, at_work: Span) -> (Work, Way) {
     let now = Work::Step(Span::ZERO);
     let at = |moment: Moment, way: Way| match moment {
         Moment::BeforeApplied => (Work::Nothing, way),
-        Moment::WhileApplying => (Work::Step(AT_WORK), way),
+        Moment::WhileApplying => (Work::Step(at_work), way),
         Moment::AfterApplied => (Work::Step(Span::ZERO), way),
         Moment::DuringResponse => (Work::Step(Span::ZERO), Way::Half(Box::new(way))),
     };
@@ -101,6 +98,21 @@ fn carry_out(act: Option<&Act>) -> (Work, Way) {
         Some(Act::Error(e)) => (Work::Fail(e.clone()), Way::Whole),
         Some(Act::Reply(r)) => (if r.applied { now } else { Work::Nothing }, Way::Instead(r.clone())),
         _ => (now, Way::Whole),
+    }
+}
+
+/// A request that waits for its turn. In real time the client may leave before it: the request is
+/// then counted as one that was never read.
+struct Turn<'a> {
+    host: &'a Host,
+    came: bool,
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        if !self.came {
+            self.host.unseen.set(self.host.unseen.get() + 1);
+        }
     }
 }
 
@@ -134,12 +146,17 @@ pub(crate) async fn answer(
             return Err(Gone);
         }
     }
+    let mut turn = Turn { host, came: !world.pace.get().real };
     let body = body.collect().await.map_err(|_| Gone)?.to_bytes();
+    turn.came = true;
     let request = canonical(world, host, &head, body);
     let head_only = request.method == "HEAD";
     let (bite, way) = arrive(world, host, number, conn, request);
     if let Some(Bite { act: Act::Stop(outage), .. }) = &bite {
         world.subject.stop(world, outage);
+    }
+    if let Some(Bite { act: Act::Pause(rest), .. }) = &bite {
+        world.subject.pause(world, *rest);
     }
     if let Some(Bite { act: Act::ClockSkew(skew), until, .. }) = &bite {
         world.subject.skew(world, *skew, *until);
@@ -169,7 +186,7 @@ fn arrive(
             reused: conn.served() > 0,
         },
     );
-    let (work, mut way) = carry_out(bite.as_ref().map(|b| &b.act));
+    let (work, mut way) = carry_out(bite.as_ref().map(|b| &b.act), world.pace.get().at_work);
     let mut fault = bite.as_ref().map(|b| b.fault.clone());
     let (operation, mut reaction) = {
         let mut vendor = host.vendor.borrow_mut();

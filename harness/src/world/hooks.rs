@@ -354,6 +354,7 @@ fn acknowledged(world: &Rc<World>, host: &Host, events: &[WebhookEvent], attempt
     match &bite.act {
         Act::Kill(outage) => world.subject.end(world, End::Killed, Some(outage.restart_after)),
         Act::Stop(outage) => world.subject.stop(world, outage),
+        Act::Pause(rest) => world.subject.pause(world, *rest),
         Act::ClockSkew(skew) => world.subject.skew(world, *skew, bite.until),
         _ => {}
     }

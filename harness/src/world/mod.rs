@@ -13,6 +13,7 @@ mod host;
 mod journal;
 mod ledgers;
 mod metrics;
+mod noise;
 mod receiver;
 mod recorder;
 mod server;
@@ -21,7 +22,7 @@ mod tap;
 mod tls;
 mod workload;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -36,6 +37,7 @@ pub(crate) use client::{call, plain};
 pub(crate) use hooks::{Pending, emit, resume};
 pub(crate) use host::{Host, keep_door, serve, settle_all};
 pub use journal::Disk;
+pub(crate) use noise::{listen_for_noise, wall_now};
 pub(crate) use receiver::{alerts, open as open_alerts};
 pub use recorder::Journal;
 pub(crate) use recorder::Recorder;
@@ -50,7 +52,7 @@ use tokio::sync::watch;
 use crate::scenario::Scenario;
 use crate::schedule::{Outage, Schedule};
 use crate::subject::{AttemptLog, Endpoints};
-use crate::time::At;
+use crate::time::{At, Span};
 use crate::trace::{Cause, Outcome, What};
 use crate::vendor::Reaction;
 
@@ -62,7 +64,7 @@ pub(crate) struct World {
     /// The trace.
     pub recorder: Recorder,
     /// The drill's specification.
-    pub scenario: Scenario,
+    pub scenario: RefCell<Scenario>,
     /// The wall-clock time at which it pretends to start.
     pub epoch: jiff::Timestamp,
     /// True addresses and their names.
@@ -72,7 +74,7 @@ pub(crate) struct World {
     /// Told when they change; in a drill they never do.
     pub rearmed: watch::Sender<u64>,
     /// Those that last for a window.
-    pub outages: Vec<Outage>,
+    pub outages: RefCell<Vec<Outage>>,
     /// The vendors, by alias.
     pub hosts: BTreeMap<String, Rc<Host>>,
     /// The subject.
@@ -90,7 +92,24 @@ pub(crate) struct World {
     pub targets: RefCell<BTreeMap<String, String>>,
     /// Where credentials lie as files.
     pub secrets_dir: PathBuf,
+    /// What the world does by a measure of its own.
+    pub pace: Cell<Pace>,
     dates: RefCell<(u64, String)>,
+}
+
+/// Spans of the world that no scenario names.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    /// How long a vendor is at work on a request that a fault hits while it is applied.
+    pub at_work: Span,
+    /// Whether time is real: a client may then leave between a request's last byte and its turn.
+    pub real: bool,
+}
+
+impl Default for Pace {
+    fn default() -> Pace {
+        Pace { at_work: Span::secs(2), real: false }
+    }
 }
 
 impl World {
@@ -115,10 +134,10 @@ impl World {
         }
         World {
             recorder,
-            scenario,
+            scenario: RefCell::new(scenario),
             epoch,
             canon,
-            outages: schedule.outages(),
+            outages: RefCell::new(schedule.outages()),
             schedule: RefCell::new(schedule),
             rearmed: watch::Sender::new(0),
             hosts,
@@ -129,8 +148,17 @@ impl World {
             subscribed: RefCell::default(),
             targets: RefCell::default(),
             secrets_dir,
+            pace: Cell::default(),
             dates: RefCell::default(),
         }
+    }
+
+    /// Lets the scenario begin: its workload and its faults, as they stand in `scenario` and
+    /// `schedule`.
+    pub fn begin(&self, scenario: Scenario, schedule: Schedule) {
+        *self.outages.borrow_mut() = schedule.outages();
+        *self.schedule.borrow_mut() = schedule;
+        *self.scenario.borrow_mut() = scenario;
     }
 
     /// Takes in what a vendor did: ledgers, credentials, webhooks, in this order.
@@ -163,6 +191,12 @@ impl World {
             self.hand_over(host);
         }
         hooks::emit(self, host, reaction.emissions);
+    }
+
+    /// Writes a line of the subject's log.
+    pub fn log(&self, level: &str, line: &str) {
+        let line = self.canon.canonical(line).into_owned();
+        self.recorder.note(What::Log { level: level.to_owned(), line });
     }
 
     /// Writes the vendor's credentials where the subject finds them.

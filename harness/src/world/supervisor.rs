@@ -12,7 +12,7 @@ use std::task::{Context, Poll, Waker};
 use tokio::sync::{Notify, watch};
 
 use super::World;
-use crate::fault::{Outage, Skew};
+use crate::fault::{Outage, Rest, Skew};
 use crate::subject::{Endpoints, Ready, WallClock};
 use crate::time::{At, Span};
 use crate::trace::{Outcome, SubjectEvent, What};
@@ -21,6 +21,14 @@ use crate::trace::{Outcome, SubjectEvent, What};
 pub(crate) const STOP_DEADLINE: Span = Span::secs(30);
 
 type Life = Pin<Box<dyn Future<Output = Result<(), String>>>>;
+
+/// What a life is told from outside.
+pub(crate) struct Signals {
+    /// Turns true when it shall stop.
+    pub stop: watch::Receiver<bool>,
+    /// True while it shall stand still.
+    pub paused: watch::Receiver<bool>,
+}
 
 /// How a life ends from outside.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,6 +65,9 @@ pub(crate) struct Supervisor {
     changed: watch::Sender<u64>,
     restart_after: Cell<Option<Span>>,
     returns: Cell<bool>,
+    paused: RefCell<watch::Sender<bool>>,
+    /// How long after its end what it sent may still be under way.
+    under_way: Cell<Span>,
 }
 
 impl Supervisor {
@@ -78,6 +89,8 @@ impl Supervisor {
             changed: watch::Sender::new(0),
             restart_after: Cell::new(None),
             returns: Cell::new(false),
+            paused: RefCell::new(watch::Sender::new(false)),
+            under_way: Cell::new(Span::ZERO),
         }
     }
 
@@ -87,7 +100,7 @@ impl Supervisor {
     }
 
     /// Begins the next life: what it is told of readiness and of stopping.
-    pub fn begin(&self) -> (u32, Ready, watch::Receiver<bool>) {
+    pub fn begin(&self) -> (u32, Ready, Signals) {
         let incarnation = self.incarnation.get() + 1;
         self.incarnation.set(incarnation);
         self.returns.set(false);
@@ -95,7 +108,9 @@ impl Supervisor {
         *self.ready.borrow_mut() = ready.clone();
         let (stop, told) = watch::channel(false);
         *self.stop.borrow_mut() = stop;
-        (incarnation, ready, told)
+        let (pause, paused) = watch::channel(false);
+        *self.paused.borrow_mut() = pause;
+        (incarnation, ready, Signals { stop: told, paused })
     }
 
     /// Runs `life` from now on.
@@ -131,7 +146,13 @@ impl Supervisor {
     /// Whether the subject went away before `now` and has not come back: what still calls is no
     /// packet under way, but a task that outlived it.
     pub fn is_gone_before(&self, now: At) -> bool {
-        self.gone_at.get().is_some_and(|gone| gone < now)
+        self.gone_at.get().is_some_and(|gone| gone + self.under_way.get() < now)
+    }
+
+    /// From now on what the subject sent may be under way for this long after its end: in real
+    /// time, a dead process' last bytes are read after its death.
+    pub fn allow_under_way(&self, span: Span) {
+        self.under_way.set(span);
     }
 
     /// Where it can be reached; nothing while it is down.
@@ -207,6 +228,24 @@ impl Supervisor {
         self.phase.set(Phase::Stopping);
         world.recorder.note(What::Subject(SubjectEvent::Stopping));
         self.stop.borrow().send_replace(true);
+    }
+
+    /// Makes it stand still for a while.
+    pub fn pause(&self, world: &Rc<World>, rest: Rest) {
+        if self.phase.get() != Phase::Up || *self.paused.borrow().borrow() {
+            return;
+        }
+        self.paused.borrow().send_replace(true);
+        world.recorder.note(What::Subject(SubjectEvent::Paused));
+        let (world, incarnation) = (world.clone(), self.incarnation.get());
+        tokio::task::spawn_local(async move {
+            tokio::time::sleep(rest.lasts.duration()).await;
+            let subject = &world.subject;
+            if subject.incarnation.get() == incarnation && subject.is_up() {
+                subject.paused.borrow().send_replace(false);
+                world.recorder.note(What::Subject(SubjectEvent::Resumed));
+            }
+        });
     }
 
     /// Moves the subject's clock until `until`.
@@ -301,7 +340,7 @@ pub(crate) async fn drive(world: Rc<World>) {
 pub(crate) async fn afflict(world: Rc<World>) {
     use crate::fault::{Act, Target};
     let mut outages: Vec<_> =
-        world.outages.iter().filter(|o| matches!(o.on, Target::Subject)).cloned().collect();
+        world.outages.borrow().iter().filter(|o| matches!(o.on, Target::Subject)).cloned().collect();
     outages.sort_by_key(|o| o.from);
     for outage in outages {
         world.recorder.until(outage.from).await;
@@ -312,6 +351,7 @@ pub(crate) async fn afflict(world: Rc<World>) {
         match &outage.bite.act {
             Act::Kill(o) => world.subject.end(&world, End::Killed, Some(o.restart_after)),
             Act::Stop(o) => world.subject.stop(&world, o),
+            Act::Pause(rest) => world.subject.pause(&world, *rest),
             Act::ClockSkew(s) => world.subject.skew(&world, *s, outage.bite.until),
             _ => {}
         }

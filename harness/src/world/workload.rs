@@ -52,7 +52,7 @@ pub(crate) fn last_step(steps: &[Step], count: impl Fn(&str, &str) -> usize) -> 
 /// `undone` holds at every moment what would have to be said if the drill ended there.
 pub(crate) async fn run(world: Rc<World>, undone: Rc<std::cell::RefCell<Vec<String>>>) {
     let mut steps: Vec<Progress> = (0u32..)
-        .zip(&world.scenario.workload)
+        .zip(&world.scenario.borrow().workload)
         .map(|(number, step)| Progress {
             number,
             step: step.clone(),
@@ -263,10 +263,12 @@ fn fits(only: Option<&Expr>, name: &str, record: &serde_json::Value) -> bool {
 }
 
 async fn trigger(world: Rc<World>, job: String) {
-    let url = world.subject.endpoints().and_then(|e| e.jobs.get(&job).cloned());
-    let accepted = match url {
-        None => false,
-        Some(url) => match call(&url, &plain("POST", &url), TRIGGER_PATIENCE).await {
+    let endpoints = world.subject.endpoints().unwrap_or_default();
+    let asker = endpoints.asker.filter(|asker| asker.knows(&job));
+    let accepted = match (endpoints.jobs.get(&job).cloned(), asker) {
+        (None, None) => false,
+        (None, Some(asker)) => tokio::time::timeout(TRIGGER_PATIENCE, asker.ask(&job)).await.unwrap_or(true),
+        (Some(url), _) => match call(&url, &plain("POST", &url), TRIGGER_PATIENCE).await {
             Ok(response) => response.is_success(),
             Err(outcome) => outcome == crate::trace::Outcome::TimedOut,
         },

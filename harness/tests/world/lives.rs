@@ -180,6 +180,7 @@ async fn serve(start: &Start, router: axum::Router) {
         webhooks: Default::default(),
         jobs: [("sync".to_owned(), format!("{at}/jobs/sync"))].into(),
         exposed: [("health".to_owned(), format!("{at}/health"))].into(),
+        ..Endpoints::default()
     });
     axum::serve(listener, router).await.unwrap();
 }

@@ -39,6 +39,7 @@ mod data;
 mod limits;
 mod quota;
 mod retry;
+mod tempo;
 mod webhook;
 mod wording;
 mod work;

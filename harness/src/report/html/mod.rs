@@ -78,10 +78,14 @@ impl Site {
 
     /// Takes in a drill that gave no verdict.
     pub fn no_verdict(&mut self, loaded: &Loaded, seed: Seed, error: &DrillError, replay: &str) {
-        let refused = matches!(error, DrillError::Scenario(_));
+        let (verdict, label) = match error {
+            DrillError::Skipped(_) => ("skip", "skipped"),
+            DrillError::Scenario(_) => ("none", "refused"),
+            _ => ("none", "fault"),
+        };
         self.rows.push(Row {
-            verdict: "none",
-            label: if refused { "refused".into() } else { "fault".into() },
+            verdict,
+            label: label.into(),
             family: loaded.family(),
             drill: loaded.scenario.drill.clone(),
             file: loaded.file.clone(),
@@ -96,14 +100,14 @@ impl Site {
 
     /// The page that lists all drills, what did not pass first.
     pub fn index(mut self) -> String {
-        let rank = |v: &str| ["none", "fail", "unknown", "pass"].iter().position(|w| *w == v);
+        let rank = |v: &str| ["none", "fail", "unknown", "skip", "pass"].iter().position(|w| *w == v);
         self.rows.sort_by_key(|r| rank(r.verdict));
         let of = |v: &str| self.rows.iter().filter(|r| r.verdict == v).count();
         let body = html! {
             header.top {
                 h1 { "firedrill" }
                 p.counts {
-                    @for (v, text) in [("pass", "passed"), ("fail", "failed"), ("unknown", "unknown"), ("none", "without a verdict")] {
+                    @for (v, text) in [("pass", "passed"), ("fail", "failed"), ("unknown", "unknown"), ("skip", "skipped"), ("none", "without a verdict")] {
                         @if of(v) > 0 { button.verdict.(v) type="button" data-verdict=(v) { (of(v)) " " (text) } }
                     }
                 }

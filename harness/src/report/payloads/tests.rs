@@ -50,6 +50,7 @@ fn trace(events: Vec<What>) -> Trace {
             epoch: "2026-03-02T09:00:00Z".parse().unwrap(),
             heals_at: At(0),
             ends_at: At(0),
+            real: None,
         },
         events: events.into_iter().map(|what| Event { at: At(0), what }).collect(),
     }

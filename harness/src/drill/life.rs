@@ -1,0 +1,111 @@
+//! The subject's time on stage: launched, disturbed, healed, and asked at the end.
+//!
+//! Knows: the order of things. Must not know: what the subject is.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::time::Duration;
+
+use super::stage::Stage;
+use crate::subject::{Said, Start, Subject, VendorAccess, Voice};
+use crate::time::At;
+use crate::trace::{SubjectEvent, What};
+use crate::world::{self, Host, World};
+
+/// How long the subject may take to show what it exposes.
+const EXPOSED_WITHIN: Duration = Duration::from_secs(30);
+
+/// Lets the subject live until the drill ends; false if it never got ready.
+pub(super) async fn live(
+    stage: &mut Stage,
+    subject: &dyn Subject,
+    undone: &Rc<RefCell<Vec<String>>>,
+) -> bool {
+    let world = &stage.world.clone();
+    let recorder = &world.recorder;
+    launch(stage, subject);
+    loop {
+        tokio::select! {
+            biased;
+            () = world.subject.launch.notified() => launch(stage, subject),
+            () = world.subject.wait(|s| s.endpoints().is_some() || s.is_over()) => break,
+            () = recorder.until(At(subject.ready_within().0)) => break,
+        }
+    }
+    if world.subject.endpoints().is_none() {
+        return false;
+    }
+    stage.begin();
+    let head = &stage.head;
+    tokio::task::spawn_local(world::afflict(world.clone()));
+    tokio::task::spawn_local(world::run_workload(world.clone(), undone.clone()));
+    let mut healed = false;
+    loop {
+        let next = if healed { head.ends_at } else { head.heals_at.min(head.ends_at) };
+        tokio::select! {
+            biased;
+            () = world.subject.launch.notified() => launch(stage, subject),
+            () = recorder.runaway() => return true,
+            () = recorder.until(next) => {
+                if healed || head.ends_at < head.heals_at {
+                    return true;
+                }
+                healed = true;
+                recorder.note(What::Healed);
+            }
+        }
+    }
+}
+
+fn launch(stage: &Stage, subject: &dyn Subject) {
+    let Stage { world, alert_url, state, seed, .. } = stage;
+    if world.subject.is_up() {
+        return;
+    }
+    let (incarnation, ready, signals) = world.subject.begin();
+    let access = |host: &Rc<Host>| VendorAccess {
+        base_url: host.base_url.clone(),
+        credentials: host.vendor.borrow().credentials(),
+    };
+    let start = Start {
+        vendors: world.hosts.iter().map(|(alias, host)| (alias.clone(), access(host))).collect(),
+        settings: world.scenario.borrow().subject.settings.clone(),
+        state_dir: state.path().join("state"),
+        secrets_dir: world.secrets_dir.clone(),
+        clock: world.subject.clock.clone(),
+        seed: seed.derive(&format!("subject/{incarnation}")),
+        webhook_urls: world.hosts.keys().map(|a| (a.clone(), world::webhook_url(a))).collect(),
+        alert_url: alert_url.clone(),
+        stop: signals.stop,
+        paused: signals.paused,
+        ready,
+        attempts: world.attempts.clone(),
+        voice: voice(world),
+    };
+    let life = subject.run(start);
+    world.subject.run(world, life);
+}
+
+/// Writes what a program says to the trace.
+fn voice(world: &Rc<World>) -> Voice {
+    let world = Rc::downgrade(world);
+    Rc::new(move |said| {
+        let Some(world) = world.upgrade() else { return };
+        match said {
+            Said::Line { level, line } => world.log(&level, &line),
+            Said::Flooded { lines, bytes } => {
+                world.recorder.note(What::Subject(SubjectEvent::Flooded { lines, bytes }));
+            }
+            Said::Ran { code } => world.recorder.note(What::Subject(SubjectEvent::Ran { code })),
+        }
+    })
+}
+
+/// Reads what the subject says of itself.
+pub(super) async fn expose(world: &Rc<World>) {
+    for (what, url) in world.subject.endpoints().unwrap_or_default().exposed {
+        let answer = world::call(&url, &world::plain("GET", &url), EXPOSED_WITHIN).await;
+        let response = answer.ok().map(|r| world::shown(world, r));
+        world.recorder.note(What::Exposed { what, response });
+    }
+}

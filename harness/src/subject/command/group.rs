@@ -1,0 +1,187 @@
+//! A process group that never outlives whoever started it.
+//!
+//! Knows: processes and signals. Must not know: what runs, or why it ends.
+//!
+//! A shell starts first, as leader of a group of its own. It leaves a *keeper* in the group, which
+//! waits at the reading end of a pipe that only firedrill holds open, and then becomes the program.
+//! When firedrill ends, however it ends, the pipe closes and the keeper kills the whole group,
+//! itself included. As the keeper is there before the program is, there is no moment at which the
+//! program could be left behind. (`PR_SET_PDEATHSIG` would need `unsafe`, and spares grandchildren;
+//! a copy of firedrill as keeper is not to be had where firedrill is a library.) A stopped group
+//! wakes for it: the kernel continues a stopped group that is orphaned (POSIX, `_Exit`).
+
+use std::collections::BTreeMap;
+use std::os::unix::fs::PermissionsExt as _;
+use std::os::unix::process::ExitStatusExt as _;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+use std::time::Duration;
+
+use rustix::process::{Pid, Signal as Sig, kill_process, kill_process_group};
+use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout};
+
+use crate::scenario::Signal;
+
+/// What the shell does; its arguments are the program and the program's.
+const KEPT: &str = r#"exec 3<&0 </dev/null
+( trap '' HUP INT TERM QUIT USR1 USR2; read -r _ <&3; kill -KILL 0 ) >/dev/null 2>&1 &
+exec 3<&-
+exec "$@"
+"#;
+
+/// How long a killed process may take to be gone.
+const GONE_WITHIN: Duration = Duration::from_secs(5);
+
+/// What is to be run.
+#[derive(Clone, Debug)]
+pub(super) struct Order {
+    /// The program and its arguments.
+    pub words: Vec<String>,
+    /// Where.
+    pub folder: PathBuf,
+    /// Environment variables on top of our own.
+    pub env: BTreeMap<String, String>,
+}
+
+/// How a process ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    /// With this exit code.
+    Code(i32),
+    /// By a signal.
+    Signal(String),
+}
+
+/// A running group; killed when it is dropped.
+pub(super) struct Group {
+    child: Child,
+    id: Option<Pid>,
+    /// Held open for as long as the group may live.
+    _pipe: Option<ChildStdin>,
+}
+
+impl Group {
+    /// Starts a program; gives its outputs.
+    ///
+    /// # Errors
+    /// Why it cannot be started, for a person.
+    pub fn start(order: &Order) -> Result<(Group, ChildStdout, ChildStderr), String> {
+        let program = order.words.first().map(String::as_str).unwrap_or_default();
+        executable(program, &order.folder)?;
+        if !order.folder.is_dir() {
+            return Err(format!("its working folder {} does not exist", order.folder.display()));
+        }
+        let mut child = tokio::process::Command::new("/bin/sh")
+            .args(["-c", KEPT, "firedrill-subject"])
+            .args(&order.words)
+            .current_dir(&order.folder)
+            .envs(&order.env)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .process_group(0)
+            .spawn()
+            .map_err(|e| format!("`{program}` cannot be started: {e}"))?;
+        let id = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
+        let (out, err) = (child.stdout.take(), child.stderr.take());
+        let pipe = child.stdin.take();
+        let group = Group { child, id, _pipe: pipe };
+        match (out, err) {
+            (Some(out), Some(err)) => Ok((group, out, err)),
+            _ => Err("the program's output could not be piped".to_owned()),
+        }
+    }
+
+    /// Waits until the program (not what it may have left behind) has ended.
+    pub async fn ended(&mut self) -> Ended {
+        match self.child.wait().await {
+            Ok(status) => match (status.code(), status.signal()) {
+                (Some(code), _) => Ended::Code(code),
+                (None, Some(signal)) => Ended::Signal(name(signal)),
+                (None, None) => Ended::Code(-1),
+            },
+            Err(_) => Ended::Code(-1),
+        }
+    }
+
+    /// SIGKILL to the whole group. An error means that nobody is left.
+    pub fn kill(&self) {
+        if let Some(id) = self.id {
+            let _ = kill_process_group(id, Sig::KILL);
+        }
+    }
+
+    /// SIGTERM to the program itself.
+    pub fn terminate(&self) {
+        if let Some(id) = self.id {
+            let _ = kill_process(id, Sig::TERM);
+        }
+    }
+
+    /// Stops the whole group where it stands, or lets it go on.
+    pub fn pause(&self, on: bool) {
+        if let Some(id) = self.id {
+            let _ = kill_process_group(id, if on { Sig::STOP } else { Sig::CONT });
+        }
+    }
+
+    /// Sends a signal to the program itself; false if it is gone.
+    pub fn signal(&self, signal: Signal) -> bool {
+        let signal = match signal {
+            Signal::Hup => Sig::HUP,
+            Signal::Usr1 => Sig::USR1,
+            Signal::Usr2 => Sig::USR2,
+        };
+        self.id.is_some_and(|id| kill_process(id, signal).is_ok())
+    }
+
+    /// Waits until a killed program is gone, so that its port and its files are free.
+    pub async fn gone(mut self) {
+        let _ = tokio::time::timeout(GONE_WITHIN, self.child.wait()).await;
+    }
+}
+
+impl Drop for Group {
+    fn drop(&mut self) {
+        self.kill();
+        // What was killed is soon dead; a few looks spare most zombies.
+        let _ = self.child.try_wait();
+    }
+}
+
+fn name(signal: i32) -> String {
+    let known = [
+        (1, "SIGHUP"),
+        (2, "SIGINT"),
+        (4, "SIGILL"),
+        (6, "SIGABRT"),
+        (9, "SIGKILL"),
+        (11, "SIGSEGV"),
+        (13, "SIGPIPE"),
+        (15, "SIGTERM"),
+    ];
+    let found = known.iter().find(|(n, _)| *n == signal).map(|(_, name)| (*name).to_owned());
+    found.unwrap_or_else(|| format!("signal {signal}"))
+}
+
+/// Finds `program` as a shell would.
+///
+/// # Errors
+/// Why it cannot be run, for a person.
+pub fn executable(program: &str, here: &Path) -> Result<PathBuf, String> {
+    let runs = |path: &Path| {
+        path.metadata().ok().map(|meta| meta.is_file() && meta.permissions().mode() & 0o111 != 0)
+    };
+    if program.contains('/') {
+        let path = here.join(program);
+        return match runs(&path) {
+            Some(true) => Ok(path),
+            Some(false) if path.is_dir() => Err(format!("`{program}` is a folder, not a program")),
+            Some(false) => Err(format!("`{program}` is not executable (chmod +x it)")),
+            None => Err(format!("there is no program at {}", path.display())),
+        };
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let found = std::env::split_paths(&path).map(|dir| dir.join(program)).find(|p| runs(p) == Some(true));
+    found.ok_or_else(|| format!("there is no program `{program}` on the PATH"))
+}

@@ -1,0 +1,176 @@
+//! Lives of a small Python service and of a job: judged, triggered, killed, stopped, paused.
+
+use firedrill::finding::Verdict;
+use firedrill::time::Span;
+use firedrill::trace::{SubjectEvent, What};
+
+use super::common::*;
+
+pub fn a_service_in_another_language_is_judged_by_the_wire() {
+    if !there("python3") {
+        return;
+    }
+    let drill = drill_of(
+        "faults: [{ on: billing POST /v1/invoices, attempts: 1, do: { error: { kind: unavailable } } }]",
+    );
+    let drilled = run(&drill, &poller(""), 1);
+    passes(&drilled);
+    let real = drilled.trace.head.real.expect("a drill in real time");
+    assert!(real.begins_at.0 > 0 && real.noise > Span::ZERO, "{real:?}");
+    // What it writes is part of the trace.
+    let said = |line: &str| {
+        drilled.trace.events.iter().any(|e| matches!(&e.what, What::Log { line: l, .. } if l.contains(line)))
+    };
+    assert!(said("ready to bill") && said("sync failed: HTTPError"));
+}
+
+pub fn a_fresh_key_on_each_attempt_is_found_over_the_wire_too() {
+    if !there("python3") {
+        return;
+    }
+    let drill =
+        drill_of("faults: [{ on: billing POST /v1/invoices, calls: 1, do: { reset: after_applied } }]");
+    let drilled = run(&drill, &poller("fresh_key"), 1);
+    assert_eq!(drilled.verdict, Verdict::Fail);
+    assert!(findings(&drilled).contains("fail idempotency/"), "{}", findings(&drilled));
+}
+
+pub fn a_killed_service_starts_again_on_the_same_state() {
+    if !there("python3") {
+        return;
+    }
+    let drill = drill_of(
+        "faults: [{ on: billing POST /v1/invoices, calls: 2, do: { kill: { moment: after_applied, restart_after: 100ms } } }]",
+    );
+    let drilled = run(&drill, &poller(""), 1);
+    passes(&drilled);
+    let lives = lives(&drilled);
+    assert!(lives.contains(&&SubjectEvent::Killed), "{lives:?}");
+    assert!(lives.contains(&&SubjectEvent::Started { incarnation: 2 }), "{lives:?}");
+    assert_eq!(lives.last(), Some(&&SubjectEvent::Stopped));
+}
+
+pub fn a_stopped_service_winds_up_and_one_that_does_not_is_found() {
+    if !there("python3") {
+        return;
+    }
+    let faults = "faults: [{ on: subject, window: 300ms..400ms, do: { stop: { restart_after: 100ms, deadline: 700ms } } }]";
+    let drilled = run(&drill_of(faults), &poller(""), 1);
+    passes(&drilled);
+    assert!(lives(&drilled).contains(&&SubjectEvent::Stopped));
+    let mut deaf = poller("ignores_sigterm");
+    deaf.0.env.insert("EVERY_MS".to_owned(), "100".to_owned());
+    told(&run(&drill_of(faults), &deaf, 1), Verdict::Fail, "liveness/overstayed");
+}
+
+pub fn a_paused_service_makes_no_call_until_it_is_let_go_on() {
+    if !there("python3") {
+        return;
+    }
+    let drill = drill_of("faults: [{ on: subject, window: 300ms..1s, do: { pause: { for: 700ms } } }]");
+    let drilled = run(&drill, &poller(""), 1);
+    passes(&drilled);
+    let at = |wanted: &SubjectEvent| {
+        drilled.trace.events.iter().find(|e| matches!(&e.what, What::Subject(s) if s == wanted)).map(|e| e.at)
+    };
+    let (from, to) = (at(&SubjectEvent::Paused).unwrap(), at(&SubjectEvent::Resumed).unwrap());
+    let calls = drilled.trace.events.iter().filter(|e| matches!(e.what, What::Request { .. }));
+    // What was under way when it was stopped may still arrive.
+    let meanwhile = calls.filter(|e| e.at > from + Span::millis(100) && e.at < to).count();
+    assert_eq!(meanwhile, 0);
+}
+
+pub fn jobs_are_triggered_by_post_by_signal_and_by_command() {
+    if !there("python3") {
+        return;
+    }
+    for job in ["sync", "poke", "again"] {
+        let work = format!(
+            "workload:\n  - {{ at: 0s, do: crm.deals.close, each: 4, times: 1 }}\n  - {{ at: 200ms, do: job {job} }}\n"
+        );
+        let drilled = run(&drill_of(&work), &poller("only_when_asked"), 1);
+        passes(&drilled);
+        assert!(lives(&drilled).contains(&&SubjectEvent::Triggered { job: job.to_owned(), accepted: true }));
+    }
+    let work = "workload:\n  - { at: 0s, do: crm.deals.close, each: 4, times: 1 }\n  - { at: 200ms, do: job nightly }\n";
+    let drilled = run(&drill_of(work), &poller("only_when_asked"), 1);
+    let found = findings(&drilled);
+    assert!(found.contains("reconciliation/missing"), "nobody did the work: {found}");
+}
+
+pub fn a_job_is_run_to_its_end_over_and_over() {
+    if !there("python3") {
+        return;
+    }
+    let drill = drill_of(
+        "faults: [{ on: billing POST /v1/invoices, calls: 1, do: { error: { kind: unavailable } } }]",
+    );
+    let drilled = run(&drill, &program("cron.yaml"), 1);
+    passes(&drilled);
+    let lives = lives(&drilled);
+    assert!(lives.contains(&&SubjectEvent::Ran { code: Some(0) }), "{lives:?}");
+    assert!(lives.contains(&&SubjectEvent::Ran { code: Some(1) }), "{lives:?}");
+}
+
+pub fn what_keeps_a_subject_from_being_judged_is_unknown_and_quotes_it() {
+    if !there("python3") {
+        return;
+    }
+    let message = told(&run(&drill_of(""), &poller("exits"), 1), Verdict::Unknown, "subject/never_ready");
+    assert!(message.contains("exit code 3") && message.contains("cannot open the ledger"), "{message}");
+    let mut slow = poller("never_ready");
+    slow.0.ready_within = Span::secs(3);
+    let message = told(&run(&drill_of(""), &slow, 1), Verdict::Unknown, "subject/never_ready");
+    assert!(message.contains("not ready after 3s"), "{message}");
+    let message = told(&run(&drill_of(""), &poller("floods"), 1), Verdict::Unknown, "subject/flooded");
+    assert!(message.contains("20001 lines"), "{message}");
+}
+
+pub fn waits_of_its_own_are_not_held_against_a_subject_in_a_shortened_drill() {
+    if !there("python3") {
+        return;
+    }
+    // The scenario promises four seconds, the run allows one: too little for a poll every two.
+    let mut slow = poller("");
+    slow.0.recovers_within = Span::millis(100);
+    slow.0.env.insert("EVERY_MS".to_owned(), "2000".to_owned());
+    let message = told(&run(&drill_of(""), &slow, 10), Verdict::Unknown, "reconciliation/cut_short");
+    assert!(message.contains("the promise allows 4s"), "{message}");
+}
+
+pub fn readiness_is_a_connection_or_a_line_too() {
+    if !there("python3") {
+        return;
+    }
+    use firedrill::scenario::ReadyWhen::{Line, Tcp};
+    for ready in [Tcp("127.0.0.1:{port}".to_owned()), Line("ready to bill".to_owned())] {
+        let mut subject = poller("");
+        subject.0.ready = Some(ready);
+        passes(&run(&drill_of(""), &subject, 1));
+    }
+}
+
+pub fn a_busy_port_is_told_in_the_subjects_own_words() {
+    if !there("python3") {
+        return;
+    }
+    let busy = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let mut subject = poller("");
+    subject.0.env.insert("PORT".to_owned(), busy.local_addr().unwrap().port().to_string());
+    let message = told(&run(&drill_of(""), &subject, 1), Verdict::Unknown, "subject/never_ready");
+    assert!(message.contains("Address already in use"), "{message}");
+}
+
+pub fn a_log_file_is_part_of_the_trace() {
+    let (mut subject, here) = program("cron.yaml");
+    let script =
+        "while :; do echo '{{\"level\":\"warn\",\"m\":\"in the file\"}}' >> $0/app.log; sleep 0.2; done";
+    subject.command = ["sh", "-c", script, "{state}"].map(str::to_owned).to_vec();
+    subject.runs = firedrill::scenario::Runs::Service;
+    subject.log = Some("{state}/app.log".to_owned());
+    let drilled = run(&drill_of(""), &(subject, here), 1);
+    let logged = drilled.trace.events.iter().any(
+        |e| matches!(&e.what, What::Log { level, line } if level == "warn" && line.contains("in the file")),
+    );
+    assert!(logged);
+}
