@@ -32,6 +32,7 @@ mod idle;
 mod liveness;
 mod load;
 mod observability;
+mod overload;
 mod prometheus;
 mod quota;
 mod reconciliation;
@@ -95,7 +96,7 @@ pub fn judge(scenario: &Scenario, profiles: &BTreeMap<String, Profile>, trace: &
         Ok(judgement) => judgement,
         Err(why) => Some(crashed(name, &why)),
     };
-    CHECKS.iter().filter_map(judge).collect()
+    overload::doubted(trace, CHECKS.iter().filter_map(judge).collect())
 }
 
 /// When the breakers that `scenario` promises are open, as the wire shows it: for a picture of the

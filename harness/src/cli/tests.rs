@@ -36,6 +36,7 @@ impl Backend for Fake {
             "pass" => Ok(fake::drilled(Verdict::Pass)),
             "fail" => Ok(fake::drilled(Verdict::Fail)),
             "unknown" => Ok(fake::drilled(Verdict::Unknown)),
+            "skipped" => Err(DrillError::Skipped("it takes an hour".into())),
             "refused" => Err(DrillError::Scenario("this cannot be".into())),
             "flaky" => {
                 let times = self.ran.lock().unwrap().iter().filter(|(n, _)| *n == drill.name()).count();
@@ -284,6 +285,19 @@ fn a_drill_that_passes_only_when_tried_again_is_flaky_and_said_so() {
 }
 
 #[test]
+fn a_drill_that_is_skipped_is_no_failure_and_not_tried_again() {
+    let (_folder, path) = folder(&["skipped", "pass"]);
+    let backend = Fake::default();
+    let args = ["run", &path, "--retries", "2", "--fail-fast", "--jobs", "1", "--format", "terminal"];
+    let said = firedrill(&backend, &args);
+    assert_eq!(said.code, ExitCode::Passed);
+    assert_eq!(backend.ran.lock().unwrap().len(), 2);
+    assert!(said.out.contains("SKIP") && said.out.contains("1 passed, 1 skipped"), "{}", said.out);
+    let (_folder, path) = folder(&["skipped"]);
+    assert_eq!(firedrill(&backend, &["run", &path]).code, ExitCode::Unknown);
+}
+
+#[test]
 fn a_failure_is_tried_again_only_as_often_as_asked() {
     let (_folder, path) = folder(&["fail"]);
     let backend = Fake::default();
@@ -305,7 +319,7 @@ fn parts_share_the_drills_and_an_empty_part_is_no_failure() {
 
 #[test]
 fn the_junit_report_shows_every_outcome() {
-    let (folder, path) = folder(&["pass", "fail", "unknown", "refused", "broken"]);
+    let (folder, path) = folder(&["pass", "fail", "unknown", "skipped", "refused", "broken"]);
     let file = folder.path().join("out/junit.xml");
     firedrill(&Fake::default(), &["run", &path, "--junit", &file.to_string_lossy()]);
     let xml = std::fs::read_to_string(&file).unwrap().replace(&path, "DRILLS");
@@ -314,7 +328,7 @@ fn the_junit_report_shows_every_outcome() {
 
 #[test]
 fn pages_are_written_for_drills_with_a_trace_and_the_index_lists_all() {
-    let (folder, path) = folder(&["pass", "fail", "broken"]);
+    let (folder, path) = folder(&["pass", "fail", "broken", "skipped"]);
     let out = folder.path().join("html");
     firedrill(&Fake::default(), &["run", &path, "--html", &out.to_string_lossy()]);
     let index = std::fs::read_to_string(out.join("index.html")).unwrap();
@@ -322,6 +336,7 @@ fn pages_are_written_for_drills_with_a_trace_and_the_index_lists_all() {
         assert!(index.contains(&format!("href=\"{page}\"")) && out.join(page).is_file(), "{page}");
     }
     assert!(index.contains("a port was taken"));
+    assert!(index.contains("1 skipped") && index.contains("it takes an hour"));
 }
 
 #[test]

@@ -252,7 +252,7 @@ impl Summary {
             Worst::Refused
         } else if !self.failed.is_empty() {
             Worst::Verdict(Verdict::Fail)
-        } else if !self.unknown.is_empty() || self.skipped > 0 && self.passed == 0 {
+        } else if !self.unknown.is_empty() || self.skipped > 0 && self.passed == 0 && self.flaky.is_empty() {
             // Where every drill was skipped, nothing is known of the subject.
             Worst::Verdict(Verdict::Unknown)
         } else {

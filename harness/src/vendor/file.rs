@@ -109,7 +109,7 @@ impl VendorFile {
         }
     }
 
-    fn with_contract(mut self, contract: Option<Arc<Contract>>) -> VendorFile {
+    pub(super) fn with_contract(mut self, contract: Option<Arc<Contract>>) -> VendorFile {
         self.profile.contract = contract;
         self
     }

@@ -42,6 +42,23 @@ impl VendorFile {
             hooks.retry.after.iter_mut().for_each(|span| *span = short(*span));
             hooks.retry.over = short(hooks.retry.over);
         }
-        VendorFile::compile(spec)
+        Ok(VendorFile::compile(spec)?.with_contract(self.profile.contract.clone()))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+
+    #[test]
+    fn a_vendor_in_a_hurry_keeps_its_contract() {
+        let vendor =
+            VendorFile::load("stripe", Some(Path::new("../contracts")), &serde_json::Value::Null).unwrap();
+        let pacing = Pacing { scale: 40, waits: Waits::Scaled, recovers_within: Span::mins(1) };
+        let paced = vendor.paced(&pacing).unwrap();
+        assert!(paced.profile.contract.is_some());
+        assert_eq!(paced.spec.idempotency.kept(), pacing.short(vendor.spec.idempotency.kept()));
     }
 }

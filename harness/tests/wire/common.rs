@@ -91,16 +91,28 @@ pub fn findings(drilled: &Drilled) -> String {
     all.map(|f| format!("{} {}: {}\n", f.verdict, f.rule, f.message)).collect()
 }
 
+/// What a machine too busy to keep time makes of a verdict that is about time.
+fn doubted(drilled: &Drilled) -> bool {
+    let told =
+        drilled.verdict == Verdict::Unknown && findings(drilled).contains("this machine was overloaded");
+    if told {
+        eprintln!("not judged: {}", findings(drilled));
+    }
+    told
+}
+
 pub fn passes(drilled: &Drilled) {
-    assert_eq!(drilled.verdict, Verdict::Pass, "{}", findings(drilled));
+    assert!(drilled.verdict == Verdict::Pass || doubted(drilled), "{}", findings(drilled));
 }
 
 /// The drill got this verdict by this rule.
 pub fn told(drilled: &Drilled, verdict: Verdict, rule: &str) -> String {
     let found = drilled.judgements.iter().flat_map(|j| &j.findings).find(|f| &*f.rule == rule);
     let found = found.unwrap_or_else(|| panic!("no {rule}:\n{}", findings(drilled)));
-    assert_eq!(found.verdict, verdict, "{}", found.message);
-    assert_eq!(drilled.verdict, verdict, "{}", findings(drilled));
+    if verdict != Verdict::Fail || !doubted(drilled) {
+        assert_eq!(found.verdict, verdict, "{}", found.message);
+        assert_eq!(drilled.verdict, verdict, "{}", findings(drilled));
+    }
     found.message.clone()
 }
 
