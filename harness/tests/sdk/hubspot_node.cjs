@@ -117,8 +117,9 @@ async function webhooks_verify_with_the_clients_own_function() {
   const done = await ask('POST', '/actions', { do: 'crm.deals.close' });
   const { headers, body } = await next();
   await ask('DELETE', '/vendors/crm/webhooks');
+  // The vendor gathers events: what the checks before this one did may come along.
   const about = new Set(JSON.parse(body).map((e) => String(e.objectId)));
-  assert.deepEqual(about, new Set(done.steps[0].records));
+  for (const closed of done.steps[0].records) assert.ok(about.has(closed), body);
   const valid = (changed = {}) =>
     hubspot.Signature.isValid({
       signatureVersion: 'v3',

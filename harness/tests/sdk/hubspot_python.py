@@ -120,9 +120,10 @@ def webhooks_verify_with_the_clients_own_function(served):
     closed = served.ask("POST", "/actions", {"do": "crm.deals.close"})["steps"][0]["records"]
     headers, body = receiver.next()
     served.ask("DELETE", "/vendors/crm/webhooks")
-    events = json.loads(body)
-    assert {str(e["objectId"]) for e in events} == set(closed), events
-    assert {e["subscriptionType"] for e in events} == {"deal.propertyChange"}, events
+    # The vendor gathers events: what the checks before this one did may come along.
+    events = [e for e in json.loads(body) if str(e["objectId"]) in closed]
+    assert {str(e["objectId"]) for e in events} == set(closed), body
+    assert {e["subscriptionType"] for e in events} == {"deal.propertyChange"}, body
     headers = {name.lower(): value for name, value in headers.items()}
     signed = {
         "signature": headers["x-hubspot-signature-v3"],
