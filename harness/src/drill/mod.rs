@@ -19,7 +19,7 @@ use std::time::Duration;
 use self::books::close_the_books;
 use self::life::{expose, live};
 use self::stage::set_up;
-use self::unjudged::{flooded, never_ready, not_done};
+use self::unjudged::{flooded, never_ready, not_done, unfired};
 use crate::check;
 use crate::finding::{Judgement, Verdict};
 use crate::pacing::Pacing;
@@ -168,7 +168,9 @@ pub fn run_script(
     }
     let mut judgements = if ready {
         let mut judgements = judge(&scenario, &profiles, &trace);
+        // A check may say it better, with the calls that missed the rule.
         let said = judgements.iter().any(|j| &*j.check == "faults");
+        judgements.extend(unfired(&scenario, &trace).filter(|_| !said));
         judgements.extend(not_done(&undone, &trace, said));
         judgements
     } else {
