@@ -110,7 +110,7 @@ fn much() -> Result<(), Failed> {
     let schemas = "#/components/schemas";
     change(&found, "response/became_nullable", &format!("{schemas}/charge/properties/refunds"))?;
     let optional = found.changes.iter().filter(|c| c.rule == "response/property_became_optional");
-    let refunds: Vec<_> = optional.filter(|c| &*c.old == format!("{schemas}/charge")).collect();
+    let refunds: Vec<_> = optional.filter(|c| *c.old == *format!("{schemas}/charge")).collect();
     assert_eq!(refunds.len(), 1);
     assert_eq!(refunds[0].message, "`refunds` may be missing (was required)");
     let charges = format!("{schemas}/payment_intent/properties/charges");

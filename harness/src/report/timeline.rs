@@ -23,6 +23,9 @@ pub struct Timeline<'a> {
     deliveries: BTreeMap<u32, &'a str>,
 }
 
+/// What makes two calls attempts of one operation: vendor, method, target, and key or body.
+type Operation<'a> = (&'a str, &'a str, &'a str, Vec<u8>);
+
 /// A call, and which attempt of its operation it is.
 pub(super) struct Asked<'a> {
     pub vendor: &'a str,
@@ -88,7 +91,7 @@ impl<'a> Timeline<'a> {
     pub fn new(trace: &'a Trace) -> Timeline<'a> {
         let mut calls = BTreeMap::new();
         let mut deliveries = BTreeMap::new();
-        let mut attempts: BTreeMap<(&str, &str, &str, Vec<u8>), (u32, u32)> = BTreeMap::new();
+        let mut attempts: BTreeMap<Operation<'_>, (u32, u32)> = BTreeMap::new();
         for event in &trace.events {
             match &event.what {
                 What::Request { call, vendor, request, .. } => {

@@ -19,6 +19,7 @@ use std::future::Future;
 use std::io::{self, Write};
 use std::net::Ipv4Addr;
 use std::path::{Path, PathBuf};
+use std::pin::pin;
 use std::rc::Rc;
 
 use tokio::net::TcpListener;
@@ -161,8 +162,13 @@ pub fn run(
         }
         state::save(&control).map_err(io::Error::other)?;
         let keeping = tokio::task::spawn_local(state::keep(control.clone(), warn));
-        ready(&control.overview());
-        stop.await;
+        let mut stop = pin!(stop);
+        // What waits for a signal listens once it is polled: before anybody is told to signal.
+        tokio::select! {
+            biased;
+            () = &mut stop => {}
+            () = async { ready(&control.overview()) } => stop.await,
+        }
         keeping.abort();
         state::save(&control).map_err(io::Error::other)
     });

@@ -41,7 +41,7 @@ fn source(exchanges: &[Exchange]) -> Source<'_> {
 }
 
 fn deal(n: usize) -> Value {
-    json!({ "id": n.to_string(), "amount": "12.00", "stage": if n % 2 == 0 { "won" } else { "lost" }, "note": "a b" })
+    json!({ "id": n.to_string(), "amount": "12.00", "stage": if n.is_multiple_of(2) { "won" } else { "lost" }, "note": "a b" })
 }
 
 fn drifted() -> Vec<Exchange> {

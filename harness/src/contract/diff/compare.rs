@@ -209,12 +209,12 @@ impl<'d> Walk<'d> {
                 | "propertyNames"
                 | "unevaluatedItems"
                 | "unevaluatedProperties"
-                | "contentSchema" => {
-                    if !self.alike(&o, &n) {
-                        let rule = Self::rule(spot, &UNDECIDABLE, &SENT_UNDECIDABLE);
-                        let message = format!("what `{keyword}` of {} refers to changed", spot.noun);
-                        self.find(spot, rule, &o.at, &n.at, message);
-                    }
+                | "contentSchema"
+                    if !self.alike(&o, &n) =>
+                {
+                    let rule = Self::rule(spot, &UNDECIDABLE, &SENT_UNDECIDABLE);
+                    let message = format!("what `{keyword}` of {} refers to changed", spot.noun);
+                    self.find(spot, rule, &o.at, &n.at, message);
                 }
                 _ => {}
             }

@@ -71,12 +71,15 @@ pub(super) struct Found {
     pub sites: IndexMap<usize, String>,
 }
 
+/// What makes two findings the same: the rule, where it is in both documents, and what it says.
+type Place = (&'static str, Rc<str>, Rc<str>, String);
+
 pub(super) struct Walk<'d> {
     pub old: Doc<'d>,
     pub new: Doc<'d>,
     pub operations: Vec<String>,
     pub sites: Vec<Site<'d>>,
-    pub found: IndexMap<(&'static str, Rc<str>, Rc<str>, String), Found>,
+    pub found: IndexMap<Place, Found>,
     index: BTreeMap<(Direction, Vec<usize>, Vec<usize>), usize>,
     queue: VecDeque<usize>,
     /// How many walks this one is inside of.
