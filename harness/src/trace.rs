@@ -192,6 +192,11 @@ pub enum What {
         /// The event's id.
         event_id: Arc<str>,
     },
+    /// The vendor gave up on the subject's endpoint and sends nothing more.
+    Disabled {
+        /// The vendor.
+        vendor: Alias,
+    },
     /// A fault rule bit. Always recorded, also where it is cited elsewhere.
     Fault(FaultRef),
     /// Something happened to the subject.

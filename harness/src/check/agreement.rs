@@ -2,8 +2,9 @@
 //!
 //! Knows: `expect.agree` and the ledgers. Must not know: how the subject brought them about.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
+use indexmap::IndexMap;
 use serde_json::Value;
 
 use super::evidence::{Changed, Evidence};
@@ -74,13 +75,21 @@ pub(super) struct Double {
     pub first: Option<EventId>,
 }
 
+/// What is known of one key.
 #[derive(Clone, Debug, Default)]
 struct Slot {
     sources: BTreeSet<String>,
     live: BTreeSet<String>,
+    /// When it was in disagreement, whatever excuses it.
+    raw: Vec<Stretch>,
+    raw_open: Option<At>,
+    /// When it disagreed and the subject did not set it aside.
+    stretches: Vec<Stretch>,
+    open: Option<At>,
+    aside: bool,
 }
 
-/// The whole replay.
+/// The whole replay. Records and keys are kept in the order in which they came to be known.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Agreement {
     /// Names of the two collections.
@@ -88,21 +97,14 @@ pub(super) struct Agreement {
     pub to: (String, String),
     /// Names of the promised fields.
     pub fields: Vec<String>,
-    pub sources: BTreeMap<String, History>,
-    pub targets: BTreeMap<String, History>,
-    slots: BTreeMap<String, Slot>,
+    pub sources: IndexMap<String, History>,
+    pub targets: IndexMap<String, History>,
+    slots: IndexMap<String, Slot>,
     pub doubles: Vec<Double>,
-    /// When each key was in disagreement, whatever excuses it.
-    pub raw: BTreeMap<String, Vec<Stretch>>,
-    raw_open: BTreeMap<String, At>,
-    /// When each key disagreed that the subject did not set aside.
-    pub stretches: BTreeMap<String, Vec<Stretch>>,
     /// When any key disagreed that the subject did not set aside.
     pub pending: Vec<Stretch>,
     /// Expressions that do not compile.
     pub broken: Vec<String>,
-    open: BTreeMap<String, At>,
-    aside: BTreeSet<String>,
     unsettled: usize,
     pending_since: Option<At>,
 }
@@ -124,8 +126,8 @@ impl Agreement {
         let mut this = Agreement { from: from.clone(), to: to.clone(), ..Agreement::default() };
         let mut terms = Terms {
             agree,
-            source_name: name(evidence, &from),
-            target_name: name(evidence, &to),
+            source_name: evidence.record_name(&from.0, &from.1),
+            target_name: evidence.record_name(&to.0, &to.1),
             target_fields: Vec::new(),
             source_fields: Vec::new(),
         };
@@ -176,10 +178,9 @@ impl Agreement {
         if let Some(new) = new {
             let exposed = &evidence.exposed;
             let aside = exposed.set_aside(&new).or_else(|| exposed.set_aside(change.id));
-            if terms.agree.may_set_aside && aside.is_some_and(|a| a.reason.is_some()) {
-                self.aside.insert(new.clone());
-            }
-            self.slots.entry(new.clone()).or_default().sources.insert(change.id.to_owned());
+            let slot = self.slots.entry(new.clone()).or_default();
+            slot.aside |= terms.agree.may_set_aside && aside.is_some_and(|a| a.reason.is_some());
+            slot.sources.insert(change.id.to_owned());
             self.settle(&new, change.at);
         }
     }
@@ -253,7 +254,7 @@ impl Agreement {
 
     /// Whether the subject set this key aside, may do so, and gave a reason.
     pub fn is_aside(&self, key: &str) -> bool {
-        self.aside.contains(key)
+        self.slots.get(key).is_some_and(|s| s.aside)
     }
 
     /// Whether what is wrong is excused by being set aside.
@@ -263,46 +264,55 @@ impl Agreement {
 
     fn settle(&mut self, key: &str, at: At) {
         let wrong = self.wrong(key);
-        match (wrong.is_some(), self.raw_open.get(key).copied()) {
-            (true, None) => drop(self.raw_open.insert(key.to_owned(), at)),
+        let excused = wrong.as_ref().is_some_and(|w| self.excused(key, w));
+        let Some(slot) = self.slots.get_mut(key) else { return };
+        match (wrong.is_some(), slot.raw_open) {
+            (true, None) => slot.raw_open = Some(at),
             (false, Some(from)) => {
-                self.raw_open.remove(key);
-                self.raw.entry(key.to_owned()).or_default().push((from, at));
+                slot.raw_open = None;
+                slot.raw.push((from, at));
             }
             _ => {}
         }
-        let was = self.open.contains_key(key);
-        let excused = wrong.as_ref().is_some_and(|w| self.excused(key, w));
-        let is = wrong.is_some() && !excused;
-        if is == was {
-            return;
-        }
-        if is {
-            self.open.insert(key.to_owned(), at);
-            self.unsettled += 1;
-            self.pending_since.get_or_insert(at);
-        } else if let Some(from) = self.open.remove(key) {
-            self.stretches.entry(key.to_owned()).or_default().push((from, at));
-            self.unsettled -= 1;
-            if self.unsettled == 0
-                && let Some(since) = self.pending_since.take()
-                && since < at
-            {
-                self.pending.push((since, at));
+        match (wrong.is_some() && !excused, slot.open) {
+            (true, None) => {
+                slot.open = Some(at);
+                self.unsettled += 1;
+                self.pending_since.get_or_insert(at);
             }
+            (false, Some(from)) => {
+                slot.open = None;
+                slot.stretches.push((from, at));
+                self.unsettled -= 1;
+                if self.unsettled == 0
+                    && let Some(since) = self.pending_since.take()
+                    && since < at
+                {
+                    self.pending.push((since, at));
+                }
+            }
+            _ => {}
         }
     }
 
     fn close(&mut self, end: At) {
-        for (key, from) in std::mem::take(&mut self.open) {
-            self.stretches.entry(key).or_default().push((from, end));
-        }
-        for (key, from) in std::mem::take(&mut self.raw_open) {
-            self.raw.entry(key).or_default().push((from, end));
+        for slot in self.slots.values_mut() {
+            slot.stretches.extend(slot.open.take().map(|from| (from, end)));
+            slot.raw.extend(slot.raw_open.take().map(|from| (from, end)));
         }
         if let Some(since) = self.pending_since.take() {
             self.pending.push((since, end));
         }
+    }
+
+    /// When a key was in disagreement, whatever excuses it.
+    pub fn raw(&self, key: &str) -> &[Stretch] {
+        self.slots.get(key).map_or(&[], |s| &s.raw)
+    }
+
+    /// When a key disagreed and the subject did not set it aside.
+    pub fn stretches(&self, key: &str) -> &[Stretch] {
+        self.slots.get(key).map_or(&[], |s| &s.stretches)
     }
 
     /// Whether the present state of a source of this key is the subject's doing.
@@ -347,12 +357,6 @@ fn split(path: &str) -> (String, String) {
     (vendor.to_owned(), collection.to_owned())
 }
 
-/// The name of one record of a collection, as its vendor file gives it.
-fn name(evidence: &Evidence<'_>, (vendor, collection): &(String, String)) -> String {
-    let given = evidence.profiles.get(vendor).and_then(|p| p.collections.get(collection));
-    given.cloned().unwrap_or_else(|| collection.strip_suffix('s').unwrap_or(collection).to_owned())
-}
-
 fn key_of(expr: &Expr, bound: &[(&str, &Value)]) -> Result<String, String> {
     match expr.evaluate(bound).map_err(|e| e.to_string())? {
         Value::String(text) if !text.is_empty() => Ok(text),
@@ -387,5 +391,71 @@ pub(super) fn same_value(a: &Value, b: &Value) -> bool {
             x.len() == y.len() && x.iter().all(|(k, v)| y.get(k).is_some_and(|w| same_value(v, w)))
         }
         _ => a == b,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use proptest::prelude::*;
+    use serde_json::json;
+
+    use crate::check::evidence::Evidence;
+    use crate::check::testing::*;
+    use crate::trace::ChangeKind::{Deleted, Updated};
+
+    const AGREE: &str =
+        "agree: { from: crm.deals, where: deal.won, to: billing.invoices, key: invoice.deal }";
+
+    proptest! {
+        #[test]
+        fn a_replay_ends_where_the_ledgers_stand(
+            changes in prop::collection::vec((0u8..10, 0u8..4, any::<bool>(), any::<bool>()), 1..40),
+        ) {
+            let mut b = drill();
+            let mut won: BTreeMap<u8, bool> = BTreeMap::new();
+            let mut invoices: BTreeMap<u8, u8> = BTreeMap::new();
+            let mut doubles = 0;
+            for (n, &(which, deal, yes, gone)) in changes.iter().enumerate() {
+                let (at, kind) = (n as u64 * 10, if gone { Deleted } else { Updated });
+                if which < 4 {
+                    b = b.change(at, "crm.deals", kind, json!({ "id": format!("d{which}"), "won": yes }), None);
+                    won.insert(which, yes && !gone);
+                    continue;
+                }
+                let record = json!({ "id": format!("i{which}"), "deal": format!("d{deal}") });
+                b = b.change(at, "billing.invoices", kind, record, None);
+                let old = invoices.remove(&which);
+                if !gone {
+                    let others = invoices.values().filter(|d| **d == deal).count();
+                    doubles += usize::from(others > 0 && old != Some(deal));
+                    invoices.insert(which, deal);
+                }
+            }
+            let (scenario, profiles, trace) = (scenario(AGREE), profiles(), b.build());
+            let evidence = Evidence::of(&scenario, &profiles, &trace);
+            let a = evidence.agreement().unwrap();
+            let wrong: BTreeSet<String> = (0..4)
+                .filter(|d| {
+                    let wanted = usize::from(won.get(d) == Some(&true));
+                    invoices.values().filter(|i| *i == d).count() != wanted
+                })
+                .map(|d| format!("d{d}"))
+                .collect();
+            let found: BTreeSet<String> = a.keys().filter(|k| a.wrong(k).is_some()).map(str::to_owned).collect();
+            prop_assert_eq!(&found, &wrong);
+            prop_assert_eq!(a.settled(), wrong.is_empty());
+            prop_assert_eq!(a.doubles.len(), doubles);
+            for key in a.keys() {
+                prop_assert_eq!(a.stretches(key), a.raw(key), "nothing was set aside");
+                let open = a.stretches(key).last().is_some_and(|(_, to)| *to == evidence.ends_at);
+                prop_assert_eq!(open, wrong.contains(key));
+            }
+            for stretches in a.keys().map(|k| a.stretches(k)).chain([&*a.pending]) {
+                prop_assert!(stretches.iter().all(|(from, to)| from < to));
+                prop_assert!(stretches.windows(2).all(|w| w[0].1 <= w[1].0));
+            }
+        }
     }
 }

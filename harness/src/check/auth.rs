@@ -3,7 +3,9 @@
 //! Knows: token requests and answers (RFC 6749 §5, §6) and which credential each call presented.
 //! Must not know: any one vendor. That no credential reaches another vendor: see `secrets`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
+
+use indexmap::IndexMap;
 
 use super::call::{Call, Ending};
 use super::credentials::{field, presented};
@@ -145,8 +147,8 @@ fn after_invalid_grant(e: &Evidence<'_>, requests: &[&Call<'_>], auth: &Auth, fo
 /// Calls with a credential that the vendor had refused before.
 fn refused(e: &Evidence<'_>, vendor: &str, auth: &Auth, found: &mut Findings) -> u64 {
     let Some(allowed) = auth.calls_after_refusal else { return 0 };
-    let mut first: BTreeMap<&str, &Call<'_>> = BTreeMap::new();
-    let mut after: BTreeMap<&str, Vec<&Call<'_>>> = BTreeMap::new();
+    let mut first: IndexMap<&str, &Call<'_>> = IndexMap::new();
+    let mut after: IndexMap<&str, Vec<&Call<'_>>> = IndexMap::new();
     for call in e.calls_of(vendor).filter(|c| !c.is_token()) {
         let Some(credential) = presented(call.request) else { continue };
         match first.get(credential) {
@@ -181,7 +183,7 @@ fn refused(e: &Evidence<'_>, vendor: &str, auth: &Auth, found: &mut Findings) ->
             });
         }
     }
-    first.keys().collect::<BTreeSet<_>>().len() as u64
+    first.len() as u64
 }
 
 #[cfg(test)]

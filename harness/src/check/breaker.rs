@@ -10,7 +10,6 @@ use super::say::{Findings, Say, count};
 use crate::finding::Judgement;
 use crate::scenario::{Breaker, Family};
 use crate::time::{At, Span};
-use crate::trace::EventId;
 
 /// Records that must have waited before the caller's own errors are blamed for a silence.
 const OTHERS: usize = 3;
@@ -55,17 +54,6 @@ fn silence(e: &Evidence<'_>, promise: &Breaker) -> Span {
     Span((promise.open_for.0 / 10 * 9).saturating_sub(e.noise().0))
 }
 
-/// One moment of a vendor's calls.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Edge {
-    /// The subject was started: its breaker is new.
-    Start,
-    /// A call ended.
-    End(usize),
-    /// A call arrived.
-    Arrival(usize),
-}
-
 /// A breaker as it should be, walked along the wire.
 struct Walk<'e, 't> {
     e: &'e Evidence<'t>,
@@ -104,26 +92,23 @@ impl<'e, 't> Walk<'e, 't> {
     }
 
     fn run(&mut self, found: &mut Findings) {
-        // In the order of the trace: in virtual time a call may end in the moment in which it came.
-        let starts = self.e.lives.starts.iter().map(|(at, event)| (*event, *at, Edge::Start));
-        let mut edges: Vec<(EventId, At, Edge)> = starts.collect();
-        for index in self.e.by_vendor.get(self.vendor).into_iter().flatten() {
-            let call = &self.e.calls[*index];
+        let mut starts = self.e.lives.starts.iter().peekable();
+        for edge in self.e.edges_of(self.vendor) {
+            while let Some((at, _)) = starts.next_if(|(_, event)| *event < edge.event) {
+                self.close(*at, found);
+            }
+            let call = &self.e.calls[edge.call];
             // A token may be fetched beside the breaker.
             if call.is_token() {
                 continue;
             }
-            edges.push((call.asked, call.arrived, Edge::Arrival(*index)));
-            edges.extend(call.answered.map(|answered| (answered, call.ended, Edge::End(*index))));
-        }
-        edges.sort_unstable();
-        for (_, at, edge) in edges {
-            match edge {
-                Edge::Start => self.close(at, found),
-                Edge::Arrival(index) => self.arrives(at, index, found),
-                Edge::End(index) => self.ends(at, index, found),
+            if edge.begins {
+                self.arrives(call.arrived, edge.call, found);
+            } else {
+                self.ends(call.ended, edge.call, found);
             }
         }
+        starts.for_each(|(at, _)| self.close(*at, found));
         self.judge_extra(found);
     }
 
@@ -322,10 +307,8 @@ fn opens_on_own_errors(e: &Evidence<'_>, vendor: &str, promise: &Breaker, found:
                 .spoken_of
                 .get(id.as_str())
                 .is_some_and(|m| m.iter().any(|t| *t > call.ended && *t <= latest));
-            let stretches = history.key.as_deref().and_then(|k| agreement.raw.get(k));
-            heard
-                && stretches
-                    .is_some_and(|s| s.iter().any(|(from, to)| *from <= latest && *to >= next.arrived))
+            let stretches = history.key.as_deref().map_or(&[][..], |k| agreement.raw(k));
+            heard && stretches.iter().any(|(from, to)| *from <= latest && *to >= next.arrived)
         });
         // One or two may have ended before they came to this vendor.
         if let Some((id, _)) = waited.nth(OTHERS - 1) {

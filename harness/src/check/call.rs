@@ -2,6 +2,7 @@
 //!
 //! Knows: how an exchange looked to the client. Must not know: any vendor or any promise.
 
+use super::sameness::Numbers;
 use crate::fault::ErrorKind;
 use crate::time::At;
 use crate::trace::{EventId, FaultRef, Operation, OperationKind, Outcome, Quota, Told};
@@ -66,6 +67,8 @@ pub(super) struct Call<'t> {
     pub key: Option<&'t str>,
     /// A digest of the body.
     pub digest: u128,
+    /// What it has in common with other calls.
+    pub same: Numbers,
     /// How it ended for the client.
     pub ending: Ending,
 }

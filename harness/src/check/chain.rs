@@ -2,8 +2,6 @@
 //!
 //! Knows: when a call repeats an earlier one. Must not know: how repeats should be spaced.
 
-use std::collections::BTreeMap;
-
 use super::call::Call;
 use crate::time::Span;
 
@@ -16,26 +14,21 @@ pub(super) struct Chain {
     pub overlapped: bool,
 }
 
-/// What makes two calls the same request: vendor, method, target, and key or body.
-pub(super) type Identity<'t> = (&'t str, &'t str, &'t str, Result<&'t str, u128>);
-
-/// Groups calls into chains. A call joins the chain of the same request while that has not
-/// succeeded and its last attempt ended less than `rest` ago.
-pub(super) fn chains(calls: &[Call<'_>], rest: Span) -> Vec<Chain> {
+/// Groups calls into chains; `end` is more than any number of an attempt. A call joins the chain of
+/// the same operation while that has not succeeded and its last attempt ended less than `rest` ago.
+pub(super) fn chains(calls: &[Call<'_>], end: usize, rest: Span) -> Vec<Chain> {
     let mut chains: Vec<Chain> = Vec::new();
-    let mut latest: BTreeMap<Identity<'_>, usize> = BTreeMap::new();
+    let mut latest: Vec<Option<usize>> = vec![None; end];
     for (index, call) in calls.iter().enumerate() {
-        let identity: Identity<'_> =
-            (call.vendor, &call.request.method, &call.request.target, call.key.ok_or(call.digest));
-        let open = latest.get(&identity).copied().filter(|at| joins(calls, &chains[*at], call, rest));
-        match open {
+        let latest = &mut latest[call.same.attempt];
+        match latest.filter(|at| joins(calls, &chains[*at], call, rest)) {
             Some(at) => {
                 let chain = &mut chains[at];
                 chain.overlapped |= chain.calls.last().is_some_and(|i| calls[*i].ended > call.arrived);
                 chain.calls.push(index);
             }
             None => {
-                latest.insert(identity, chains.len());
+                *latest = Some(chains.len());
                 chains.push(Chain { calls: vec![index], overlapped: false });
             }
         }

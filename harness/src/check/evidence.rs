@@ -6,6 +6,7 @@
 use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
+use indexmap::IndexMap;
 use sha2::{Digest, Sha256};
 
 use super::agreement::Agreement;
@@ -13,6 +14,7 @@ use super::call::{Call, ending};
 use super::chain::{Chain, chains};
 use super::exposed::Exposed;
 use super::lives::{Lives, Mishap};
+use super::sameness::{Numbers, Sameness};
 use crate::scenario::{Family, Scenario};
 use crate::time::{At, Span};
 use crate::trace::{
@@ -82,6 +84,15 @@ pub(super) struct Credential<'t> {
     pub of_webhooks: bool,
 }
 
+/// The moment at which a call arrived or ended.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Edge {
+    pub event: EventId,
+    /// Its index.
+    pub call: usize,
+    pub begins: bool,
+}
+
 /// Everything a check reads.
 pub(super) struct Evidence<'t> {
     pub scenario: &'t Scenario,
@@ -97,7 +108,7 @@ pub(super) struct Evidence<'t> {
     pub chains: Vec<Chain>,
     pub deliveries: Vec<Delivery<'t>>,
     /// Events by id, with when they were emitted.
-    pub events: BTreeMap<&'t str, (At, &'t WebhookEvent)>,
+    pub events: IndexMap<&'t str, (At, &'t WebhookEvent)>,
     /// Changes by vendor and collection, in order.
     pub ledgers: BTreeMap<&'t str, BTreeMap<&'t str, Vec<Changed<'t>>>>,
     pub lives: Lives,
@@ -108,20 +119,23 @@ pub(super) struct Evidence<'t> {
     /// The moments at which jobs were triggered.
     pub jobs: Vec<At>,
     /// Moments at which a delivery spoke of a record.
-    pub spoken_of: BTreeMap<&'t str, Vec<At>>,
+    pub spoken_of: IndexMap<&'t str, Vec<At>>,
     /// Rules that bit, with the first event of each.
     pub bitten: BTreeMap<u32, EventId>,
     /// Whether the subject counted its own attempts.
     pub counted: bool,
     /// A pause that starts a new operation.
     pub rest: Span,
-    by_id: BTreeMap<CallId, usize>,
+    /// Which calls are the same.
+    pub sameness: Sameness<'t>,
+    by_id: Ids,
+    edges: Vec<Edge>,
     steps: Vec<(At, &'t str)>,
     agreement: OnceCell<Option<Agreement>>,
 }
 
 /// The index of a call by its id.
-type Ids = BTreeMap<CallId, usize>;
+type Ids = IndexMap<CallId, usize>;
 
 impl<'t> Evidence<'t> {
     /// Reads a trace once.
@@ -137,7 +151,7 @@ impl<'t> Evidence<'t> {
             by_vendor: BTreeMap::new(),
             chains: Vec::new(),
             deliveries: Vec::new(),
-            events: BTreeMap::new(),
+            events: IndexMap::new(),
             ledgers: BTreeMap::new(),
             lives: Lives::default(),
             credentials: Vec::new(),
@@ -145,23 +159,25 @@ impl<'t> Evidence<'t> {
             logs: Vec::new(),
             exposed: Exposed::default(),
             jobs: Vec::new(),
-            spoken_of: BTreeMap::new(),
+            spoken_of: IndexMap::new(),
             bitten: BTreeMap::new(),
             counted: false,
             rest: scenario.expect.backoff.map_or(own(trace, REST), |b| b.rest),
-            by_id: BTreeMap::new(),
+            sameness: Sameness::default(),
+            by_id: Ids::new(),
+            edges: Vec::new(),
             steps: Vec::new(),
             agreement: OnceCell::new(),
         };
         let mut calls = Ids::new();
-        let mut deliveries: BTreeMap<DeliveryId, usize> = BTreeMap::new();
+        let mut deliveries: IndexMap<DeliveryId, usize> = IndexMap::new();
         for (id, event) in trace.iter() {
             e.read(id, event.at, &event.what, &mut calls, &mut deliveries);
         }
         e.by_id = calls;
         e.lives.end(ends_at);
         e.hear();
-        e.chains = chains(&e.calls, e.rest);
+        e.chains = chains(&e.calls, e.sameness.requests(), e.rest);
         e
     }
 
@@ -171,14 +187,14 @@ impl<'t> Evidence<'t> {
         at: At,
         what: &'t What,
         calls: &mut Ids,
-        deliveries: &mut BTreeMap<DeliveryId, usize>,
+        deliveries: &mut IndexMap<DeliveryId, usize>,
     ) {
         match what {
             What::Request { call, vendor, connection: _, request, operation } => {
                 let header = self.profiles.get(&**vendor).and_then(|p| p.idempotency_header.as_deref());
                 calls.insert(*call, self.calls.len());
                 self.by_vendor.entry(vendor).or_default().push(self.calls.len());
-                self.calls.push(Call {
+                let mut asked = Call {
                     vendor,
                     request,
                     operation: operation.as_ref(),
@@ -194,11 +210,17 @@ impl<'t> Evidence<'t> {
                     fault: None,
                     key: header.and_then(|h| request.headers.get(h)),
                     digest: digest(&request.body),
+                    same: Numbers::default(),
                     ending: super::call::Ending::Open,
-                });
+                };
+                asked.same = self.sameness.of(&asked);
+                self.edges.push(Edge { event: id, call: self.calls.len(), begins: true });
+                self.calls.push(asked);
             }
             What::Answer { call, outcome, response, applied, replayed, told, fault } => {
-                if let Some(call) = calls.get(call).and_then(|i| self.calls.get_mut(*i)) {
+                if let Some(index) = calls.get(call).copied() {
+                    self.edges.push(Edge { event: id, call: index, begins: false });
+                    let call = &mut self.calls[index];
                     call.ended = at;
                     call.answered = Some(id);
                     call.outcome = *outcome;
@@ -278,7 +300,7 @@ impl<'t> Evidence<'t> {
             What::Healed => {}
             What::Step { action, .. } => self.steps.push((at, action)),
             What::Attempts { .. } => self.counted = true,
-            What::GivenUp { .. } | What::Ended | What::HarnessFault { .. } => {}
+            What::GivenUp { .. } | What::Disabled { .. } | What::Ended | What::HarnessFault { .. } => {}
         }
     }
 
@@ -360,9 +382,21 @@ impl<'t> Evidence<'t> {
         self.ledgers.get(vendor).and_then(|v| v.get(collection)).map_or(&[], Vec::as_slice)
     }
 
+    /// The name of one record of a collection, as its vendor file gives it.
+    pub fn record_name(&self, vendor: &str, collection: &str) -> String {
+        let given = self.profiles.get(vendor).and_then(|p| p.collections.get(collection));
+        given.cloned().unwrap_or_else(|| collection.strip_suffix('s').unwrap_or(collection).to_owned())
+    }
+
     /// Calls of a vendor, in order of arrival.
     pub fn calls_of(&self, vendor: &str) -> impl DoubleEndedIterator<Item = &Call<'t>> + Clone {
         self.by_vendor.get(vendor).map_or(&[][..], Vec::as_slice).iter().map(|i| &self.calls[*i])
+    }
+
+    /// Arrivals and ends of a vendor's calls in the order of the trace: in virtual time a call may
+    /// end in the moment in which it came.
+    pub fn edges_of(&self, vendor: &str) -> impl Iterator<Item = &Edge> {
+        self.edges.iter().filter(move |edge| self.calls[edge.call].vendor == vendor)
     }
 
     /// The attempts of a chain.

@@ -2,10 +2,11 @@
 //!
 //! Knows: keys, bodies, and what each attempt was told. Must not know: how attempts are spaced.
 
-use std::collections::BTreeMap;
+use indexmap::IndexMap;
 
 use super::call::{Call, Ending};
 use super::evidence::Evidence;
+use super::sameness::groups;
 use super::say::{Findings, Say, count};
 use crate::fault::ErrorKind;
 use crate::finding::Judgement;
@@ -62,13 +63,10 @@ fn second_effects(e: &Evidence<'_>, found: &mut Findings) {
     }
 }
 
-/// What a create must say to be the same logical write: vendor, method, target, body.
-type SameWrite<'t> = (&'t str, &'t str, &'t str, u128);
-
 /// Creates carry a key, and the same key over all attempts.
 fn keys(e: &Evidence<'_>, found: &mut Findings) {
-    let mut groups: BTreeMap<SameWrite<'_>, Vec<&Call<'_>>> = BTreeMap::new();
-    for call in e.calls.iter().filter(|c| c.creates()) {
+    let creates = e.calls.iter().filter(|c| c.creates() && e.profiles.contains_key(c.vendor));
+    for call in creates.clone() {
         let Some(profile) = e.profiles.get(call.vendor) else { continue };
         if let Some(header) = &profile.idempotency_header
             && call.key.is_none()
@@ -82,13 +80,9 @@ fn keys(e: &Evidence<'_>, found: &mut Findings) {
                 evidence: call.cite(),
             });
         }
-        let anonymous = call.request.body.is_empty();
-        if !anonymous {
-            let same = (call.vendor, &*call.request.method, &*call.request.target, call.digest);
-            groups.entry(same).or_default().push(call);
-        }
     }
-    for group in groups.values().filter(|g| g.len() > 1) {
+    let telling = creates.filter(|c| !c.request.body.is_empty());
+    for group in &groups(telling, e.sameness.requests(), |c| c.same.request, 2) {
         let kept = e.profiles.get(group[0].vendor).and_then(|p| p.idempotency_kept);
         fresh_keys(group, kept, found);
         applied_twice(group, found);
@@ -98,10 +92,10 @@ fn keys(e: &Evidence<'_>, found: &mut Findings) {
 /// No key is in two requests at once. A client that gave up on the first has closed its connection
 /// by then; one that has not is two workers at the same job.
 fn raced(e: &Evidence<'_>, found: &mut Findings) {
-    let mut last_of: BTreeMap<(&str, &str), &Call<'_>> = BTreeMap::new();
+    let mut last_of: Vec<Option<&Call<'_>>> = vec![None; e.sameness.keys()];
     for call in &e.calls {
-        let Some(key) = call.key else { continue };
-        let Some(first) = last_of.insert((call.vendor, key), call) else { continue };
+        let (Some(key), Some(number)) = (call.key, call.same.key) else { continue };
+        let Some(first) = last_of[number].replace(call) else { continue };
         // Both at one moment can be a client that hung up and asked again at once.
         if first.ended <= call.arrived || first.ending == Ending::Open {
             continue;
@@ -126,8 +120,8 @@ fn raced(e: &Evidence<'_>, found: &mut Findings) {
 /// Walks the attempts of one body in order: a key that was left while its effect was uncertain
 /// must not give way to another.
 fn fresh_keys(group: &[&Call<'_>], kept: Option<Span>, found: &mut Findings) {
-    let mut last_of: BTreeMap<&str, usize> = BTreeMap::new();
-    let mut first_of: BTreeMap<&str, usize> = BTreeMap::new();
+    let mut last_of: IndexMap<&str, usize> = IndexMap::new();
+    let mut first_of: IndexMap<&str, usize> = IndexMap::new();
     for (i, call) in group.iter().enumerate() {
         if let Some(key) = call.key {
             last_of.insert(key, i);
@@ -218,12 +212,11 @@ fn applied_twice(group: &[&Call<'_>], found: &mut Findings) {
 
 /// What the vendor said of keys.
 fn told(e: &Evidence<'_>, found: &mut Findings) {
-    let mut first_use: BTreeMap<(&str, &str), &Call<'_>> = BTreeMap::new();
-    let mut replays: BTreeMap<(&str, &str), Vec<&Call<'_>>> = BTreeMap::new();
+    let mut first_use: Vec<Option<&Call<'_>>> = vec![None; e.sameness.keys()];
+    let mut replays: IndexMap<(&str, &str), Vec<&Call<'_>>> = IndexMap::new();
     for call in &e.calls {
-        let Some(key) = call.key else { continue };
-        let used = (call.vendor, key);
-        let first = *first_use.entry(used).or_insert(call);
+        let (Some(key), Some(number)) = (call.key, call.same.key) else { continue };
+        let first = *first_use[number].get_or_insert(call);
         // Injected by a fault, it says nothing about the subject.
         if call.error() == Some(ErrorKind::IdempotencyMismatch) && call.fault.is_none() {
             found.fail(Say {
@@ -243,7 +236,7 @@ fn told(e: &Evidence<'_>, found: &mut Findings) {
             });
         }
         if call.replayed && call.response.is_some_and(|r| r.status >= 500) {
-            replays.entry(used).or_default().push(call);
+            replays.entry((call.vendor, key)).or_default().push(call);
         }
     }
     for ((vendor, key), calls) in replays {

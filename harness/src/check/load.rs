@@ -10,7 +10,6 @@ use super::say::{Findings, Say, count};
 use crate::finding::Judgement;
 use crate::scenario::{Family, Load};
 use crate::time::{At, Span};
-use crate::trace::EventId;
 
 /// The stretch over which a rate is taken.
 const STRETCH: Span = Span::secs(10);
@@ -28,7 +27,7 @@ pub(super) fn check(e: &Evidence<'_>) -> Option<Judgement> {
         judged += calls.len() as u64;
         needed_most = needed_most.max(amplification(e, vendor, &calls, promise, &mut found));
         catch_up(e, vendor, &calls, promise, &mut found);
-        concurrent(vendor, &calls, promise, &mut found);
+        concurrent(e, vendor, promise, &mut found);
     }
     let thin = judged == 0 || (promise.amplification.is_some() && needed_most < ENOUGH);
     if thin && found.is_empty() {
@@ -56,10 +55,12 @@ fn amplification(
     found: &mut Findings,
 ) -> u64 {
     let disturbed = &calls[..calls.partition_point(|c| c.arrived < e.heals_at)];
-    let same = |c: &Call<'_>| (c.request.method.clone(), c.request.target.clone(), c.digest);
-    let done: BTreeSet<_> = disturbed.iter().filter(|c| c.succeeded()).map(|c| same(c)).collect();
-    let failed: BTreeSet<_> = disturbed.iter().map(|c| same(c)).filter(|s| !done.contains(s)).collect();
-    let needed = (disturbed.iter().filter(|c| c.succeeded()).count() + failed.len()) as u64;
+    let mut seen = vec![false; e.sameness.requests()];
+    // Each success; then each request that had none, once.
+    let successes = disturbed.iter().filter(|c| c.succeeded());
+    let needed = successes.inspect(|c| seen[c.same.request] = true).count();
+    let failed = disturbed.iter().filter(|c| !std::mem::replace(&mut seen[c.same.request], true)).count();
+    let needed = (needed + failed) as u64;
     let Some(limit) = promise.amplification else { return needed };
     let ratio = disturbed.len() as f64 / needed.max(1) as f64;
     if ratio > limit && needed >= ENOUGH {
@@ -113,24 +114,18 @@ fn catch_up(e: &Evidence<'_>, vendor: &str, calls: &[&Call<'_>], promise: &Load,
 }
 
 /// Calls at once.
-fn concurrent(vendor: &str, calls: &[&Call<'_>], promise: &Load, found: &mut Findings) {
+fn concurrent(e: &Evidence<'_>, vendor: &str, promise: &Load, found: &mut Findings) {
     let Some(limit) = promise.concurrent else { return };
-    // In the order of the trace: in virtual time a call may end in the moment in which it came.
-    let mut edges: Vec<(EventId, bool, usize)> = Vec::with_capacity(calls.len() * 2);
-    for (i, call) in calls.iter().enumerate() {
-        edges.push((call.asked, true, i));
-        edges.extend(call.answered.map(|answered| (answered, false, i)));
-    }
-    edges.sort_unstable();
     let mut open: BTreeSet<usize> = BTreeSet::new();
     let mut most: (usize, At, Vec<usize>) = (0, At::START, Vec::new());
-    for (_, begins, i) in edges {
-        if !begins {
-            open.remove(&i);
+    for edge in e.edges_of(vendor) {
+        if !edge.begins {
+            open.remove(&edge.call);
         } else {
-            open.insert(i);
+            open.insert(edge.call);
             if open.len() > most.0 {
-                most = (open.len(), calls[i].arrived, open.iter().take(6).copied().collect());
+                let some = open.iter().take(6).copied().collect();
+                most = (open.len(), e.calls[edge.call].arrived, some);
             }
         }
     }
@@ -141,7 +136,7 @@ fn concurrent(vendor: &str, calls: &[&Call<'_>], promise: &Load, found: &mut Fin
             message: format!("{vendor} had {} under way at once at {}", count(most.0 as u64, "call"), most.1),
             expected: format!("at most {limit} at once"),
             hint: "the limit must be shared by all workers, jobs and replays",
-            evidence: most.2.iter().map(|i| calls[*i].asked).collect(),
+            evidence: most.2.iter().map(|i| e.calls[*i].asked).collect(),
         });
     }
 }

@@ -13,6 +13,7 @@ mod chain;
 mod evidence;
 mod exposed;
 mod lives;
+mod sameness;
 mod say;
 #[cfg(test)]
 mod scale;
@@ -43,6 +44,7 @@ mod rotation;
 mod secrets;
 mod shown;
 mod standing;
+mod unique;
 mod webhook;
 
 use std::collections::BTreeMap;
@@ -63,11 +65,12 @@ use crate::vendor::Profile;
 type Check = (&'static str, fn(&Evidence<'_>) -> Option<Judgement>);
 
 /// All checks, in the order of the report.
-const CHECKS: [Check; 17] = [
+const CHECKS: [Check; 18] = [
     ("faults", faults::check),
     ("liveness", liveness::check),
     ("reconciliation", reconciliation::check),
     ("idempotency", idempotency::check),
+    ("unique", unique::check),
     ("webhook", webhook::check),
     ("contract", contract::check),
     ("retries", retries::check),
@@ -97,6 +100,17 @@ pub fn judge(scenario: &Scenario, profiles: &BTreeMap<String, Profile>, trace: &
         Err(why) => Some(crashed(name, &why)),
     };
     overload::doubted(trace, CHECKS.iter().filter_map(judge).collect())
+}
+
+/// Judges only whether the disturbance came about: each rule bit, each step was carried out. `None`
+/// where there was none and nothing is to be said.
+pub fn disturbance(
+    scenario: &Scenario,
+    profiles: &BTreeMap<String, Profile>,
+    trace: &Trace,
+) -> Option<Judgement> {
+    guarded(|| faults::check(&Evidence::of(scenario, profiles, trace)))
+        .unwrap_or_else(|why| Some(crashed("faults", &why)))
 }
 
 /// When the breakers that `scenario` promises are open, as the wire shows it: for a picture of the

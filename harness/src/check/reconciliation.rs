@@ -2,8 +2,11 @@
 //!
 //! Knows: the replay of `expect.agree`. Must not know: how the subject reconciles.
 
+use indexmap::IndexMap;
+
 use super::agreement::{Agreement, Field, History, Version, Wrong, same};
 use super::evidence::Evidence;
+use super::lives::Stretch;
 use super::say::{Findings, Say, count};
 use crate::finding::Judgement;
 use crate::time::{At, Span};
@@ -197,7 +200,7 @@ fn ended_early(e: &Evidence<'_>, a: &Agreement, found: &mut Findings) -> bool {
 /// Whether what is wrong with a key came up too shortly before the end to be due.
 fn not_due(e: &Evidence<'_>, a: &Agreement, key: &str) -> bool {
     let Some(within) = e.scenario.expect.converges.map(|c| c.within) else { return false };
-    let since = a.stretches.get(key).and_then(|s| s.last()).map(|(from, _)| *from);
+    let since = a.stretches(key).last().map(|(from, _)| *from);
     since.is_some_and(|from| from > e.heals_at && from + within > e.ends_at)
 }
 
@@ -210,10 +213,8 @@ fn in_time(e: &Evidence<'_>, a: &Agreement, found: &mut Findings) {
     let due = e.heals_at + within;
     let Some(&(since, until)) = a.pending.last() else { return };
     // What the workload itself stirred up after healing is given its own time.
-    let late = a.stretches.iter().filter(|(_, s)| {
-        s.iter().any(|(from, to)| *to > due.max(*from + within) && to.since(*from) > within)
-    });
-    let late: Vec<&str> = late.map(|(key, _)| key.as_str()).filter(|k| !a.is_aside(k)).collect();
+    let is_late = |(from, to): &Stretch| *to > due.max(*from + within) && to.since(*from) > within;
+    let late: Vec<&str> = a.keys().filter(|k| a.stretches(k).iter().any(is_late) && !a.is_aside(k)).collect();
     if late.is_empty() || !a.settled() {
         return;
     }
@@ -235,7 +236,7 @@ fn in_time(e: &Evidence<'_>, a: &Agreement, found: &mut Findings) {
 
 /// A target never goes back to an older state of its source, and the source is not overwritten.
 fn stale(a: &Agreement, found: &mut Findings) {
-    let mut by_key: std::collections::BTreeMap<&str, &History> = std::collections::BTreeMap::new();
+    let mut by_key: IndexMap<&str, &History> = IndexMap::new();
     for history in a.sources.values() {
         if let Some(key) = &history.key {
             by_key.insert(key, history);

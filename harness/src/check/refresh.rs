@@ -2,7 +2,7 @@
 //!
 //! Knows: token requests, lifetimes and refusals. Must not know: any one vendor. Tests: see `auth`.
 
-use std::collections::BTreeMap;
+use indexmap::IndexMap;
 
 use super::call::{Call, Ending};
 use super::credentials::{issued, presented};
@@ -124,7 +124,7 @@ pub(super) fn early(
 
 /// Calls with a token past its expiry.
 pub(super) fn expired(e: &Evidence<'_>, vendor: &str, issues: &[Issue<'_, '_>], found: &mut Findings) {
-    let expiry: BTreeMap<&str, At> =
+    let expiry: IndexMap<&str, At> =
         issues.iter().filter_map(|i| Some((i.token.as_deref()?, i.expires?))).collect();
     for call in e.calls_of(vendor).filter(|c| !c.is_token()) {
         let Some(expires) = presented(call.request).and_then(|t| expiry.get(t)) else { continue };

@@ -2,11 +2,14 @@
 //!
 //! Knows: which answers are final. Must not know: how retries are spaced beyond "at once".
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
+
+use indexmap::IndexMap;
 
 use super::call::{Call, Ending};
 use super::chain::Chain;
 use super::evidence::{Evidence, words};
+use super::sameness::groups;
 use super::say::{Findings, Say, brief, count};
 use crate::fault::ErrorKind;
 use crate::finding::Judgement;
@@ -60,14 +63,14 @@ fn is_final(call: &Call<'_>) -> bool {
 /// Whether the subject removed something at the vendor after it was refused with 409 or 422: what
 /// was in the way (`already_exists`) may be gone, and the request deserves another answer.
 fn made_way(e: &Evidence<'_>, refused: &Call<'_>, next: &Call<'_>) -> bool {
-    matches!(refused.status(), Some(409 | 422))
-        && e.calls.iter().any(|c| {
-            c.request.method == "DELETE"
-                && c.vendor == refused.vendor
-                && c.succeeded()
-                && refused.ended <= c.arrived
-                && c.ended <= next.arrived
-        })
+    if !matches!(refused.status(), Some(409 | 422)) {
+        return false;
+    }
+    let first = e.calls.partition_point(|c| c.arrived < refused.ended);
+    let mut between = e.calls[first..].iter().take_while(|c| c.arrived <= next.arrived);
+    between.any(|c| {
+        c.request.method == "DELETE" && c.vendor == refused.vendor && c.succeeded() && c.ended <= next.arrived
+    })
 }
 
 fn unretryable(e: &Evidence<'_>, chain: &Chain, found: &mut Findings) {
@@ -138,12 +141,8 @@ fn unauthorized(e: &Evidence<'_>, chain: &Chain, found: &mut Findings) {
 
 /// The same request without a pause after each failure, under whatever keys.
 fn tight(e: &Evidence<'_>, found: &mut Findings) {
-    let mut groups: BTreeMap<SameRequest<'_>, Vec<&Call<'_>>> = BTreeMap::new();
-    for call in &e.calls {
-        groups.entry(same(call)).or_default().push(call);
-    }
-    for calls in groups.values().filter(|c| c.len() >= TIGHT) {
-        rushed(e, calls, found);
+    for calls in groups(e.calls.iter(), e.sameness.requests(), |c| c.same.request, TIGHT) {
+        rushed(e, &calls, found);
     }
 }
 
@@ -178,20 +177,10 @@ fn rushed(e: &Evidence<'_>, calls: &[&Call<'_>], found: &mut Findings) {
     });
 }
 
-/// Vendor, method, target, body.
-type SameRequest<'t> = (&'t str, &'t str, &'t str, u128);
-
-fn same<'t>(call: &Call<'t>) -> SameRequest<'t> {
-    (call.vendor, &call.request.method, &call.request.target, call.digest)
-}
-
 /// The same wrong write over and over, however long the pauses.
 fn futile(e: &Evidence<'_>, found: &mut Findings) {
-    let mut groups: BTreeMap<SameRequest<'_>, Vec<&Call<'_>>> = BTreeMap::new();
-    for call in e.calls.iter().filter(|c| is_final(c) && !c.is_token()) {
-        groups.entry(same(call)).or_default().push(call);
-    }
-    for calls in groups.values().filter(|c| c.len() as u64 >= FUTILE) {
+    let refused = e.calls.iter().filter(|c| is_final(c) && !c.is_token());
+    for calls in groups(refused, e.sameness.requests(), |c| c.same.request, FUTILE as usize) {
         let (first, last) = (calls[0], calls[calls.len() - 1]);
         let writes = first.kind().is_none_or(OperationKind::writes) && first.request.method != "GET";
         let asked = e.asked_for(first, first.arrived - e.rest, last.arrived);
@@ -265,24 +254,24 @@ fn given_up(e: &Evidence<'_>, found: &mut Findings) {
 
 /// The last call of each kind, by index.
 struct Later<'t> {
-    body: BTreeMap<SameRequest<'t>, usize>,
-    key: BTreeMap<(&'t str, &'t str), usize>,
-    place: BTreeMap<(&'t str, &'t str, &'t str), usize>,
-    reads: BTreeMap<(&'t str, &'t str), usize>,
+    body: Vec<usize>,
+    key: Vec<usize>,
+    place: IndexMap<(&'t str, &'t str, &'t str), usize>,
+    reads: IndexMap<(&'t str, &'t str), usize>,
 }
 
 impl<'t> Later<'t> {
     fn of(e: &Evidence<'t>) -> Later<'t> {
         let mut this = Later {
-            body: BTreeMap::new(),
-            key: BTreeMap::new(),
-            place: BTreeMap::new(),
-            reads: BTreeMap::new(),
+            body: vec![0; e.sameness.requests()],
+            key: vec![0; e.sameness.keys()],
+            place: IndexMap::new(),
+            reads: IndexMap::new(),
         };
         for (i, c) in e.calls.iter().enumerate() {
-            this.body.insert(same(c), i);
-            if let Some(key) = c.key {
-                this.key.insert((c.vendor, key), i);
+            this.body[c.same.request] = i;
+            if let Some(key) = c.same.key {
+                this.key[key] = i;
             }
             if let Some(operation) = c.operation {
                 match operation.kind {
@@ -302,8 +291,8 @@ impl<'t> Later<'t> {
     /// Whether something after `call` took its work up again.
     fn resumed(&self, c: &Call<'t>, index: usize) -> bool {
         let after = |i: Option<&usize>| i.is_some_and(|i| *i > index);
-        after(self.body.get(&same(c)))
-            || c.key.is_some_and(|k| after(self.key.get(&(c.vendor, k))))
+        self.body[c.same.request] > index
+            || c.same.key.is_some_and(|key| self.key[key] > index)
             || after(self.place.get(&(c.vendor, &*c.request.method, &*c.request.target)))
             || c.operation.is_some_and(|o| after(self.reads.get(&(c.vendor, &*o.name))))
     }

@@ -2,10 +2,9 @@
 //!
 //! Knows: what each answer told the client (RFC 9110 §10.2.3). Must not know: how it was said.
 
-use std::collections::BTreeMap;
+use indexmap::IndexMap;
 
 use super::call::{Call, Ending};
-use super::chain::Identity;
 use super::evidence::Evidence;
 use super::idle;
 use super::say::{Findings, Say};
@@ -34,7 +33,7 @@ type Scope<'t> = (&'t str, Option<&'t str>, Option<(&'t str, u128)>);
 pub(super) fn check(e: &Evidence<'_>) -> Option<Judgement> {
     let promise = e.scenario.expect.retry_after.as_ref()?;
     let mut found = Findings::default();
-    let mut told: BTreeMap<Scope<'_>, Vec<Told>> = BTreeMap::new();
+    let mut told: IndexMap<Scope<'_>, Vec<Told>> = IndexMap::new();
     let mut judged = 0;
     for (index, call) in e.calls.iter().enumerate() {
         let Some(asked_until) = call.retry_at() else { continue };
@@ -88,10 +87,9 @@ pub(super) fn check(e: &Evidence<'_>) -> Option<Judgement> {
 
 /// One request that is put off for ever while others flow.
 fn put_off(e: &Evidence<'_>, obeyed: Span, limit: Span, found: &mut Findings) {
-    let mut next_of: BTreeMap<Identity<'_>, At> = BTreeMap::new();
+    let mut next_of: Vec<Option<At>> = vec![None; e.sameness.requests()];
     for call in e.calls.iter().rev() {
-        let same = (call.vendor, &*call.request.method, &*call.request.target, call.key.ok_or(call.digest));
-        let next = next_of.insert(same, call.arrived);
+        let next = next_of[call.same.attempt].replace(call.arrived);
         let Some(asked) = call.retry_at() else { continue };
         let due = asked.min(call.ended + obeyed) + limit;
         let back = next.unwrap_or(e.ends_at);
@@ -101,10 +99,8 @@ fn put_off(e: &Evidence<'_>, obeyed: Span, limit: Span, found: &mut Findings) {
         let Some(agreement) = e.agreement() else { continue };
         let body = String::from_utf8_lossy(&call.request.body);
         let named = super::evidence::words(&call.request.target).chain(super::evidence::words(&body));
-        let waiting = |key: &str| {
-            let stretches = agreement.stretches.get(key);
-            stretches.is_some_and(|s| s.iter().any(|(from, to)| *from <= call.ended && *to >= due))
-        };
+        let waiting =
+            |key: &str| agreement.stretches(key).iter().any(|(from, to)| *from <= call.ended && *to >= due);
         let Some(key) = named.into_iter().find(|w| waiting(w)) else { continue };
         found.fail(Say {
             rule: "retry_after/put_off",

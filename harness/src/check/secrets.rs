@@ -3,7 +3,7 @@
 //! Knows: every secret that the trace shows in its proper place. Must not know: what secrets look
 //! like; a value is secret because of where it was seen.
 
-use std::collections::BTreeMap;
+use indexmap::IndexMap;
 
 use super::credentials::{presented, secret_fields, secrets_of};
 use super::evidence::Evidence;
@@ -26,7 +26,7 @@ struct Secret<'t> {
 /// Secrets by their longest plain run of characters, so that a text is searched word by word.
 #[derive(Debug, Default)]
 struct Vault<'t> {
-    by_run: BTreeMap<Vec<u8>, Vec<Secret<'t>>>,
+    by_run: IndexMap<Vec<u8>, Vec<Secret<'t>>>,
     lengths: Lengths,
     count: u64,
 }

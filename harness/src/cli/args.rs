@@ -36,7 +36,7 @@ pub enum Command {
     Prove(Prove),
     /// Check drill files without running them.
     Check(Check),
-    /// Write a drill to start from.
+    /// Write a drill to start from, or a vendor.
     New(New),
     /// Serve vendors alone, for development by hand and for other test suites.
     Serve(Serve),
@@ -427,7 +427,8 @@ Exit codes:
 /// Options of `new`.
 #[derive(Clone, Debug, ClapArgs)]
 pub struct New {
-    /// The file to write, such as `scenarios/idempotency/lost_answer.yaml`; it must not exist.
+    /// The file to write, such as `scenarios/idempotency/lost_answer.yaml`, or a vendor's
+    /// `contracts/shop/vendor.yaml`; it must not exist.
     #[arg(value_name = "PATH")]
     pub path: PathBuf,
 }

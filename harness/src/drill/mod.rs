@@ -19,7 +19,7 @@ use std::time::Duration;
 use self::books::close_the_books;
 use self::life::{expose, live};
 use self::stage::set_up;
-use self::unjudged::{flooded, never_ready, not_done, unfired};
+use self::unjudged::{flooded, never_ready, not_done};
 use crate::check;
 use crate::finding::{Judgement, Verdict};
 use crate::pacing::Pacing;
@@ -168,10 +168,11 @@ pub fn run_script(
     }
     let mut judgements = if ready {
         let mut judgements = judge(&scenario, &profiles, &trace);
-        // A check may say it better, with the calls that missed the rule.
-        let said = judgements.iter().any(|j| &*j.check == "faults");
-        judgements.extend(unfired(&scenario, &trace).filter(|_| !said));
-        judgements.extend(not_done(&undone, &trace, said));
+        // Whoever judges by other checks hears all the same of a disturbance that never came.
+        if !judgements.iter().any(|j| &*j.check == "faults") {
+            judgements.extend(check::disturbance(&scenario, &profiles, &trace));
+        }
+        judgements.extend(not_done(&undone, &trace));
         judgements
     } else {
         vec![never_ready(&trace, subject.ready_within())]

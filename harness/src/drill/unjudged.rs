@@ -3,11 +3,7 @@
 //!
 //! Knows: how a drill can fail to come about. Must not know: any promise.
 
-use std::collections::BTreeSet;
-
-use crate::fault::Act;
 use crate::finding::{Finding, Judgement, Verdict};
-use crate::scenario::Scenario;
 use crate::time::Span;
 use crate::trace::{SubjectEvent, Trace, What};
 
@@ -26,54 +22,12 @@ fn unknown(rule: &str, message: String, expected: &str, hint: Option<String>) ->
 /// The last lines of a log that are cited.
 const QUOTED: usize = 5;
 
-/// A fault that never bit leaves the promise untested.
-pub(super) fn unfired(scenario: &Scenario, trace: &Trace) -> Option<Judgement> {
-    if scenario.faults.is_empty() {
-        return None;
-    }
-    let fired: BTreeSet<u32> = trace
-        .events
-        .iter()
-        .filter_map(|e| match &e.what {
-            What::Fault(f) => Some(f.rule),
-            _ => None,
-        })
-        .collect();
-    let counted = trace.events.iter().any(|e| matches!(e.what, What::Attempts { .. }));
-    let findings = (0u32..)
-        .zip(&scenario.faults)
-        .filter(|(n, _)| !fired.contains(n))
-        .map(|(n, rule)| {
-            let hint = (matches!(rule.act, Act::Refuse | Act::BlackHole) && !counted).then(|| {
-                "connects that are refused or swallowed leave no trace at the vendor: the subject must \
-                 keep its attempt log for them to be seen"
-                    .to_owned()
-            });
-            unknown(
-                "faults/never_fired",
-                format!("fault rule {} (`{}` on `{}`) never fired", n + 1, rule.act.word(), rule.on),
-                "every fault rule bites at least once",
-                hint,
-            )
-        })
-        .collect();
-    Some(Judgement::of("faults", scenario.faults.len() as u64, findings))
-}
-
 /// A step that was never done leaves the drill another than was written.
-pub(super) fn not_done(undone: &[String], trace: &Trace, failures_said: bool) -> Option<Judgement> {
-    let mut findings: Vec<Finding> = undone
+pub(super) fn not_done(undone: &[String], trace: &Trace) -> Option<Judgement> {
+    let findings: Vec<Finding> = undone
         .iter()
         .map(|why| unknown("workload/undone", why.clone(), "every step is done before the drill ends", None))
         .collect();
-    for (id, event) in trace.iter().filter(|_| !failures_said) {
-        if let What::Step { step, action, error: Some(error), .. } = &event.what {
-            let message = format!("step {}, `{action}`, failed: {error}", step + 1);
-            let mut finding = unknown("workload/failed", message, "every step can be carried out", None);
-            finding.evidence.push(id);
-            findings.push(finding);
-        }
-    }
     if findings.is_empty() {
         return None;
     }

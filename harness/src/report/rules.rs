@@ -279,6 +279,13 @@ dead letters, nor in requests to another vendor.",
 was, or wrote more than is kept. That is no broken promise, and no pass either.",
     },
     Explanation {
+        rule: "unique",
+        text: "Two live records share a value that only one may have, such as two customers with one address. \
+Usual faults: looking and making are not one step, so that two workers both find nothing and both \
+make one; the idempotency key is made from more than what must be unique (a name as it is spelled); \
+nobody looks at all. An idempotency key is forgotten after a day: look as well.",
+    },
+    Explanation {
         rule: "webhook",
         text: "A delivery is verified over the raw bytes, with every signature it carries (a roll of \
 the secret shows two), and with its timestamp inside the tolerance; it is stored before it is \

@@ -261,6 +261,9 @@ impl<'a> Timeline<'a> {
                 line
             }
             What::GivenUp { vendor, event_id } => plain(vendor, format!("gave up on event {event_id}")),
+            What::Disabled { vendor } => {
+                plain(vendor, "disabled the webhook endpoint, and sends nothing more".to_owned())
+            }
             What::Fault(fault) => Line {
                 fault: Some(fault_in_words(fault)),
                 ..plain("firedrill", format!("rule {} bit", fault.rule + 1))

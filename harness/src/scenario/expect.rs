@@ -20,6 +20,9 @@ pub struct Expect {
     /// Each source record has exactly one effect, and the two agree field by field.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub agree: Option<Agree>,
+    /// What no two live records may share.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unique: Vec<Unique>,
     /// How soon after healing the ledgers must agree and the subject be quiet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub converges: Option<Converges>,
@@ -73,6 +76,9 @@ impl Expect {
             )*};
         }
         take!(agree, converges, backoff, retry_after, quota, breaker, auth, webhook, load, timeout);
+        if self.unique.is_empty() && !waived.iter().any(|w| w == "unique") {
+            self.unique = base.unique;
+        }
         if self.alerts.is_empty() && !waived.iter().any(|w| w == "alerts") {
             self.alerts = base.alerts;
         }
@@ -117,6 +123,20 @@ pub struct Agree {
     /// quarantined with a reason.
     #[serde(default)]
     pub may_set_aside: bool,
+}
+
+/// No two live records of a collection share a value, at any moment: one customer for each address.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Unique {
+    /// The collection: `billing.customers`.
+    pub of: String,
+    /// What only one record may have, computed from a record under the name that its vendor file
+    /// gives it: `customer.email`. Records for which it is null or empty may be many.
+    pub by: Expr,
+    /// Which records count. All, if absent.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub live: Option<Expr>,
 }
 
 /// Convergence after the disturbance.

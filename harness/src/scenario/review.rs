@@ -440,16 +440,36 @@ impl<'a> Reviewer<'a> {
 
     fn expect(&mut self) {
         let expect = &self.scenario.expect;
+        for (index, unique) in expect.unique.iter().enumerate() {
+            let index = index.to_string();
+            self.collection(&["expect", "unique", &index, "of"], false, &unique.of);
+            for (key, expr) in [("by", Some(&unique.by)), ("live", unique.live.as_ref())] {
+                self.of_record(&["expect", "unique", &index, key], false, &unique.of, expr);
+            }
+        }
         if let Some(agree) = &expect.agree {
             self.collection(&["expect", "agree", "from"], false, &agree.from);
             self.collection(&["expect", "agree", "to"], false, &agree.to);
+            for (key, of, expr) in [
+                ("where", &agree.from, Some(&agree.only)),
+                ("source_key", &agree.from, agree.source_key.as_ref()),
+                ("key", &agree.to, Some(&agree.key)),
+                ("live", &agree.to, agree.live.as_ref()),
+            ] {
+                self.of_record(&["expect", "agree", key], false, of, expr);
+            }
+            for (field, expr) in &agree.fields {
+                self.of_record(&["expect", "agree", "fields", field], false, &agree.from, Some(expr));
+            }
             for field in agree.fields.keys() {
-                if let Err(error) = Expr::compile(field) {
-                    self.say_of_key(
-                        &["expect", "agree", "fields", field],
+                let path = ["expect", "agree", "fields", field];
+                match Expr::compile(field) {
+                    Ok(expr) => self.of_record(&path, true, &agree.to, Some(&expr)),
+                    Err(error) => self.say_of_key(
+                        &path,
                         error.to_string(),
                         "both sides of `fields` are CEL: value in the target → value of the source",
-                    );
+                    ),
                 }
             }
         }
@@ -491,13 +511,30 @@ impl<'a> Reviewer<'a> {
         }
     }
 
-    fn variables(&mut self, path: &[&str], expr: &Expr, known: &[&str]) {
-        let bound = bound_by_macros(expr.source());
-        for name in expr.variables() {
-            if !known.contains(&name.as_str()) && !bound.contains(&name.as_str()) {
-                let help = advice(&name, known, "variables");
-                self.say(path, format!("there is no variable `{name}` here"), help);
+    /// An expression on one record of the collection `of`, as a value or as a key.
+    fn of_record(&mut self, path: &[&str], of_key: bool, of: &str, expr: Option<&Expr>) {
+        let facts = self.facts;
+        let one = of.split_once('.').and_then(|(alias, name)| facts.get(alias)?.collections.get(name));
+        if let (Some(one), Some(expr)) = (one, expr) {
+            for (message, help) in unknown_variables(expr, &[one]) {
+                if of_key { self.say_of_key(path, message, help) } else { self.say(path, message, help) }
             }
         }
     }
+
+    fn variables(&mut self, path: &[&str], expr: &Expr, known: &[&str]) {
+        for (message, help) in unknown_variables(expr, known) {
+            self.say(path, message, help);
+        }
+    }
+}
+
+/// The variables of `expr` that do not exist, each as a message with its help.
+fn unknown_variables(expr: &Expr, known: &[&str]) -> Vec<(String, String)> {
+    let bound = bound_by_macros(expr.source());
+    let unknown = |name: &String| !known.contains(&name.as_str()) && !bound.contains(&name.as_str());
+    let names = expr.variables().into_iter().filter(unknown);
+    names
+        .map(|name| (format!("there is no variable `{name}` here"), advice(&name, known, "variables")))
+        .collect()
 }

@@ -398,6 +398,7 @@ impl Owners {
             | What::Emission { vendor, .. }
             | What::Delivery { vendor, .. }
             | What::GivenUp { vendor, .. }
+            | What::Disabled { vendor }
             | What::Credential { vendor, .. } => Some(vendor),
             What::Answer { call, .. } => self.calls.get(&call.0).map(|a| &**a),
             What::Delivered { delivery, .. } => self.deliveries.get(&delivery.0).map(|a| &**a),

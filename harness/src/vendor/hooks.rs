@@ -11,9 +11,9 @@ use serde_json::{Value, json};
 use crate::drift;
 use crate::fault::{BadSignature, Field, Mutation};
 use crate::seed::{Seed, Stream};
-use crate::time::At;
+use crate::time::{At, Span};
 use crate::trace::WebhookEvent;
-use crate::wire::{Headers, Request};
+use crate::wire::{Headers, Request, Response};
 
 use super::DeliveryDrift;
 use super::template::{Scope, Template};
@@ -29,9 +29,15 @@ pub(super) struct Hooks {
     secrets: Vec<String>,
     forger: String,
     made: u64,
+    /// Events that were given up on.
+    #[serde(default)]
+    given_up: u32,
+    /// Whether the endpoint itself was given up on.
+    #[serde(default)]
+    pub disabled: bool,
     chance: Stream,
     events: Stream,
-    pub retries: Stream,
+    retries: Stream,
 }
 
 /// A change that events are made of.
@@ -61,6 +67,8 @@ impl Hooks {
             secrets: vec![secret],
             forger,
             made: 0,
+            given_up: 0,
+            disabled: false,
             chance,
             events: seed.stream("webhook events"),
             retries: seed.stream("webhook retries"),
@@ -90,7 +98,7 @@ impl Hooks {
         news: &News<'_>,
     ) -> Vec<WebhookEvent> {
         let mut out = Vec::new();
-        if news.by_api && !spec.own_changes {
+        if self.disabled || (news.by_api && !spec.own_changes) {
             return out;
         }
         for event in &spec.events {
@@ -111,6 +119,23 @@ impl Hooks {
             }
         }
         out
+    }
+
+    /// The pause after failed attempt number `attempt`, if there is another; else the event is
+    /// given up on, and perhaps the endpoint with it.
+    pub fn after_failure(
+        &mut self,
+        spec: &WebhookSpec,
+        attempt: u32,
+        response: Option<&Response>,
+    ) -> Option<Span> {
+        self.disabled |= response.is_some_and(|r| spec.disable.on.contains(&r.status));
+        let again = if self.disabled { None } else { spec.retry.pause(attempt, response, &mut self.retries) };
+        if again.is_none() {
+            self.given_up += 1;
+            self.disabled |= spec.disable.after > 0 && self.given_up >= spec.disable.after;
+        }
+        again
     }
 
     fn event(

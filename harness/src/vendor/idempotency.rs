@@ -55,6 +55,16 @@ pub enum KeyDialect {
     Ietf,
     /// Only successes are saved.
     SuccessOnly,
+    /// What failed is taken up where it stopped instead of being replayed: the same key carries a
+    /// request to its completion, and what had taken effect does not take effect twice.
+    StripeV2,
+}
+
+impl KeyDialect {
+    /// Whether a failure is forgotten, so that the same key executes anew.
+    fn forgets_failures(self) -> bool {
+        matches!(self, KeyDialect::SuccessOnly | KeyDialect::StripeV2)
+    }
 }
 
 /// What to do with a keyed request.
@@ -106,6 +116,11 @@ impl IdempotencySpec {
         (self.dialect != KeyDialect::None).then(|| self.header.as_deref().unwrap_or("idempotency-key"))
     }
 
+    /// Whether the answer to an execution is saved; `lasting` if it stays in progress for a while.
+    pub fn saves(&self, response: &Response, lasting: bool) -> bool {
+        !self.dialect.forgets_failures() || response.is_success() || lasting
+    }
+
     /// How long a key is remembered.
     pub fn kept(&self) -> Span {
         self.kept.unwrap_or(Span::mins(24 * 60))
@@ -155,7 +170,7 @@ impl Keys {
         if now < saved.busy_until {
             return Verdict::Refuse(Refusal::case(Case::KeyInUse).with("key", key));
         }
-        if spec.dialect == KeyDialect::SuccessOnly && !saved.response.is_success() {
+        if spec.dialect.forgets_failures() && !saved.response.is_success() {
             self.saved.remove(&key);
             return Verdict::First(key);
         }

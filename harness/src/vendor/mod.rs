@@ -139,6 +139,11 @@ pub trait Vendor {
     /// one; `None` when it gives up. `response` is what the subject answered, if anything.
     fn redelivery(&mut self, attempt: u32, response: Option<&Response>) -> Option<Span>;
 
+    /// Whether it gave up on the subject's endpoint, not only on an event, and sends nothing more.
+    fn has_disabled_webhooks(&self) -> bool {
+        false
+    }
+
     /// An event of the type `kind` about a record as it is, though nothing happened to it: what an
     /// operator's "send a test event" does. `property` is the field that the event tells of, where
     /// events of the type tell of one.

@@ -174,6 +174,9 @@ impl Model {
                 response
             }
         };
+        // What a later request under the same key completes is the work, whatever was said of it.
+        let completed = file.spec.idempotency.dialect == KeyDialect::StripeV2;
+        let done = (completed && instead.is_some()).then(|| (response.clone(), reaction.told.clone()));
         let response = match instead {
             Some(error) => {
                 let (response, told) = self.injected(now, error);
@@ -184,16 +187,14 @@ impl Model {
             None => response,
         };
         if let Some(key) = key {
-            let keep = file.spec.idempotency.dialect != KeyDialect::SuccessOnly
-                || response.is_success()
-                || takes.0 > 0;
-            if keep {
+            let saved = done.as_ref().map_or((&response, &reaction.told), |(r, t)| (r, t));
+            if file.spec.idempotency.saves(saved.0, takes.0 > 0) {
                 let print = Fingerprint {
                     method: request.method.clone(),
                     path: request.path().to_owned(),
                     params: raw,
                 };
-                self.keys.save(key, print, now, takes, (&response, &reaction.told));
+                self.keys.save(key, print, now, takes, saved);
             }
         }
         let mut reaction = self.finish(now, reaction, response, group);
@@ -495,7 +496,11 @@ impl Vendor for Model {
     fn redelivery(&mut self, attempt: u32, response: Option<&Response>) -> Option<Span> {
         let file = self.file.clone();
         let spec = file.spec.webhooks.as_ref()?;
-        spec.retry.pause(attempt, response, &mut self.hooks.as_mut()?.retries)
+        self.hooks.as_mut()?.after_failure(spec, attempt, response)
+    }
+
+    fn has_disabled_webhooks(&self) -> bool {
+        self.hooks.as_ref().is_some_and(|hooks| hooks.disabled)
     }
 
     fn event(

@@ -5,6 +5,7 @@
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use crate::time::{At, Span};
 use crate::wire::Headers;
 
 use super::errors::{Case, Refusal};
@@ -39,6 +40,10 @@ pub struct PagingSpec {
     /// The body's field that holds the total, if there is one.
     #[serde(default)]
     pub total: Option<String>,
+    /// For page tokens: how long one is good; for ever without it. A client that comes later must
+    /// begin anew.
+    #[serde(default)]
+    pub expires: Option<Span>,
     /// Whether the newest come first.
     #[serde(default)]
     pub newest_first: bool,
@@ -140,6 +145,8 @@ pub struct Asked<'a> {
     pub origin: &'a str,
     /// The most that a vendor gives that capped its pages without notice.
     pub most: Option<u64>,
+    /// The moment.
+    pub now: At,
 }
 
 impl Asked<'_> {
@@ -262,11 +269,9 @@ impl PagingSpec {
                 let at = place(id, "starting_after")?;
                 rows.iter().position(|(n, _)| beyond(at, *n)).unwrap_or(all)
             }
-            (PagingDialect::PageToken, Some(token)) => hex::decode(token)
-                .ok()
-                .and_then(|b| String::from_utf8(b).ok())
-                .and_then(|t| t.parse::<usize>().ok())
-                .ok_or_else(|| bad(token))?,
+            (PagingDialect::PageToken, Some(token)) => {
+                self.place_of(token, asked.now).ok_or_else(|| bad(token))?
+            }
             (PagingDialect::AfterOffset | PagingDialect::Offset, Some(text)) => {
                 text.parse::<usize>().map_err(|_| bad(text))?
             }
@@ -293,7 +298,7 @@ impl PagingSpec {
             PagingDialect::After | PagingDialect::StartingAfter => {
                 rows[..end].last().map(|(_, row)| row.id.to_string()).unwrap_or_default()
             }
-            PagingDialect::PageToken => hex::encode(end.to_string()),
+            PagingDialect::PageToken => self.token(end, asked.now),
             PagingDialect::AfterOffset | PagingDialect::Offset => end.to_string(),
             PagingDialect::PageNumber => (number + 1).to_string(),
             PagingDialect::TimeCursor => {
@@ -303,6 +308,23 @@ impl PagingSpec {
         let rows = rows[start..end].iter().map(|(_, row)| *row).collect();
         let capped = size < wanted && more;
         Ok(Page { rows, next, total, number, size, more, capped })
+    }
+
+    /// The token of the page that begins at `place`.
+    fn token(&self, place: usize, now: At) -> String {
+        hex::encode(match self.expires {
+            Some(_) => format!("{place}@{}", now.0),
+            None => place.to_string(),
+        })
+    }
+
+    /// Where the page of a token begins; nothing if it is none, or no longer good.
+    fn place_of(&self, token: &str, now: At) -> Option<usize> {
+        let text = String::from_utf8(hex::decode(token).ok()?).ok()?;
+        let Some(expires) = self.expires else { return text.parse().ok() };
+        let (place, made) = text.split_once('@')?;
+        let made = At(made.parse().ok()?);
+        if now.since(made) >= expires { None } else { place.parse().ok() }
     }
 
     fn time(&self, row: &Row) -> String {
@@ -393,8 +415,6 @@ mod tests {
     use super::*;
     use std::sync::Arc;
 
-    use crate::time::At;
-
     fn ledger(count: usize) -> Ledger {
         let mut ledger = Ledger::default();
         for i in 0..count {
@@ -415,6 +435,7 @@ mod tests {
                 target: "/x?limit=2&a=b",
                 origin: "https://v.test",
                 most: None,
+                now: At::START,
             };
             let mut rows: Vec<_> = ledger.rows().collect();
             if spec.newest_first {
@@ -427,6 +448,28 @@ mod tests {
             assert!(seen.len() < 1_000, "paging never ends");
         }
         seen
+    }
+
+    fn asked(params: &Value, now: At) -> Asked<'_> {
+        let params = params.as_object().unwrap();
+        Asked { params, path: "/", target: "/", origin: "", most: None, now }
+    }
+
+    #[test]
+    fn a_token_that_expired_is_refused_and_a_fresh_one_is_not() {
+        let ledger = ledger(5);
+        let spec = PagingSpec {
+            dialect: PagingDialect::PageToken,
+            expires: Some(Span::mins(5)),
+            ..PagingSpec::default()
+        };
+        let page = |params: &Value, now| spec.page(ledger.rows().collect(), &ledger, &asked(params, now));
+        let first = page(&json!({ "limit": 2 }), At(1_000_000)).unwrap();
+        let next = json!({ "limit": 2, "page": first.next.unwrap() });
+        let second = page(&next, At(300_999_999)).unwrap();
+        assert_eq!(second.rows.iter().map(|r| r.id.as_ref()).collect::<Vec<_>>(), ["r2", "r3"]);
+        assert!(page(&next, At(301_000_000)).is_err());
+        assert!(page(&json!({ "page": hex::encode("2") }), At::START).is_err());
     }
 
     proptest::proptest! {
@@ -466,6 +509,7 @@ mod tests {
             target: "/x?limit=2&page=2",
             origin: "https://v.test",
             most: None,
+            now: At::START,
         };
         let page = spec.page(ledger.rows().collect(), &ledger, &asked).unwrap();
         let mut headers = Headers::default();
@@ -483,8 +527,7 @@ mod tests {
         let ledger = ledger(5);
         let mut spec = PagingSpec { max: Some(3), ..PagingSpec::default() };
         let params = json!({ "limit": 50 });
-        let asked =
-            Asked { params: params.as_object().unwrap(), path: "/", target: "/", origin: "", most: None };
+        let asked = asked(&params, At::START);
         assert_eq!(spec.page(ledger.rows().collect(), &ledger, &asked).unwrap().rows.len(), 3);
         spec.over = Over::Refuse;
         assert!(spec.page(ledger.rows().collect(), &ledger, &asked).is_err());
@@ -495,8 +538,7 @@ mod tests {
         let ledger = ledger(6);
         let spec = PagingSpec { dialect: PagingDialect::StartingAfter, ..PagingSpec::default() };
         let params = json!({ "limit": 2, "ending_before": "r4" });
-        let asked =
-            Asked { params: params.as_object().unwrap(), path: "/", target: "/", origin: "", most: None };
+        let asked = asked(&params, At::START);
         let page = spec.page(ledger.rows().collect(), &ledger, &asked).unwrap();
         assert_eq!(page.rows.iter().map(|r| r.id.as_ref()).collect::<Vec<_>>(), ["r2", "r3"]);
         assert!(page.more);

@@ -87,6 +87,7 @@ impl Model {
             target: &job.request.target,
             origin: &self.file.spec.origin,
             most: self.page_cap.most,
+            now: job.now,
         };
         let page = job.route.paging.page(rows, ledger, &asked)?;
         if page.capped {

@@ -228,7 +228,11 @@ async fn deliver(world: Rc<World>, host: Rc<Host>, pending: Pending) {
         world.hooks.over(number);
         return;
     }
+    let disabled = || host.vendor.borrow().has_disabled_webhooks();
     while world.hooks.next(number, attempt, None) {
+        if disabled() {
+            return give_up(&world, &host, number, events);
+        }
         let (outcome, response) = attempt_once(&world, &host, &events, attempt).await;
         let accepted = response.as_ref().is_some_and(Response::is_success);
         let wait =
@@ -241,15 +245,22 @@ async fn deliver(world: Rc<World>, host: Rc<Host>, pending: Pending) {
             return;
         }
         let Some(wait) = wait else {
-            world.hooks.over(number);
-            for event in events {
-                world.recorder.note(What::GivenUp { vendor: host.alias.clone(), event_id: event.id });
+            give_up(&world, &host, number, events);
+            if disabled() {
+                world.recorder.note(What::Disabled { vendor: host.alias.clone() });
             }
             return;
         };
         attempt += 1;
         world.hooks.next(number, attempt, Some(now + wait));
         tokio::time::sleep(wait.duration()).await;
+    }
+}
+
+fn give_up(world: &World, host: &Host, number: u64, events: Vec<WebhookEvent>) {
+    world.hooks.over(number);
+    for event in events {
+        world.recorder.note(What::GivenUp { vendor: host.alias.clone(), event_id: event.id });
     }
 }
 

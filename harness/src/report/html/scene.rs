@@ -240,7 +240,9 @@ impl<'a> Stage<'a> {
                 let lane = self.lane(&format!("{vendor} webhooks"));
                 self.put(lane, (at, at), "note", text, Some(fault), vec![id.0]);
             }
-            What::GivenUp { vendor, .. } => self.point(&format!("{vendor} webhooks"), id, at, "bad", what),
+            What::GivenUp { vendor, .. } | What::Disabled { vendor } => {
+                self.point(&format!("{vendor} webhooks"), id, at, "bad", what)
+            }
             What::Credential { vendor, .. } => self.point(vendor, id, at, "note", what),
             What::Step { error, .. } => {
                 let tone = if error.is_some() { "bad" } else { "note" };

@@ -44,7 +44,8 @@ webhooks:
   id_pointer: /id
   kind_pointer: /type
   event_id: "evt_{chars:alnum:12}"
-  retry: { after: [5s, 5m, 30m, 2h, 5h, 10h, 14h, 20h, 24h], stop_on: [410] }
+  retry: { after: [5s, 5m, 30m, 2h, 5h, 10h, 14h, 20h, 24h] }
+  disable: { on: [410] }
   events:
     - { on: created, of: parcels, kind: parcel.created }
     - { on: ship, of: parcels, kind: parcel.shipped }
@@ -143,6 +144,59 @@ fn only_successes_are_saved_where_the_vendor_says_so() {
     assert!(second.applied, "the 500 was not saved, so it is made twice");
     assert!(desk.keyed("/parcels", payload, "k").replayed);
     assert_eq!(desk.vendor.records("parcels").unwrap().len(), 2);
+}
+
+#[test]
+fn a_failure_is_completed_under_its_key_where_the_vendor_says_so() {
+    let patch = json!({ "idempotency": { "dialect": "stripe-v2" } });
+    let file = VendorFile::read("parcels.yaml", PARCELS, &patch).unwrap();
+    let mut desk = Desk::of(&Arc::new(file), 3);
+    let payload = r#"{"to":"x"}"#;
+    let request = desk.request("POST", "/parcels", payload, &[("idempotency-key", "k")]);
+    let broken = ErrorReply {
+        kind: ErrorKind::ServerError,
+        status: None,
+        retry_after: None,
+        headers: BTreeMap::new(),
+        moment: Some(crate::fault::Moment::AfterApplied),
+    };
+    assert_eq!(desk.vendor.fail(At(0), &request, &broken).response.unwrap().status, 500);
+    let again = desk.keyed("/parcels", payload, "k");
+    assert_eq!((status(&again), again.replayed, again.told.error), (201, true, None));
+    assert_eq!(desk.vendor.records("parcels").unwrap().len(), 1, "what had taken effect did not again");
+
+    let ship = format!("/parcels/{}/ship", body(&again)["id"].as_str().unwrap());
+    assert_eq!(status(&desk.keyed(&ship, "", "first")), 200);
+    for _ in 0..2 {
+        let refused = desk.keyed(&ship, "", "second");
+        assert_eq!((status(&refused), refused.replayed), (422, false), "a refusal is looked at anew");
+    }
+}
+
+#[test]
+fn an_endpoint_that_says_it_is_gone_hears_nothing_more() {
+    let mut desk = desk();
+    let sent = desk.keyed("/parcels", r#"{"to":"x"}"#, "\"k-1\"");
+    assert_eq!(sent.emissions.len(), 1);
+    let says = |status| Response { status, headers: Headers::default(), body: bytes::Bytes::new() };
+    assert_eq!(desk.vendor.redelivery(1, Some(&says(503))), Some(Span::secs(5)));
+    assert!(!desk.vendor.has_disabled_webhooks());
+    assert_eq!(desk.vendor.redelivery(2, Some(&says(410))), None);
+    assert!(desk.vendor.has_disabled_webhooks());
+    assert_eq!(desk.keyed("/parcels", r#"{"to":"y"}"#, "\"k-2\"").emissions.len(), 0);
+}
+
+#[test]
+fn a_subscription_is_deleted_once_so_many_events_were_given_up_on() {
+    let patch = json!({ "webhooks": { "retry": { "after": ["5s"] }, "disable": { "after": 2 } } });
+    let file = VendorFile::read("parcels.yaml", PARCELS, &patch).unwrap();
+    let mut desk = Desk::of(&Arc::new(file), 3);
+    for event in 1..=2 {
+        assert!(!desk.vendor.has_disabled_webhooks(), "event {event}");
+        assert_eq!(desk.vendor.redelivery(1, None), Some(Span::secs(5)));
+        assert_eq!(desk.vendor.redelivery(2, None), None);
+    }
+    assert!(desk.vendor.has_disabled_webhooks());
 }
 
 #[test]

@@ -51,6 +51,9 @@ pub struct WebhookSpec {
     /// When failed deliveries are tried again.
     #[serde(default)]
     pub retry: RetrySpec,
+    /// When the vendor gives up on the endpoint itself and sends nothing more.
+    #[serde(default)]
+    pub disable: DisableSpec,
     /// Whether changes that come through the API emit events too.
     #[serde(default = "yes")]
     pub own_changes: bool,
@@ -64,6 +67,18 @@ pub struct WebhookSpec {
     /// The payload of an event. Roots: `event` (`id`, `kind`, `id_number`), `record`, `record_id`,
     /// `property` (`name`, `value`), `source` (`api` or `vendor`).
     pub payload: Template,
+}
+
+/// What makes a vendor give up on an endpoint for good.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct DisableSpec {
+    /// Answers that do so at once (410 for Standard Webhooks).
+    #[serde(default)]
+    pub on: Vec<u16>,
+    /// So many events that it gave up on (Shopify deletes the subscription); never, if zero.
+    #[serde(default)]
+    pub after: u32,
 }
 
 fn ten_seconds() -> Span {

@@ -22,7 +22,7 @@ pub struct RetrySpec {
     /// ... spread over this span, the pauses growing and drawn.
     #[serde(default)]
     pub over: Span,
-    /// Statuses that stop retries at once (410 for Standard Webhooks).
+    /// Statuses that stop the retries of an event at once.
     #[serde(default)]
     pub stop_on: Vec<u16>,
 }
