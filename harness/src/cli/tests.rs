@@ -229,6 +229,23 @@ fn the_commented_lines_of_the_starter_are_good_too() {
 }
 
 #[test]
+fn a_new_vendor_is_called_like_its_folder_and_can_be_opened() {
+    let dir = tempfile::tempdir().unwrap();
+    let path = dir.path().join("contracts/shop/vendor.yaml");
+    let said = firedrill(&Fake::default(), &["new", &path.to_string_lossy()]);
+    assert_eq!(said.code, ExitCode::Passed, "{}", said.err);
+    assert!(said.out.contains("vendors: { ALIAS: shop }"), "{}", said.out);
+    let file = crate::vendor::VendorFile::load(
+        "shop",
+        Some(&dir.path().join("contracts")),
+        &serde_json::Value::Null,
+    );
+    let mut vendor = crate::vendor::open(&std::sync::Arc::new(file.unwrap()), crate::drill::EPOCH, Seed(1));
+    let given: crate::scenario::Given = serde_json::from_value(serde_json::json!({ "count": 3 })).unwrap();
+    assert_eq!(vendor.give("orders", &given).unwrap().len(), 3);
+}
+
+#[test]
 fn check_names_each_good_file() {
     let (_dir, path) = folder(&["pass", "fail"]);
     let backend = Fake::default();
@@ -347,4 +364,20 @@ fn a_report_that_cannot_be_written_is_said_and_not_a_pass() {
     let said = firedrill(&Fake::default(), &["run", &path, "--junit", &there.to_string_lossy()]);
     assert_eq!(said.code, ExitCode::Internal);
     assert!(said.err.contains("cannot be written"), "{}", said.err);
+}
+
+#[test]
+fn the_readme_counts_what_there_is() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("..");
+    let readme = std::fs::read_to_string(root.join("README.md")).unwrap();
+    let nothing_known = |_: &VendorUse| Ok(None);
+    let drills = crate::plan::load(&[root.join("scenarios")], &nothing_known).unwrap().len();
+    let defects = crate::prove::defects().len();
+    for said in [
+        format!("drilled {drills} drills: {drills} passed"),
+        format!("([all {drills}](scenarios))"),
+        format!("plants {defects} defects"),
+    ] {
+        assert!(readme.contains(&said), "README.md should say: {said}");
+    }
 }

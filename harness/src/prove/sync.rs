@@ -20,6 +20,13 @@ pub(super) const DEFECTS: &[Defect] = &[
         plant: |_, p| p.sync.cursor = CursorCommit::BeforeItsRows,
     },
     Defect {
+        name: "compares_first_pages",
+        bug: "first page only, of what is compared",
+        drill: "reconciliation/every_page_of_both_sides_is_compared",
+        check: "reconciliation",
+        plant: |_, p| p.reconcile.pages = Pages::First,
+    },
+    Defect {
         name: "compares_counts_only",
         bug: "compares counts only",
         drill: "reconciliation/a_wrong_amount_is_found_and_mended",

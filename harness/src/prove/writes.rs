@@ -106,4 +106,11 @@ pub(super) const DEFECTS: &[Defect] = &[
         check: "idempotency",
         plant: |_, p| p.writes.look_first = false,
     },
+    Defect {
+        name: "customer_for_each_spelling",
+        bug: "makes a customer without looking for one: two accounts for two spellings of a name",
+        drill: "idempotency/deals_of_one_customer_make_one_customer",
+        check: "unique",
+        plant: |_, p| p.writes.look_first = false,
+    },
 ];
