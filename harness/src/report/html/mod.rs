@@ -140,9 +140,9 @@ fn row_of(row: &Row) -> Markup {
                 @if row.verdict != "pass" { code.replay { (row.replay) } }
                 span.file { (row.file) }
             }
-            td.n { (row.seed) }
-            td.n { (row.spanned) }
-            td.n { (row.exchanges) }
+            td.n data-label="seed" { (row.seed) }
+            td.n data-label="time" { (row.spanned) }
+            td.n data-label="exchanges" { (row.exchanges) }
         }
     }
 }

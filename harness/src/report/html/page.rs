@@ -83,7 +83,7 @@ fn findings(ran: &Ran<'_>) -> Markup {
                     b.rule { (f.rule) }
                     p { (f.message) }
                     p.expected { "expected " (f.expected) }
-                    @if let Some(hint) = &f.hint { p.hint { "look at " (hint) } }
+                    @if let Some(hint) = &f.hint { p.hint { "→ " (hint) } }
                     @if f.more > 0 { p.hint { "and " (f.more) " more of the same kind" } }
                 }
             } } }

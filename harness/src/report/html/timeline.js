@@ -71,7 +71,10 @@
     const step = narrow() ? 90 : 110;
     for (let px = size.left + step / 2; px < size.width - step / 2 + 1; px += step) {
       pen.beginPath(); pen.moveTo(px + 0.5, AXIS - 6); pen.lineTo(px + 0.5, size.height); pen.stroke();
-      pen.fillText(inWords(Math.round(timeAt(px) / 1000) * 1000), px, AXIS / 2);
+      // As exact as the distance to the next label asks for.
+      const apart = timeAt(px + step / 2) - timeAt(px - step / 2);
+      const unit = apart > 7.2e9 ? 60e6 : apart > 2e7 ? 1e6 : 1e3;
+      pen.fillText(inWords(Math.round(timeAt(px) / unit) * unit), px, AXIS / 2);
     }
     const heals = x(scene.heals);
     if (heals > size.left && heals < size.width) {
