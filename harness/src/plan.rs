@@ -78,7 +78,12 @@ pub fn load(paths: &[PathBuf], vendors: VendorLookup<'_>) -> Result<Vec<Loaded>,
                 )),
             },
             Err(_) if !file.named && canonical(&file.path).is_some_and(|p| bases.contains(&p)) => {}
-            Err(more) => mistakes.extend(more),
+            // What is wrong in a base is found by each drill that extends it, and said once.
+            Err(more) => {
+                let fresh = |m: &Mistake| !mistakes.contains(m);
+                let more: Vec<Mistake> = more.into_iter().filter(fresh).collect();
+                mistakes.extend(more);
+            }
         }
     }
     if mistakes.is_empty() { Ok(drills) } else { Err(mistakes) }
@@ -315,6 +320,23 @@ mod tests {
             fs::write(folder.0.path().join("drills/a/x.yaml"), extending("../link.yaml")).unwrap();
             assert!(folder.refusal("drills").contains("lies outside"));
         }
+    }
+
+    #[test]
+    fn a_mistake_in_a_base_is_told_once_however_many_drills_extend_it() {
+        let bad = BASE.replace("converges", "convergse");
+        let extending = extending("_base.yaml");
+        let own = format!("{DRILL}vendors: {{ crm: hubspot }}\nfualts: []\n");
+        let folder = Folder::with(&[
+            ("_base.yaml", &bad),
+            ("a.yaml", &extending),
+            ("b.yaml", &extending),
+            ("c.yaml", &own),
+            ("d.yaml", &own),
+        ]);
+        let mistakes = folder.load("").unwrap_err();
+        let files: Vec<_> = mistakes.iter().map(|m| m.file.rsplit('/').next().unwrap()).collect();
+        assert_eq!(files, ["_base.yaml", "c.yaml", "d.yaml"], "{mistakes:?}");
     }
 
     #[test]

@@ -147,6 +147,16 @@ pub struct Pace {
     pub max_real: Span,
 }
 
+impl Pace {
+    /// The options that say so, each with a space before it; what is the default goes without saying.
+    pub fn as_words(&self) -> String {
+        let scale = Some(self.scale).filter(|scale| scale.get() != 1);
+        let max_real = Some(self.max_real).filter(|span| *span != Span::mins(1));
+        scale.map(|n| format!(" --scale {n}")).unwrap_or_default()
+            + &max_real.map(|span| format!(" --max-real {span}")).unwrap_or_default()
+    }
+}
+
 /// How to report.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
 pub enum Format {

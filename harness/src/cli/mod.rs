@@ -95,16 +95,14 @@ pub fn command(
         scale: 1,
         max_real: Span::mins(1),
     };
+    if matches!(args.command, Command::Run(_) | Command::Prove(_) | Command::Sweep(_)) {
+        drill::sweep();
+    }
     if let Command::Run(run) = &args.command {
         setting.scale = run.pace.scale.get();
         setting.max_real = run.pace.max_real;
         match run.subject.as_deref().map(casting::subject_file).transpose() {
-            Ok(program) => {
-                if program.is_some() {
-                    drill::sweep();
-                }
-                setting.program = program;
-            }
+            Ok(program) => setting.program = program,
             Err(mistake) => {
                 console.say(&format!("{}\n1 mistake; nothing was run\n", mistake::render(&mistake)));
                 return ExitCode::Usage;

@@ -8,7 +8,7 @@ use std::io::{self, Write as _};
 use std::path::Path;
 use std::time::Duration;
 
-use super::args::{Format, Pace, Run};
+use super::args::{Format, Run};
 use super::console::Console;
 use crate::drill::{DrillError, Drilled};
 use crate::plan::Loaded;
@@ -50,11 +50,8 @@ impl<'r, 'c> Reporter<'r, 'c> {
     /// The command that runs a drill again as it was run now.
     fn again(&self, loaded: &Loaded, seed: Seed) -> String {
         let planted = self.args.defect.as_deref().map(|d| format!(" --defect {d}")).unwrap_or_default();
-        let subject = self.args.subject.as_deref().map(|file| {
-            let (file, Pace { scale, max_real }) = (file.display(), &self.args.pace);
-            format!(" --subject {file} --scale {scale} --max-real {max_real}")
-        });
-        replay(&loaded.file, seed) + &planted + &subject.unwrap_or_default()
+        let subject = self.args.subject.as_deref().map(|file| format!(" --subject {}", file.display()));
+        replay(&loaded.file, seed) + &planted + &subject.unwrap_or_default() + &self.args.pace.as_words()
     }
 
     /// Reports one drill.

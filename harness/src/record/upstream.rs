@@ -11,7 +11,7 @@ use hyper_util::client::legacy::Client;
 use hyper_util::client::legacy::connect::HttpConnector;
 use hyper_util::rt::TokioExecutor;
 use rustls::pki_types::CertificateDer;
-use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::pem::{self, PemObject as _};
 
 use super::relay::Sent;
 
@@ -53,6 +53,19 @@ pub enum UpstreamError {
 
 pub(super) type Http = Client<HttpsConnector<HttpConnector>, Sent>;
 
+/// What is wrong with a PEM file; the reader itself shows lines as lists of numbers.
+fn in_words(error: pem::Error) -> String {
+    let text = |line: &[u8]| String::from_utf8_lossy(line).trim().to_owned();
+    match error {
+        pem::Error::MissingSectionEnd { end_marker } => {
+            format!("the line `-----END {}-----` is missing", text(&end_marker))
+        }
+        pem::Error::IllegalSectionStart { line } => format!("`{}` begins no section", text(&line)),
+        pem::Error::Io(error) => error.to_string(),
+        other => other.to_string(),
+    }
+}
+
 impl Upstream {
     /// The vendor at `address`; `roots`, a PEM file, are trusted besides the system's.
     ///
@@ -83,8 +96,8 @@ impl Upstream {
             Some(file) => {
                 let bad = |why: String| UpstreamError::Roots { file: file.display().to_string(), why };
                 let all: Result<Vec<_>, _> =
-                    CertificateDer::pem_file_iter(file).map_err(|e| bad(e.to_string()))?.collect();
-                match all.map_err(|e| bad(e.to_string()))? {
+                    CertificateDer::pem_file_iter(file).map_err(|e| bad(in_words(e)))?.collect();
+                match all.map_err(|e| bad(in_words(e)))? {
                     none if none.is_empty() => return Err(bad("it holds none".to_owned())),
                     some => some,
                 }
