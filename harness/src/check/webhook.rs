@@ -5,10 +5,12 @@
 //! `reconciliation`.
 
 use super::agreement::Wrong;
+use super::call::Call;
 use super::evidence::{Delivery, Evidence};
 use super::say::{Findings, Say};
+use crate::fault::{Act, Rule};
 use crate::finding::Judgement;
-use crate::time::Span;
+use crate::time::{At, Span};
 use crate::trace::{OperationKind, Outcome};
 
 /// See the module.
@@ -118,7 +120,7 @@ fn sound(e: &Evidence<'_>, delivery: &Delivery<'_>, found: &mut Findings) {
         });
         return;
     }
-    let mut fail = |rule, message: String, expected: &str, hint| {
+    let mut fail = |rule, message: String, expected: &str, hint: &str| {
         let message = format!("{} at {} {message}", named(delivery), delivery.sent);
         let expected = expected.to_owned();
         found.fail(Say { rule, group: delivery.vendor, message, expected, hint, evidence: delivery.cite() });
@@ -146,7 +148,9 @@ fn sound(e: &Evidence<'_>, delivery: &Delivery<'_>, found: &mut Findings) {
             "webhook/failed",
             format!("was answered {status} by a subject that was up and ready"),
             "2xx: vendors disable subscriptions that fail",
-            "an event that is unknown or cannot be understood is acknowledged and set aside, alone",
+            &needing(e, delivery).unwrap_or_else(|| {
+                "an event that is unknown or cannot be understood is acknowledged and set aside, alone".into()
+            }),
         ),
         None if delivery.outcome == Outcome::TimedOut => fail(
             "webhook/not_acknowledged",
@@ -162,6 +166,26 @@ fn sound(e: &Evidence<'_>, delivery: &Delivery<'_>, found: &mut Findings) {
             "does the receiver close connections, or crash on this delivery?",
         ),
     }
+}
+
+/// What to say to a receiver that failed while it waited for a vendor that failed, too.
+fn needing(e: &Evidence<'_>, delivery: &Delivery<'_>) -> Option<String> {
+    let meanwhile = |at: At| at >= delivery.sent && at <= delivery.ended;
+    let failed = |c: &&Call<'_>| meanwhile(c.arrived) && !c.succeeded();
+    let by_call = || e.calls.iter().find(failed).map(|c| (c.name(), c.got()));
+    let away = |rule: &&Rule| {
+        matches!(rule.act, Act::Refuse | Act::BlackHole)
+            && rule.window.is_some_and(|w| w.contains(delivery.sent) || w.contains(delivery.ended))
+    };
+    let by_rule = || {
+        let rule = e.scenario.faults.iter().find(away)?;
+        Some((rule.on.vendor()?.to_owned(), format!("no connection ({})", rule.act.word())))
+    };
+    let (whom, got) = by_call().or_else(by_rule)?;
+    Some(format!(
+        "{whom} got {got} meanwhile: a receiver that needs a vendor fails with it; store the event, acknowledge, \
+         and call vendors afterwards"
+    ))
 }
 
 /// A record that only forgeries spoke of, in a drill in which nothing else could have led to it,
@@ -273,6 +297,25 @@ mod tests {
         drill().delivery(5, &["e1"], 401, 10).fails(&scenario(HOOK), "webhook/refused");
         drill().delivery(5, &["e1"], 500, 10).fails(&scenario(""), "webhook/failed");
         drill().delivery_as(5, &["e1"], None, 10_000, false).fails(&scenario(""), "webhook/not_acknowledged");
+    }
+
+    #[test]
+    fn a_receiver_that_fails_with_its_vendor_is_told_so() {
+        let hint = |b: Builder| {
+            let judgement = b.delivery(5, &["e1"], 500, 10).judged(&scenario(""), "webhook").unwrap();
+            judgement.findings[0].hint.clone().unwrap()
+        };
+        let down = hint(drill().call(call("crm", "GET /deals/d1", 8).status(503)));
+        assert!(down.starts_with("crm GET /deals/{id} got 503 meanwhile"), "{down}");
+        for elsewhere in [call("crm", "GET /deals/d1", 8), call("crm", "GET /deals/d1", 80).status(503)] {
+            let hint = hint(drill().call(elsewhere));
+            assert!(hint.contains("set aside, alone"), "{hint}");
+        }
+        let away = "faults: [{ on: crm, window: 0s..1m, do: refuse }]";
+        let judgement =
+            drill().delivery(5, &["e1"], 500, 10).judged(&scenario_of("other", "", away), "webhook");
+        let hint = judgement.unwrap().findings[0].hint.clone().unwrap();
+        assert!(hint.starts_with("crm got no connection (refuse) meanwhile"), "{hint}");
     }
 
     #[test]
