@@ -474,6 +474,14 @@ pub enum SubjectEvent {
         /// Bytes until then.
         bytes: u64,
     },
+    /// Others kept one of its threads waiting for a processor, within about a second, for longer than
+    /// is bearable: what it does late may not be its own doing.
+    Starved {
+        /// How long.
+        waited: Span,
+    },
+    /// A run of a job began.
+    Runs,
     /// A run of a job came to its end.
     Ran {
         /// With this exit code; none if a signal ended it.

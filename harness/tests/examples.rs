@@ -99,7 +99,7 @@ impl Example {
             .arg(self.folder().join("subject.yaml"))
             .args(drills)
             .output()?;
-        if output.status.code() != Some(1) {
+        if !matches!(output.status.code(), Some(1 | 2)) {
             let said = [output.stdout, output.stderr].concat();
             return Err(format!("{}\n{}", output.status, String::from_utf8_lossy(&said)).into());
         }
@@ -109,7 +109,10 @@ impl Example {
             let name = drill["name"].as_str().unwrap_or_default();
             let judgements = drill["judgements"].as_array().into_iter().flatten();
             let findings = judgements.flat_map(|j| j["findings"].as_array().into_iter().flatten());
-            let broken = findings.filter(|f| f["verdict"] == "fail");
+            // On a machine too busy to be sure of it, a finding is one all the same.
+            let doubted =
+                |f: &Value| f["message"].as_str().is_some_and(|m| m.contains("this machine was overloaded"));
+            let broken = findings.filter(|f| f["verdict"] == "fail" || doubted(f));
             let rules = broken.filter_map(|f| f["rule"].as_str().map(str::to_owned)).collect();
             all.insert(name.rsplit('/').next().unwrap_or(name).to_owned(), rules);
         }

@@ -82,7 +82,12 @@ fn why(e: &Evidence<'_>, rule: &Rule) -> String {
         }
     };
     match &rule.on {
-        // Seen only by who counts its own attempts.
+        // In virtual time they are seen only by who counts its own attempts, in real time on the wire.
+        Target::Calls { vendor, .. }
+            if matches!(rule.act, Act::Refuse | Act::BlackHole) && e.trace.head.real.is_some() =>
+        {
+            format!("no connect to `{vendor}` was seen {window}")
+        }
         Target::Calls { .. } if matches!(rule.act, Act::Refuse | Act::BlackHole) && !e.counted => {
             "connects that are refused or swallowed leave no trace at the vendor: the subject must keep its \
              attempt log for them to be seen"

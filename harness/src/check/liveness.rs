@@ -22,6 +22,7 @@ const STARTING: Span = Span::secs(30);
 pub(super) fn check(e: &Evidence<'_>) -> Option<Judgement> {
     let mut found = Findings::default();
     lives(e, &mut found);
+    endless(e, &mut found);
     let judged = held(e, &mut found);
     Some(found.judgement("liveness", e.lives.starts.len() as u64 + judged))
 }
@@ -73,6 +74,33 @@ fn lives(e: &Evidence<'_>, found: &mut Findings) {
             hint: "a start must not wait for a vendor that may be down",
             evidence: vec![*event],
         });
+    }
+}
+
+/// A run of a job that began while the faults were on, or earlier, comes to its end after them.
+fn endless(e: &Evidence<'_>, found: &mut Findings) {
+    let Some((began, event)) = e.lives.run.filter(|(began, _)| *began <= e.heals_at) else { return };
+    let had = e.ends_at.since(e.heals_at);
+    let within = e.scenario.expect.converges.map(|c| c.within);
+    let promised = e.trace.head.real.and_then(|real| real.promised).or(within);
+    let mut say = Say {
+        rule: "liveness/endless_run",
+        group: "",
+        message: format!(
+            "the run of the job that began at {began} was still going at {}, {had} after healing at {}",
+            e.ends_at, e.heals_at
+        ),
+        expected: promised
+            .map_or_else(|| "each run comes to its end".into(), |p| format!("it ends within {p} of healing")),
+        hint: "what waits without a limit: a call without a timeout, a retry without an end, a lock?",
+        evidence: vec![event],
+    };
+    match promised {
+        Some(promised) if had >= promised => found.fail(say),
+        _ => {
+            say.hint = "what the run would have done was not seen: let the drill last longer after healing";
+            found.unknown(say);
+        }
     }
 }
 
@@ -159,6 +187,23 @@ mod tests {
             .subject(10, SubjectEvent::Started { incarnation: 2 })
             .subject(20, SubjectEvent::Ready)
             .passes(&scenario(""), "liveness");
+    }
+
+    #[test]
+    fn a_run_that_never_ends_is_found() {
+        let promised = scenario("converges: { within: 1h }");
+        let hung = || drill().subject(1_000, SubjectEvent::Runs);
+        hung().fails(&promised, "liveness/endless_run");
+        // A drill of two hours that heals after one has not seen how it ends.
+        hung().unknown(&scenario("converges: { within: 61m }"), "liveness/endless_run");
+        hung().unknown(&scenario(""), "liveness/endless_run");
+        hung().subject(9_000, SubjectEvent::Ran { code: Some(1) }).passes(&promised, "liveness");
+        hung()
+            .subject(8_000, SubjectEvent::Killed)
+            .subject(9_000, SubjectEvent::Started { incarnation: 2 })
+            .subject(9_000, SubjectEvent::Ready)
+            .passes(&promised, "liveness");
+        drill().subject(7_000_000, SubjectEvent::Runs).passes(&promised, "liveness");
     }
 
     #[test]

@@ -35,6 +35,8 @@ pub(super) struct Lives {
     pub mishaps: Vec<(At, EventId, Mishap)>,
     /// Moments at which its clock was moved, with the whole skew.
     pub skews: Vec<(At, i64)>,
+    /// For a job: the run that went on until it was stopped for good.
+    pub run: Option<(At, EventId)>,
     open_up: Option<At>,
     open_ready: Option<At>,
     awaiting: Option<(EventId, At)>,
@@ -46,6 +48,7 @@ impl Lives {
         match event {
             SubjectEvent::Started { .. } => {
                 self.close(at);
+                self.run = None;
                 self.open_up = Some(at);
                 self.awaiting = Some((id, at));
                 self.starts.push((at, id));
@@ -60,6 +63,7 @@ impl Lives {
             }
             SubjectEvent::Killed => {
                 self.kills.push(at);
+                self.run = None;
                 self.close(at);
             }
             SubjectEvent::Stopped => self.close(at),
@@ -77,8 +81,10 @@ impl Lives {
             SubjectEvent::Triggered { .. }
             | SubjectEvent::Paused
             | SubjectEvent::Resumed
-            | SubjectEvent::Flooded { .. }
-            | SubjectEvent::Ran { .. } => {}
+            | SubjectEvent::Starved { .. }
+            | SubjectEvent::Flooded { .. } => {}
+            SubjectEvent::Runs => self.run = Some((at, id)),
+            SubjectEvent::Ran { .. } => self.run = None,
         }
     }
 

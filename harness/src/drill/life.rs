@@ -96,6 +96,10 @@ fn voice(world: &Rc<World>) -> Voice {
             Said::Flooded { lines, bytes } => {
                 world.recorder.note(What::Subject(SubjectEvent::Flooded { lines, bytes }));
             }
+            Said::Starved { waited } => {
+                world.recorder.note(What::Subject(SubjectEvent::Starved { waited }));
+            }
+            Said::Runs => world.recorder.note(What::Subject(SubjectEvent::Runs)),
             Said::Ran { code } => world.recorder.note(What::Subject(SubjectEvent::Ran { code })),
         }
     })

@@ -105,9 +105,9 @@ fn told_of_alerts(program: &Program) -> bool {
 fn unseen(s: &Scenario) -> Option<String> {
     s.faults.iter().find_map(|rule| match rule.act {
         Act::ClockSkew(_) => Some("a program reads the machine's clock, which cannot be skewed".to_owned()),
-        Act::Refuse | Act::BlackHole => Some(
-            "connects that are refused or swallowed leave no trace at the vendor, and a program keeps no \
-             attempt log by which the drill could know that they came"
+        Act::Refuse | Act::BlackHole if !crate::world::sees_connects() => Some(
+            "connects that are refused or swallowed leave no trace at the vendor; to see them on the wire, \
+             firedrill needs root or CAP_NET_RAW (sudo setcap cap_net_raw+ep …/firedrill)"
                 .to_owned(),
         ),
         _ => None,

@@ -202,6 +202,13 @@ hang: each has a limit for the whole exchange, the body included, not only for i
 that cannot succeed does not keep the ones behind it from running.",
     },
     Explanation {
+        rule: "liveness/endless_run",
+        text: "A job that is run to its end over and over was still in one run when the drill ended, long \
+after the faults were over. What starts it (cron, a queue) either waits for it for ever or starts a second \
+one beside it. Usual cause: a call without a timeout, a retry without an end, or a lock that its holder \
+took along.",
+    },
+    Explanation {
         rule: "liveness/waited_too_long",
         text: "A call was held open longer than the promised patience. Usual cause: a timeout that covers \
 only the connect or the response head, so that a body that drips, or never ends, holds a \

@@ -393,6 +393,8 @@ fn subject_in_words(event: &SubjectEvent) -> String {
         SubjectEvent::Paused => "made to stand still".into(),
         SubjectEvent::Resumed => "let go on".into(),
         SubjectEvent::Flooded { lines, .. } => format!("flooded its log: {lines} lines"),
+        SubjectEvent::Starved { waited } => format!("had to wait {waited} for a processor"),
+        SubjectEvent::Runs => "began a run".into(),
         SubjectEvent::Ran { code: Some(0) } => "ran to its end".into(),
         SubjectEvent::Ran { code: Some(code) } => format!("ended its run with exit code {code}"),
         SubjectEvent::Ran { code: None } => "was ended by a signal".into(),

@@ -100,6 +100,13 @@ pub enum Said {
         /// Bytes so far.
         bytes: u64,
     },
+    /// Some thread of it was kept from the processor by others for this long within a second.
+    Starved {
+        /// How long.
+        waited: Span,
+    },
+    /// A run of a job began.
+    Runs,
     /// One run of a job came to its end.
     Ran {
         /// Its exit code; none if a signal ended it.

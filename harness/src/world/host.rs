@@ -15,11 +15,13 @@ use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 use socket2::{Domain, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::task::JoinSet;
 
 use super::World;
 use super::connection::{Conn, Cut, Stream, Wire};
 use super::exchange;
 use super::tls::Authority;
+use super::witness::Witness;
 use crate::fault::{Act, BadCertificate};
 use crate::schedule::{Bite, Outage};
 use crate::subject::AttemptOutcome;
@@ -179,6 +181,12 @@ impl Host {
         Ok(())
     }
 
+    /// Whether it is our own connect that comes from this port, to fill a black hole.
+    fn fills(&self, port: u16) -> bool {
+        let from = |s: &Socket| s.local_addr().ok().and_then(|a| a.as_socket()).map(|a| a.port());
+        self.fillers.borrow().iter().any(|filler| from(filler) == Some(port))
+    }
+
     fn each_conn(&self, f: impl Fn(&Conn)) {
         let conns: Vec<Rc<Conn>> = self.conns.borrow().values().cloned().collect();
         conns.iter().for_each(|c| f(c));
@@ -255,9 +263,13 @@ pub(crate) async fn serve(world: Rc<World>, host: Rc<Host>) {
 
 /// Serves one connection until it ends.
 async fn attend(world: Rc<World>, host: Rc<Host>, number: u32, conn: Rc<Conn>) {
+    let turns = Cell::new(0);
     let service = service_fn(|request| {
-        let (world, host, conn) = (world.clone(), host.clone(), conn.clone());
-        async move { exchange::answer(&world, &host, number, &conn, request).await }
+        let (world, host, conn, turns) = (world.clone(), host.clone(), conn.clone(), &turns);
+        async move {
+            turns.set(turns.get() + 1);
+            exchange::answer(&world, &host, number, &conn, request).await
+        }
     });
     let served = hyper::server::conn::http1::Builder::new()
         .auto_date_header(false)
@@ -269,6 +281,10 @@ async fn attend(world: Rc<World>, host: Rc<Host>, number: u32, conn: Rc<Conn>) {
         host.unseen.set(host.unseen.get() + 1);
     }
     host.unseen.set(host.unseen.get() + conn.unread_requests());
+    if world.pace.get().real {
+        // A client that was killed takes its connection along; what it had sent never has its turn.
+        host.unseen.set(host.unseen.get() + conn.whole_requests().saturating_sub(turns.get()));
+    }
     if let Some(fault) = conn.swallowed() {
         let vendor = host.alias.clone();
         world.recorder.note(What::Connection {
@@ -289,6 +305,7 @@ pub(crate) type Body = Full<bytes::Bytes>;
 pub(crate) async fn keep_door(world: Rc<World>, host: Rc<Host>) {
     let mut rearmed = world.rearmed.subscribe();
     let mut door = Door::Open;
+    let mut watches = JoinSet::new();
     let mut looked = None;
     loop {
         let outages = outages_of(&world, &host);
@@ -314,13 +331,42 @@ pub(crate) async fn keep_door(world: Rc<World>, host: Rc<Host>) {
             continue;
         }
         settle(&world, &host, &door);
+        let witness = witness(&world, &host, &next);
         if let Err(e) = host.set_door(&next, &world) {
             world.recorder.harness_fault(format!("{}: its port could not be reopened: {e}", host.alias));
+        }
+        watches.abort_all();
+        if let Some(witness) = witness {
+            watches.spawn_local(watch(world.clone(), host.clone(), next.clone(), witness));
         }
         if next != Door::Open {
             *host.shut.borrow_mut() = Some(next.clone());
         }
         door = next;
+    }
+}
+
+/// Who sees the connects to a closed door; in virtual time the subject's own count is exact.
+fn witness(world: &World, host: &Host, door: &Door) -> Option<Witness> {
+    let needed = world.pace.get().real && *door != Door::Open;
+    // Who may not look is told so before the drill.
+    needed.then(|| Witness::of(host.address).ok()).flatten()
+}
+
+/// Writes down each connect that meets a closed door.
+async fn watch(world: Rc<World>, host: Rc<Host>, door: Door, mut witness: Witness) {
+    let (outcome, fault) = match &door {
+        Door::Open => return,
+        Door::Refusing(fault) => (Outcome::Refused, fault),
+        Door::Swallowing(fault) => (Outcome::ConnectTimeout, fault),
+    };
+    while let Ok(port) = witness.next().await {
+        if host.fills(port) {
+            continue;
+        }
+        world.recorder.fault(fault);
+        let (vendor, fault) = (host.alias.clone(), Some(fault.clone()));
+        world.recorder.note(What::Connection { vendor, outcome, count: 1, fault });
     }
 }
 

@@ -20,6 +20,7 @@ mod server;
 mod supervisor;
 mod tap;
 mod tls;
+mod witness;
 mod workload;
 
 use std::cell::{Cell, RefCell};
@@ -45,6 +46,7 @@ pub use server::Server;
 pub(crate) use server::open_doors;
 pub(crate) use supervisor::{Supervisor, afflict, drive};
 pub use tls::Authority;
+pub(crate) use witness::sees_connects;
 pub(crate) use workload::{carry_out_once, last_step, run as run_workload};
 
 use tokio::sync::watch;

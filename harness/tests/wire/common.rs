@@ -8,7 +8,8 @@ use firedrill::plan::{self, Loaded};
 use firedrill::scenario::Program;
 use firedrill::seed::Seed;
 use firedrill::subject::command::Command;
-use firedrill::trace::{SubjectEvent, What};
+use firedrill::time::Span;
+use firedrill::trace::{RealTime, SubjectEvent, What};
 use firedrill::{casting, finding::Verdict};
 
 pub const HERE: &str = env!("CARGO_MANIFEST_DIR");
@@ -91,10 +92,11 @@ pub fn findings(drilled: &Drilled) -> String {
     all.map(|f| format!("{} {}: {}\n", f.verdict, f.rule, f.message)).collect()
 }
 
-/// What a machine too busy to keep time makes of a verdict that is about time.
+/// What a machine too busy to keep time makes of a verdict: on it, nothing may come about in time that
+/// could be judged.
 fn doubted(drilled: &Drilled) -> bool {
-    let told =
-        drilled.verdict == Verdict::Unknown && findings(drilled).contains("this machine was overloaded");
+    let starved = lives(drilled).iter().any(|e| matches!(e, SubjectEvent::Starved { .. }));
+    let told = drilled.verdict == Verdict::Unknown && (starved || real(drilled).noise > Span::millis(100));
     if told {
         eprintln!("not judged: {}", findings(drilled));
     }
@@ -114,6 +116,11 @@ pub fn told(drilled: &Drilled, verdict: Verdict, rule: &str) -> String {
         assert_eq!(drilled.verdict, verdict, "{}", findings(drilled));
     }
     found.message.clone()
+}
+
+/// How the real clock went.
+pub fn real(drilled: &Drilled) -> RealTime {
+    drilled.trace.head.real.expect("a drill in real time")
 }
 
 /// What happened to the subject, in order.

@@ -1,8 +1,10 @@
 //! Lives of a small Python service and of a job: judged, triggered, killed, stopped, paused.
 
+use firedrill::drill::skip;
 use firedrill::finding::Verdict;
-use firedrill::time::Span;
-use firedrill::trace::{SubjectEvent, What};
+use firedrill::pacing::Pacing;
+use firedrill::time::{At, Span};
+use firedrill::trace::{Outcome, SubjectEvent, What};
 
 use super::common::*;
 
@@ -15,7 +17,7 @@ pub fn a_service_in_another_language_is_judged_by_the_wire() {
     );
     let drilled = run(&drill, &poller(""), 1);
     passes(&drilled);
-    let real = drilled.trace.head.real.expect("a drill in real time");
+    let real = real(&drilled);
     assert!(real.begins_at.0 > 0 && real.noise > Span::ZERO, "{real:?}");
     // What it writes is part of the trace.
     let said = |line: &str| {
@@ -110,6 +112,90 @@ pub fn a_job_is_run_to_its_end_over_and_over() {
     let lives = lives(&drilled);
     assert!(lives.contains(&&SubjectEvent::Ran { code: Some(0) }), "{lives:?}");
     assert!(lives.contains(&&SubjectEvent::Ran { code: Some(1) }), "{lives:?}");
+}
+
+pub fn a_job_that_never_ends_is_found() {
+    if !there("python3") {
+        return;
+    }
+    let mut hung = program("cron.yaml");
+    hung.0.env.insert("BUG".to_owned(), "hangs".to_owned());
+    let message = told(&run(&drill_of(""), &hung, 1), Verdict::Fail, "liveness/endless_run");
+    assert!(message.contains("was still going at"), "{message}");
+}
+
+pub fn connects_that_are_refused_or_swallowed_are_seen_on_the_wire() {
+    if !there("python3") {
+        return;
+    }
+    for (act, outcome) in [("refuse", Outcome::Refused), ("black_hole", Outcome::ConnectTimeout)] {
+        let drill = drill_of(&format!("faults: [{{ on: billing, window: 150ms..700ms, do: {act} }}]"));
+        let subject = poller("");
+        let pacing = Pacing::new(&subject.0, 1);
+        if let Some(why) = skip::reason(&drill.scenario, &subject.0, &pacing, Span::mins(1)) {
+            assert!(why.contains("CAP_NET_RAW"), "{why}");
+            eprintln!("skipped: {why}");
+            return;
+        }
+        let drilled = run(&drill, &subject, 1);
+        passes(&drilled);
+        let met = drilled.trace.events.iter().filter(
+            |e| matches!(&e.what, What::Connection { vendor, outcome: o, count: 1, .. } if &**vendor == "billing" && *o == outcome),
+        );
+        let within =
+            |at: At| (Span::millis(150)..Span::millis(900)).contains(&at.since(real(&drilled).begins_at));
+        let met: Vec<At> = met.map(|e| e.at).collect();
+        assert!(!met.is_empty() && met.iter().all(|at| within(*at)), "{act}: {met:?}");
+        // A black hole holds the one that polls; who is refused comes again.
+        assert!(act == "black_hole" || met.len() > 1, "{met:?}");
+    }
+}
+
+pub fn requests_of_a_client_that_is_gone_at_once_are_no_fault_of_firedrill() {
+    if !there("python3") {
+        return;
+    }
+    // What it finds of such a client is another matter; a fault of firedrill would be an error.
+    let drilled = run(&drill_of(""), &poller("leaves_at_once"), 1);
+    let left =
+        |e: &&firedrill::trace::Event| matches!(&e.what, What::Answer { outcome: Outcome::Abandoned, .. });
+    eprintln!("{} were abandoned in the trace", drilled.trace.events.iter().filter(left).count());
+    assert!(lives(&drilled).contains(&&SubjectEvent::Stopped));
+}
+
+pub fn what_a_starved_subject_does_late_is_not_held_against_it() {
+    if !there("python3") {
+        return;
+    }
+    let _hogs: Vec<Hog> = (0..3).map(|_| Hog::start()).collect();
+    let drilled = run(&drill_of(""), &poller("starved"), 1);
+    // Its invoices are late or missing.
+    let found = findings(&drilled);
+    assert_eq!(drilled.verdict, Verdict::Unknown, "{found}");
+    assert!(
+        found.contains("unknown reconciliation/") && found.contains("this machine was overloaded"),
+        "{found}"
+    );
+    let starved = lives(&drilled).into_iter().any(|e| matches!(e, SubjectEvent::Starved { .. }));
+    assert!(starved, "{:?}", lives(&drilled));
+}
+
+/// Keeps the first processor busy for as long as the drill takes.
+struct Hog(std::process::Child);
+
+impl Hog {
+    fn start() -> Hog {
+        let busy = "import os, time\nos.sched_setaffinity(0, {min(os.sched_getaffinity(0))})\n\
+                    end = time.time() + 60\nwhile time.time() < end: pass";
+        Hog(std::process::Command::new("python3").args(["-c", busy]).spawn().unwrap())
+    }
+}
+
+impl Drop for Hog {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
 }
 
 pub fn what_keeps_a_subject_from_being_judged_is_unknown_and_quotes_it() {

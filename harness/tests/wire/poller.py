@@ -8,6 +8,8 @@ import http.client
 import json
 import os
 import signal
+import socket
+import struct
 import sys
 import threading
 import time
@@ -102,6 +104,14 @@ def sync():
             save(ids)
 
 
+def leave():
+    """Sends a whole request and is gone, as a process is that is killed."""
+    address = urllib.parse.urlparse(CRM)
+    with socket.create_connection((address.hostname, address.port)) as left:
+        left.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        left.sendall(f"GET /crm/v3/objects/deals HTTP/1.1\r\nhost: {address.netloc}\r\n\r\n".encode())
+
+
 def once():
     with lock:
         try:
@@ -130,6 +140,9 @@ class Admin(BaseHTTPRequestHandler):
 
 def main():
     if sys.argv[1:] == ["once"]:
+        if BUG == "hangs":
+            log("waiting for a lock")
+            time.sleep(600)
         sys.exit(0 if once() else 1)
     if BUG == "exits":
         log("cannot open the ledger")
@@ -152,7 +165,15 @@ def main():
         signal.signal(signal.SIGTERM, lambda *_: stopping.set())
     else:
         signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    if BUG == "starved":
+        # Beside those who share the first processor, it hardly ever runs: not to hear a signal either.
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+        os.nice(19)
     while not stopping.is_set():
+        if BUG == "leaves_at_once":
+            for _ in range(20):
+                leave()
         if BUG != "only_when_asked":
             once()
         stopping.wait(EVERY)

@@ -20,6 +20,7 @@ use std::time::Duration;
 use rustix::process::{Pid, Signal as Sig, kill_process, kill_process_group};
 use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout};
 
+use super::hunger::Hunger;
 use crate::scenario::Signal;
 
 /// What the shell does; its arguments are the program and the program's.
@@ -102,6 +103,11 @@ impl Group {
             },
             Err(_) => Ended::Code(-1),
         }
+    }
+
+    /// Watches how long it is kept from the processor.
+    pub fn hunger(&self) -> Hunger {
+        Hunger::of(self.id)
     }
 
     /// SIGKILL to the whole group. An error means that nobody is left.

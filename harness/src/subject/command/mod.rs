@@ -8,6 +8,7 @@
 
 mod fill;
 mod group;
+mod hunger;
 mod output;
 mod ports;
 mod ready;
@@ -25,6 +26,7 @@ use tokio::task::JoinSet;
 
 use self::fill::Surroundings;
 use self::group::{Ended, Group, Order};
+use self::hunger::Hunger;
 use self::output::{Kept, Output};
 use super::{Ask, Asker, Endpoints, Said, Start, Subject, Voice};
 use crate::scenario::{Program, Runs, Signal, Trigger};
@@ -183,7 +185,7 @@ impl Life {
         mut asks: mpsc::UnboundedReceiver<Ask>,
     ) -> Result<(), String> {
         let kept = Rc::new(Kept::new(self.start.voice.clone()));
-        let Running { mut group, mut output } = self.started(order, &kept)?;
+        let Running { mut group, mut output, mut hunger } = self.started(order, &kept)?;
         let awaited = ready::wait(self.program.ready.as_ref(), &self.around, &kept)?;
         tokio::pin!(awaited);
         let mut found_ready = false;
@@ -205,10 +207,11 @@ impl Life {
                 }
                 Some(ask) = asks.recv() => self.errand(ask, &group, &mut errands),
                 Some(_) = errands.join_next() => {}
+                waited = hunger.next() => (self.start.voice)(Said::Starved { waited }),
                 () = output.next() => {}
             }
         }
-        let ended = group.wind_up(&mut output).await;
+        let ended = group.wind_up(&mut output, &mut hunger, &self.start.voice).await;
         verdict(ended, true, &kept)
     }
 
@@ -219,7 +222,8 @@ impl Life {
             None => None,
         };
         let output = Output::new(out, err, log, kept.clone());
-        Ok(Running { group: Held { group: Some(group), before: self.before.clone() }, output })
+        let hunger = group.hunger();
+        Ok(Running { group: Held { group: Some(group), before: self.before.clone() }, output, hunger })
     }
 
     /// A job: run to its end, and again after a pause or when asked.
@@ -233,7 +237,8 @@ impl Life {
         let mut errands = JoinSet::new();
         loop {
             let kept = Rc::new(Kept::new(self.start.voice.clone()));
-            let Running { mut group, mut output } = self.started(order, &kept)?;
+            (self.start.voice)(Said::Runs);
+            let Running { mut group, mut output, mut hunger } = self.started(order, &kept)?;
             let mut paused = self.start.paused.clone();
             // Who asks while it runs is served by the run after this one.
             let mut asked = Vec::new();
@@ -242,7 +247,7 @@ impl Life {
                     biased;
                     ended = group.ended() => break ended,
                     () = told(&mut stopping) => {
-                        let ended = group.wind_up(&mut output).await;
+                        let ended = group.wind_up(&mut output, &mut hunger, &self.start.voice).await;
                         return verdict(ended, true, &kept);
                     }
                     () = turned(&mut paused) => group.pause(*paused.borrow()),
@@ -251,6 +256,7 @@ impl Life {
                         false => self.errand(ask, &group, &mut errands),
                     },
                     Some(_) = errands.join_next() => {}
+                    waited = hunger.next() => (self.start.voice)(Said::Starved { waited }),
                     () = output.next() => {}
                 }
             };
@@ -328,6 +334,7 @@ async fn to_its_end(order: &Order, voice: Voice) -> bool {
 struct Running {
     group: Held,
     output: Output,
+    hunger: Hunger,
 }
 
 /// A group whose end is awaited by the next life.
@@ -345,7 +352,7 @@ impl Held {
     }
 
     /// Asks it to end, and hears it out.
-    async fn wind_up(&mut self, output: &mut Output) -> Ended {
+    async fn wind_up(&mut self, output: &mut Output, hunger: &mut Hunger, voice: &Voice) -> Ended {
         self.pause(false);
         if let Some(group) = &self.group {
             group.terminate();
@@ -354,6 +361,7 @@ impl Held {
             tokio::select! {
                 biased;
                 ended = self.ended() => break ended,
+                waited = hunger.next() => voice(Said::Starved { waited }),
                 () = output.next() => {}
             }
         };
