@@ -155,7 +155,10 @@ fn a_rule_that_never_fires_makes_the_drill_unknown() {
         });
     assert_eq!(drilled.verdict, Verdict::Unknown);
     let finding = &drilled.judgements[0].findings[0];
-    assert_eq!(finding.message, "fault rule 1 (`garbage` on `toy POST /nowhere`) never fired");
+    assert_eq!(
+        finding.message,
+        "fault rule 1 (`on: toy POST /nowhere`) never fired: no call to `toy POST /nowhere` came in the whole drill"
+    );
 }
 
 #[test]

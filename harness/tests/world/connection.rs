@@ -252,8 +252,8 @@ fn without_an_attempt_log_refusals_cannot_be_seen() {
             drop(client().get(base(&start)).send().await)
         });
     assert_eq!(drilled.verdict, Verdict::Unknown);
-    let hint = drilled.judgements[0].findings[0].hint.as_deref().unwrap();
-    assert!(hint.contains("attempt log"), "{hint}");
+    let message = &drilled.judgements[0].findings[0].message;
+    assert!(message.contains("the subject must keep its attempt log"), "{message}");
 }
 
 #[test]
