@@ -467,6 +467,8 @@ pub enum SubjectEvent {
     Paused,
     /// It was let go on (SIGCONT).
     Resumed,
+    /// It was busy without ever waiting, so that virtual time stood still, and was killed.
+    Spinning,
     /// It wrote more than is kept: its log in this trace is not whole.
     Flooded {
         /// Lines until then.

@@ -56,6 +56,16 @@ fn lives(e: &Evidence<'_>, found: &mut Findings) {
                 "it winds up within the deadline of the stop",
                 "what waits without a limit: a call without a timeout, a sleep that ignores the stop?",
             ),
+            Mishap::Spinning => (
+                "liveness/spinning",
+                format!(
+                    "at {at} the subject was busy without ever waiting: seconds of processor time went by, \
+                     and neither a call nor a moment of the drill"
+                ),
+                "whoever has nothing to do sleeps, or waits for I/O",
+                "look for a loop whose wait comes out as zero: a moment that has passed, a lock that is polled; \
+                 the drill ended here, and what else it says may follow from that",
+            ),
             Mishap::Straggler => (
                 "liveness/straggler",
                 format!("a call came at {at} although the subject was gone"),

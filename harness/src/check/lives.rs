@@ -17,6 +17,8 @@ pub(super) enum Mishap {
     Overstayed,
     /// Something of it outlived it.
     Straggler,
+    /// It was busy without ever waiting.
+    Spinning,
 }
 
 /// All lives of the subject.
@@ -77,6 +79,7 @@ impl Lives {
                 self.mishaps.push((at, id, Mishap::Exited(error.clone())));
                 self.close(at);
             }
+            SubjectEvent::Spinning => self.mishaps.push((at, id, Mishap::Spinning)),
             SubjectEvent::ClockSkewed { micros } => self.skews.push((at, *micros)),
             SubjectEvent::Triggered { .. }
             | SubjectEvent::Paused

@@ -7,10 +7,11 @@ use std::rc::Rc;
 use std::time::Duration;
 
 use super::stage::Stage;
+use super::watch::Watch;
 use crate::subject::{Said, Start, Subject, VendorAccess, Voice};
 use crate::time::At;
 use crate::trace::{SubjectEvent, What};
-use crate::world::{self, Host, World};
+use crate::world::{self, End, Host, World};
 
 /// How long the subject may take to show what it exposes.
 const EXPOSED_WITHIN: Duration = Duration::from_secs(30);
@@ -23,10 +24,14 @@ pub(super) async fn live(
 ) -> bool {
     let world = &stage.world.clone();
     let recorder = &world.recorder;
+    // By the real clock, time goes on whatever the subject does.
+    let watch = stage.head.real.is_none().then(Watch::over_this_thread);
+    let mut seen = recorder.progress();
     launch(stage, subject);
     loop {
         tokio::select! {
             biased;
+            () = stands_still(watch.as_ref(), world, &mut seen) => return true,
             () = world.subject.launch.notified() => launch(stage, subject),
             () = world.subject.wait(|s| s.endpoints().is_some() || s.is_over()) => break,
             () = recorder.until(At(subject.ready_within().0)) => break,
@@ -46,6 +51,7 @@ pub(super) async fn live(
             biased;
             () = world.subject.launch.notified() => launch(stage, subject),
             () = recorder.runaway() => return true,
+            () = stands_still(watch.as_ref(), world, &mut seen) => return true,
             () = recorder.until(next) => {
                 if healed || head.ends_at < head.heals_at {
                     return true;
@@ -53,6 +59,20 @@ pub(super) async fn live(
                 healed = true;
                 recorder.note(What::Healed);
             }
+        }
+    }
+}
+
+/// Waits until the subject holds virtual time by being busy without end, and ends it then.
+async fn stands_still(watch: Option<&Watch>, world: &Rc<World>, seen: &mut (At, usize)) {
+    let Some(watch) = watch else { return std::future::pending().await };
+    loop {
+        watch.rings().await;
+        let now = world.recorder.progress();
+        if std::mem::replace(seen, now) == now {
+            world.recorder.note(What::Subject(SubjectEvent::Spinning));
+            world.subject.end(world, End::Killed, None);
+            return;
         }
     }
 }

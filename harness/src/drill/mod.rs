@@ -9,6 +9,7 @@ mod life;
 pub mod skip;
 mod stage;
 mod unjudged;
+mod watch;
 
 use std::cell::RefCell;
 use std::collections::BTreeMap;

@@ -44,7 +44,7 @@ pub use recorder::Journal;
 pub(crate) use recorder::Recorder;
 pub use server::Server;
 pub(crate) use server::open_doors;
-pub(crate) use supervisor::{Supervisor, afflict, drive};
+pub(crate) use supervisor::{End, Supervisor, afflict, drive};
 pub use tls::Authority;
 pub(crate) use witness::sees_connects;
 pub(crate) use workload::{carry_out_once, last_step, run as run_workload};

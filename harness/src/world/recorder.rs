@@ -76,6 +76,12 @@ impl Recorder {
         At(u64::try_from(self.0.started.elapsed().as_micros()).unwrap_or(u64::MAX))
     }
 
+    /// How far it got: the time, and the events so far. Neither changes while something is busy
+    /// without end.
+    pub fn progress(&self) -> (At, usize) {
+        (self.now(), self.0.events.borrow().len())
+    }
+
     /// Waits until `at`; not at all if it has passed.
     pub async fn until(&self, at: At) {
         tokio::time::sleep_until(self.0.started + std::time::Duration::from_micros(at.0)).await;

@@ -4,6 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use axum::routing::{get, post};
+use firedrill::drill;
 use firedrill::finding::Verdict;
 use firedrill::seed::Seed;
 use firedrill::subject::{Endpoints, Start};
@@ -117,6 +118,26 @@ fn a_subject_that_ends_by_itself_is_not_started_again() {
     let drilled = run(&plan("ends_at: 9s"), Seed(1), &subject).unwrap();
     assert_eq!(names(&drilled.trace), "started@0 ready@0 exited@500");
     assert!(jsonl(&drilled.trace).contains("no route to https://api.toy.test"));
+}
+
+#[test]
+fn a_subject_that_never_waits_is_ended_with_a_verdict() {
+    let busy = Closure(|start: Start| -> std::pin::Pin<Box<dyn Future<Output = Result<(), String>>>> {
+        Box::pin(async move {
+            start.ready.set(Endpoints::default());
+            pause(500).await;
+            loop {
+                // A wait for a moment that has passed.
+                tokio::time::sleep_until(tokio::time::Instant::now()).await;
+            }
+        })
+    });
+    let drilled = drill::run(&plan("ends_at: 9h"), Seed(1), &busy).unwrap();
+    assert_eq!(drilled.verdict, Verdict::Fail);
+    let rules: Vec<&str> = drilled.judgements.iter().flat_map(|j| &j.findings).map(|f| &*f.rule).collect();
+    assert!(rules.contains(&"liveness/spinning"), "{rules:?}");
+    let last = drilled.trace.events.last().unwrap().at;
+    assert!(last.0 < 600_000, "the drill ends where time stood still, not at {last}");
 }
 
 #[test]
