@@ -6,8 +6,10 @@
 //! difference have gone. The data is no part of the project. Without it (`../shared/data`, or
 //! `FIREDRILL_SHARED_DATA`) each test says so and is counted as ignored.
 
+mod data;
+
 use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
@@ -40,24 +42,13 @@ const LATER: [(&str, &str); 5] = [
 const EARLIER: [(&str, &str, &str); 1] = [("invoice", "/issuer", "`issuer` was added after it")];
 
 fn main() -> ExitCode {
-    let folder = data();
     let trials = FACTS.into_iter().map(|(name, fact)| {
-        let folder = folder.clone();
-        Trial::ignorable_test(name, move || {
-            if !folder.is_dir() {
-                let why = format!("skipped: {} folder absent", folder.display());
-                return Ok(Completion::ignored_with(why));
-            }
-            fact(&folder).map(|()| Completion::Completed)
+        Trial::ignorable_test(name, move || match data::shared("stripe") {
+            Err(absent) => Ok(Completion::ignored_with(absent)),
+            Ok(folder) => fact(&folder).map(|()| Completion::Completed),
         })
     });
     libtest_mimic::run(&Arguments::from_args(), trials.collect()).exit_code()
-}
-
-fn data() -> PathBuf {
-    let root = std::env::var_os("FIREDRILL_SHARED_DATA")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"), PathBuf::from);
-    root.join("stripe")
 }
 
 /// Stripe, as firedrill plays it, with every exchange held against Stripe's own description.

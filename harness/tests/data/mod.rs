@@ -4,6 +4,7 @@
 use std::path::{Path, PathBuf};
 
 /// Exchanges that others recorded with the live GitHub API, a folder each.
+#[allow(dead_code)]
 pub const OCTOKIT: &str = "octokit-fixtures/scenarios/api.github.com";
 
 /// A folder or file of the data.
