@@ -4,10 +4,13 @@
 //! The descriptions of others are no part of the project. Without them (`../shared/data`, or
 //! `FIREDRILL_SHARED_DATA`) each test that needs them says so and is counted as ignored.
 
-use std::path::{Path, PathBuf};
+mod data;
+
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::Arc;
 
+use data::shared;
 use firedrill::contract::diff::{Change, Diff, Severity, diff};
 use firedrill::contract::{Contract, Direction, generate};
 use firedrill::drill::{self, Plan};
@@ -29,8 +32,9 @@ const OF_OTHERS: [(&str, &str, Fact); 4] = [
     ("values_drawn_from_github_fit_their_schemas", "github/api.github.com.json", github_values),
 ];
 
-const OURS: [(&str, Fact); 5] = [
+const OURS: [(&str, Fact); 6] = [
     ("the_exit_code_of_diff_says_how_bad_it_is", exit_codes),
+    ("only_operations_that_are_used_are_compared_when_asked", only_used),
     ("nine_in_ten_values_drawn_from_the_bundled_contracts_fit_at_once", bundled_values),
     ("the_sound_core_loses_no_generated_deal_under_ten_seeds", sound),
     ("generated_deals_repeat_under_their_seed_and_differ_under_another", repeats),
@@ -40,25 +44,17 @@ const OURS: [(&str, Fact); 5] = [
 fn main() -> ExitCode {
     let arguments = Arguments::from_args();
     let others = OF_OTHERS.into_iter().map(|(name, file, fact)| {
-        Trial::ignorable_test(name, move || {
-            if !data(file).is_file() {
-                return Ok(Completion::ignored_with(format!("skipped: {} absent", data(file).display())));
-            }
-            fact().map(|()| Completion::Completed)
+        Trial::ignorable_test(name, move || match shared(file) {
+            Err(absent) => Ok(Completion::ignored_with(absent)),
+            Ok(_) => fact().map(|()| Completion::Completed),
         })
     });
     let ours = OURS.into_iter().map(|(name, fact)| Trial::test(name, fact));
     libtest_mimic::run(&arguments, others.chain(ours).collect()).exit_code()
 }
 
-fn data(file: &str) -> PathBuf {
-    std::env::var_os("FIREDRILL_SHARED_DATA")
-        .map_or_else(|| Path::new(env!("CARGO_MANIFEST_DIR")).join("../../shared/data"), PathBuf::from)
-        .join(file)
-}
-
 fn stripe(date: &str) -> Result<Contract, Failed> {
-    Ok(Contract::load(&data(&format!("stripe/spec3-{date}.json")))?)
+    Ok(Contract::load(&shared(&format!("stripe/spec3-{date}.json"))?)?)
 }
 
 /// The one change of this rule at this place of the old document.
@@ -170,7 +166,7 @@ fn stripe_values() -> Result<(), Failed> {
 }
 
 fn github_values() -> Result<(), Failed> {
-    let (fit, all) = drawn(Contract::load(&data("github/api.github.com.json"))?, 12)?;
+    let (fit, all) = drawn(Contract::load(&shared("github/api.github.com.json")?)?, 12)?;
     assert_eq!(fit, all);
     Ok(())
 }
@@ -298,5 +294,49 @@ fn exit_codes() -> Result<(), Failed> {
     assert_eq!((code, out.as_str()), (64, ""));
     assert!(err.contains("Swagger 2.0"), "{err}");
     assert_eq!(command(&[&base, "nowhere.yaml"])?.0, 64);
+    Ok(())
+}
+
+fn only_used() -> Result<(), Failed> {
+    let folder = tempfile::tempdir()?;
+    let write = |name: &str, text: &str| -> Result<String, Failed> {
+        let file = folder.path().join(name);
+        std::fs::create_dir_all(file.parent().ok_or("a folder")?)?;
+        std::fs::write(&file, text)?;
+        Ok(file.display().to_string())
+    };
+    let described = |kind: &str| {
+        let get = format!(
+            "get: {{ responses: {{ '200': {{ description: d, content: {{ application/json: {{ schema: {{ type: {kind} }} }} }} }} }} }}"
+        );
+        format!(
+            "openapi: 3.0.3\ninfo: {{ title: t, version: '1' }}\npaths:\n  /a: {{ {get} }}\n  /b: {{ {get} }}\n"
+        )
+    };
+    let (old, new) = (write("old.yaml", &described("string"))?, write("new.yaml", &described("integer"))?);
+    let run = r#"{"origin": "t", "recorded": "2024-01-01", "exchanges": [
+        {"request": {"method": "GET", "target": "/a"}, "response": {"status": 200}}]}"#;
+    write("runs/one.json", run)?;
+    let runs = folder.path().join("runs").display().to_string();
+    let (code, out, err) = command(&[&old, &new, "--only-used", &runs])?;
+    assert_eq!(code, 1, "{err}");
+    assert!(out.contains("BREAKING  1 change") && !out.contains("GET /b"), "{out}");
+    assert!(out.contains("the 1 of 2 operations that are used"), "{out}");
+    // A trace tells as well as a recording.
+    let line = r#"{"at":1,"kind":"request","call":0,"vendor":"v","request":{"method":"GET","target":"/b?x=1","headers":[],"body":""}}"#;
+    write("runs/two.jsonl", &format!("{{\"drill\":\"d\"}}\n{line}\n"))?;
+    let (_, out, _) = command(&[&old, &new, "--only-used", &runs, "--format", "json"])?;
+    let read: serde_json::Value = serde_json::from_str(&out)?;
+    assert_eq!((&read["operations"]["used"], &read["summary"]["breaking"]), (&2.into(), &2.into()));
+    // What is not there, or calls nothing that is described, is no clean comparison.
+    write("strange/one.json", &run.replace("/a", "/z"))?;
+    let strange = folder.path().join("strange").display().to_string();
+    let (code, _, err) = command(&[&old, &new, "--only-used", &strange])?;
+    assert_eq!(code, 64);
+    assert!(err.contains("no operation of") && err.contains("nothing would be compared"), "{err}");
+    assert_eq!(command(&[&old, &new, "--only-used", "nowhere"])?.0, 64);
+    write("strange/two.jsonl", "{\"kind\": 7")?;
+    let (code, _, err) = command(&[&old, &new, "--only-used", &strange])?;
+    assert!(code == 64 && err.contains("two.jsonl:1:"), "{err}");
     Ok(())
 }

@@ -478,6 +478,10 @@ pub struct Diff {
     /// The description as it is now.
     #[arg(value_name = "NEW")]
     pub new: PathBuf,
+    /// Only operations that these recordings or traces (`run --trace`) show in use: files, or
+    /// folders of them. May be given several times.
+    #[arg(long, value_name = "PATH")]
+    pub only_used: Vec<PathBuf>,
     /// How to report.
     #[arg(long, value_enum, default_value_t = DiffFormat::Terminal)]
     pub format: DiffFormat,

@@ -162,7 +162,8 @@ fn read(args: &Verify) -> Result<Vec<Recording>, Refused> {
     let paths = if args.paths.is_empty() { &default[..] } else { &args.paths };
     for path in paths {
         if path.is_dir() {
-            gather(path, &mut files).map_err(|e| format!("{}: cannot be read: {e}", path.display()))?;
+            gather(path, &["json"], &mut files)
+                .map_err(|e| format!("{}: cannot be read: {e}", path.display()))?;
         } else if path.exists() {
             files.push(path.clone());
         } else if args.live.is_none() || !args.paths.is_empty() {
@@ -189,12 +190,13 @@ fn read(args: &Verify) -> Result<Vec<Recording>, Refused> {
     Ok(recordings)
 }
 
-fn gather(folder: &Path, files: &mut Vec<PathBuf>) -> io::Result<()> {
+/// The files in a folder, and in those in it, whose names end so.
+pub(super) fn gather(folder: &Path, ends: &[&str], files: &mut Vec<PathBuf>) -> io::Result<()> {
     for entry in std::fs::read_dir(folder)? {
         let path = entry?.path();
         if path.is_dir() {
-            gather(&path, files)?;
-        } else if path.extension().is_some_and(|e| e == "json") {
+            gather(&path, ends, files)?;
+        } else if path.extension().is_some_and(|e| ends.iter().any(|end| e == *end)) {
             files.push(path);
         }
     }

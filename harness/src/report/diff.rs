@@ -43,7 +43,14 @@ pub fn text(old: &Contract, new: &Contract, diff: &Diff, all: bool) -> String {
         let n = diff.count(severity);
         paint(if n == 0 { DIM } else { style }, &format!("{n} {label}"))
     });
-    text.push_str(&format!("  {} {}: {}\n", paint(BOLD, "compared"), names(old, new), parts.join(", ")));
+    let of = diff.compared.map(|(used, all)| format!(", the {used} of {all} operations that are used"));
+    text.push_str(&format!(
+        "  {} {}{}: {}\n",
+        paint(BOLD, "compared"),
+        names(old, new),
+        of.unwrap_or_default(),
+        parts.join(", ")
+    ));
     text
 }
 
@@ -139,8 +146,11 @@ pub fn json(old: &Contract, new: &Contract, diff: &Diff) -> String {
         .iter()
         .map(|(severity, label, _)| ((*label).to_owned(), diff.count(*severity).into()))
         .collect();
-    let whole = value!({
+    let mut whole = value!({
         "old": side(old), "new": side(new), "summary": summary, "changes": diff.changes,
     });
+    if let Some((used, all)) = diff.compared {
+        whole["operations"] = value!({ "used": used, "all": all });
+    }
     format!("{whole:#}\n")
 }

@@ -17,6 +17,7 @@ mod rules;
 mod security;
 pub(super) mod shape;
 pub(super) mod types;
+mod used;
 mod values;
 pub(super) mod variants;
 mod walk;
@@ -27,6 +28,7 @@ use serde::Serialize;
 
 use document::Doc;
 pub use rules::{RULES, Rule, Severity, rule};
+pub use used::Used;
 use walk::Walk;
 
 use super::{Contract, Direction};
@@ -59,6 +61,9 @@ pub struct Change {
 pub struct Diff {
     /// The changes, the worst first, in the order of the documents.
     pub changes: Vec<Change>,
+    /// How many of the old operations were compared, and how many there are; none if all were.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub compared: Option<(usize, usize)>,
 }
 
 impl Diff {
@@ -79,7 +84,19 @@ const PAIRS: usize = 500_000;
 /// Compares two contracts, of OpenAPI 3.0 or 3.1 and not necessarily the same. Webhook schemas that
 /// stand in files of their own are not compared.
 pub fn diff(old: &Contract, new: &Contract) -> Diff {
+    compared(old, new, None)
+}
+
+/// As [`diff`], of the operations that are used alone: what changed in others, and operations that
+/// are new, are left out. Webhooks and the API as a whole are compared always.
+pub fn diff_used(old: &Contract, new: &Contract, used: &Used) -> Diff {
+    let whole = compared(old, new, Some(used));
+    Diff { compared: Some((used.count(), old.operations().len())), ..whole }
+}
+
+fn compared(old: &Contract, new: &Contract, used: Option<&Used>) -> Diff {
     let mut walk = Walk::new(Doc::of(old), Doc::of(new));
+    walk.used = used.cloned();
     walk.documents();
     let all = walk.run(PAIRS);
     let mut changes = reach::changes(walk);
@@ -98,7 +115,7 @@ pub fn diff(old: &Contract, new: &Contract) -> Diff {
         });
     }
     changes.sort_by_key(|c| std::cmp::Reverse(c.severity));
-    Diff { changes }
+    Diff { changes, compared: None }
 }
 
 #[cfg(test)]

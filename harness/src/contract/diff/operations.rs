@@ -64,6 +64,9 @@ impl<'d> Walk<'d> {
             let other = held.remove(&bare(path));
             for (method, node) in item.members().filter(|(m, _)| METHODS.contains(m)) {
                 let name = name(prefix, method, path);
+                if !self.counts(prefix, &name) {
+                    continue;
+                }
                 let twin = other.as_ref().and_then(|(_, item)| item.get(method));
                 let site = self.operation(name.clone());
                 match (twin, &other) {
@@ -97,8 +100,16 @@ impl<'d> Walk<'d> {
         }
     }
 
+    /// Whether an operation is one that is to be compared; webhooks and callbacks always are.
+    fn counts(&self, prefix: &str, name: &str) -> bool {
+        !prefix.is_empty() || self.used.as_ref().is_none_or(|used| used.has(name))
+    }
+
     fn added(&mut self, prefix: &str, method: &str, path: &str, beside: &Rc<str>, node: &Node<'d>) {
         let name = name(prefix, method, path);
+        if !self.counts(prefix, &name) {
+            return;
+        }
         let site = self.operation(name.clone());
         let rule = if prefix.is_empty() { &OPERATION_ADDED } else { &WEBHOOK_ADDED };
         self.whole(site, rule, beside, &node.at, format!("{name} is new"));

@@ -388,3 +388,30 @@ fn every_rule_of_oasdiff_is_met_or_left_out_for_a_reason() {
         }
     }
 }
+
+#[test]
+fn of_operations_that_nobody_calls_nothing_is_said() {
+    let answer = |kind: &str| {
+        json!({ "get": { "responses": { "200": { "description": "d", "content": {
+        "application/json": { "schema": { "type": kind } } } } } } })
+    };
+    let described = |kind: &str, more: &str| {
+        json!({ "openapi": "3.0.3", "info": { "title": "t", "version": "1" },
+            "paths": { "/a/{id}": answer(kind), "/b": answer(kind), more: answer("string") } })
+    };
+    let read = |v: &Value| Contract::parse("t.json".as_ref(), v.to_string().as_bytes()).unwrap();
+    let (old, new) = (read(&described("string", "/gone")), read(&described("integer", "/fresh")));
+    let mut used = Used::new();
+    for target in ["/a/7?x=1", "/a/8", "/nowhere?secret=1"] {
+        used.call(&old, "GET", target);
+    }
+    assert_eq!((used.count(), used.strange().collect::<Vec<_>>()), (1, vec!["GET /nowhere"]));
+    let found = diff_used(&old, &new, &used);
+    let said: Vec<_> = found.changes.iter().map(|c| (c.rule, c.operations[0].as_ref())).collect();
+    assert_eq!(said, [("response/type_changed", "GET /a/{id}")]);
+    assert_eq!(found.compared, Some((1, 3)));
+    used.call(&old, "GET", "/gone");
+    let found = diff_used(&old, &new, &used);
+    assert!(found.changes.iter().any(|c| c.rule == "operation/removed"), "{found:?}");
+    assert!(super::diff(&old, &new).changes.len() > found.changes.len());
+}

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use super::document::{Doc, Node};
 use super::rules::Rule;
 use super::shape::Shape;
+use super::used::Used;
 use crate::contract::Direction;
 use crate::contract::document::Version;
 use indexmap::IndexMap;
@@ -84,6 +85,8 @@ pub(super) struct Walk<'d> {
     queue: VecDeque<usize>,
     /// How many walks this one is inside of.
     pub depth: u8,
+    /// The operations to compare, if not all.
+    pub used: Option<Used>,
 }
 
 impl<'d> Walk<'d> {
@@ -97,6 +100,7 @@ impl<'d> Walk<'d> {
             index: BTreeMap::new(),
             queue: VecDeque::new(),
             depth: 0,
+            used: None,
         }
     }
 
