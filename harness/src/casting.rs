@@ -10,10 +10,11 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::drill::{OpenVendor, Plan};
+use crate::fault::Act;
 use crate::fixture::{Fixture, Replay};
 use crate::pacing::Pacing;
 use crate::plan::Loaded;
-use crate::scenario::{Document, FixtureUse, Mistake, Program, VendorFacts, VendorUse};
+use crate::scenario::{Document, FixtureUse, Mistake, Program, Scenario, VendorFacts, VendorUse};
 use crate::subject::command::executable;
 use crate::vendor::{self, VendorFile};
 
@@ -50,23 +51,33 @@ pub fn facts(vendor: &VendorUse, contracts: &Path) -> Result<VendorFacts, Mistak
 /// # Errors
 /// A mistake in a vendor's file or in a recording.
 pub fn plan(drill: &Loaded, contracts: &Path) -> Result<Plan, Mistake> {
-    plan_in(drill, contracts, None)
+    plan_in(drill, contracts, None, wants_tls(&drill.scenario))
 }
 
-/// As [`plan`], for a drill in real time that is shortened by `pacing`.
+/// Whether a drill can only be met over TLS.
+pub fn wants_tls(scenario: &Scenario) -> bool {
+    scenario.faults.iter().any(|rule| matches!(rule.act, Act::Certificate(_)))
+}
+
+/// As [`plan`], for a drill in real time that is put to `program`, shortened by `pacing`.
 ///
 /// # Errors
 /// As [`plan`].
-pub fn plan_in_real_time(drill: &Loaded, contracts: &Path, pacing: Pacing) -> Result<Plan, Mistake> {
-    plan_in(drill, contracts, Some(pacing))
+pub fn plan_in_real_time(
+    drill: &Loaded,
+    contracts: &Path,
+    program: &Program,
+    pacing: Pacing,
+) -> Result<Plan, Mistake> {
+    plan_in(drill, contracts, Some(pacing), program.tls)
 }
 
-fn plan_in(drill: &Loaded, contracts: &Path, pacing: Option<Pacing>) -> Result<Plan, Mistake> {
+fn plan_in(drill: &Loaded, contracts: &Path, pacing: Option<Pacing>, tls: bool) -> Result<Plan, Mistake> {
     let mut vendors: BTreeMap<String, OpenVendor> = BTreeMap::new();
     for (alias, vendor) in &drill.scenario.vendors {
         vendors.insert(alias.clone(), role(drill, vendor, contracts, pacing.as_ref())?);
     }
-    Ok(Plan { scenario: drill.scenario.clone(), file: drill.file.clone(), vendors, pacing })
+    Ok(Plan { scenario: drill.scenario.clone(), file: drill.file.clone(), vendors, tls, pacing })
 }
 
 /// The program that a drill names for itself, with the folder that its paths are relative to.

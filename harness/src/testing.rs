@@ -195,7 +195,8 @@ impl Drills {
         if let Some((program, here)) = program {
             let (contracts, scale) = (self.contracts, self.scale);
             return Arc::new(move |loaded, seed| {
-                let plan = casting::plan_in_real_time(loaded, &contracts, Pacing::new(&program, scale))
+                let pacing = Pacing::new(&program, scale);
+                let plan = casting::plan_in_real_time(loaded, &contracts, &program, pacing)
                     .map_err(|mistake| DrillError::Scenario(mistake.to_string()))?;
                 drill::run(&plan, seed, &Command::new(&program, &here, scale))
             });

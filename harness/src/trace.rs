@@ -10,10 +10,10 @@ use std::sync::Arc;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::fault::{ErrorKind, Moment};
+use crate::fault::{BadCertificate, ErrorKind, Moment};
 use crate::seed::Seed;
 use crate::time::{At, Span};
-use crate::wire::{Request, Response};
+use crate::wire::{Protocol, Request, Response};
 
 /// The alias of a vendor, shared.
 pub type Alias = Arc<str>;
@@ -100,6 +100,9 @@ pub enum What {
         vendor: Alias,
         /// The connection it came on, numbered per vendor in order of acceptance.
         connection: u32,
+        /// What was spoken there; not written where it is HTTP/1.1.
+        #[serde(default, skip_serializing_if = "Protocol::is_usual")]
+        protocol: Protocol,
         /// The request. `host` is the vendor's true host.
         request: Request,
         /// What kind of operation it is, if the vendor knows it.
@@ -145,6 +148,21 @@ pub enum What {
         outcome: Outcome,
         /// How many connects met it.
         count: u32,
+        /// The fault.
+        fault: Option<FaultRef>,
+    },
+    /// A TLS handshake that failed, or was done under a certificate that a client must not accept.
+    Handshake {
+        /// The vendor.
+        vendor: Alias,
+        /// How it ended.
+        ended: Handshake,
+        /// What is wrong with the certificate that the vendor showed, if anything is.
+        certificate: Option<BadCertificate>,
+        /// The connection, numbered as in requests, where the handshake was done.
+        connection: Option<u32>,
+        /// What the vendor was told, or met, where it failed.
+        error: Option<String>,
         /// The fault.
         fault: Option<FaultRef>,
     },
@@ -199,6 +217,15 @@ pub enum What {
     },
     /// A fault rule bit. Always recorded, also where it is cited elsewhere.
     Fault(FaultRef),
+    /// A fault rule chose a call to which it cannot be done: nothing was done to it.
+    Unfit {
+        /// The call.
+        call: CallId,
+        /// The fault.
+        fault: FaultRef,
+        /// Why it cannot be.
+        why: String,
+    },
     /// Something happened to the subject.
     Subject(SubjectEvent),
     /// A workload step was carried out.
@@ -300,7 +327,7 @@ impl OperationKind {
 pub enum Outcome {
     /// The whole response was written.
     Answered,
-    /// The connection was reset.
+    /// The connection, or its HTTP/2 stream, was reset.
     Reset,
     /// The connection was closed without a response.
     Closed,
@@ -318,8 +345,23 @@ pub enum Outcome {
     Refused,
     /// The connect was never answered.
     ConnectTimeout,
+    /// The vendor said that it did not process the request, so that it may be sent again at once
+    /// (RFC 9113 §8.7).
+    Unprocessed,
     /// For a delivery: the vendor's own timeout passed.
     TimedOut,
+}
+
+/// How a TLS handshake ended, as the vendor saw it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Handshake {
+    /// It was done. Many a client verifies the certificate only after that.
+    Done,
+    /// The client refused the certificate, and said so (an alert, RFC 8446 §6.2).
+    Refused,
+    /// The client left, or spoke no TLS.
+    BrokenOff,
 }
 
 /// What a vendor told the client in one answer, apart from the payload.

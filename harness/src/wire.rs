@@ -38,6 +38,29 @@ impl Headers {
     }
 }
 
+/// How a request came.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Protocol {
+    /// HTTP/1.1 (RFC 9112).
+    #[default]
+    #[serde(rename = "HTTP/1.1")]
+    Http1,
+    /// HTTP/2 (RFC 9113).
+    #[serde(rename = "HTTP/2")]
+    Http2,
+}
+
+impl Protocol {
+    /// Whether it is HTTP/1.1, which need not be said.
+    pub fn is_usual(&self) -> bool {
+        *self == Protocol::Http1
+    }
+}
+
+/// Header fields about an HTTP/1.1 connection, which HTTP/2 does not have (RFC 9113 §8.2.2).
+pub const FIELDS_OF_HTTP1: [&str; 6] =
+    ["connection", "keep-alive", "proxy-connection", "te", "transfer-encoding", "upgrade"];
+
 /// A request as it reached a vendor, or as a vendor sends it (a webhook delivery).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {

@@ -214,6 +214,7 @@ fn supported(rule: usize, of: &Rule, vendor: &str) -> Result<(), MountError> {
         Act::SlowBody(_) => return refused("slow_body", DRILL),
         Act::Garbage => return refused("garbage", DRILL),
         Act::StaleKeepAlive => return refused("stale_keep_alive", DRILL),
+        Act::Goaway(_) => return refused("goaway", DRILL),
         Act::Duplicate(_) => return refused("duplicate", WEBHOOK),
         Act::Reorder(_) => return refused("reorder", WEBHOOK),
         Act::Delay(_) => return refused("delay", WEBHOOK),

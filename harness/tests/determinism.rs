@@ -62,6 +62,16 @@ fn a_busy_machine_leaves_the_same_bytes() {
 }
 
 #[test]
+fn handshakes_with_fresh_keys_leave_the_same_bytes() {
+    let plan = load("auth/another_hosts_certificate_is_not_trusted.yaml");
+    let first = bytes(&plan, 7);
+    assert!(String::from_utf8_lossy(&first).contains(r#""kind":"handshake""#));
+    for n in 0..10 {
+        assert!(bytes(&plan, 7) == first, "repetition {n} left another trace");
+    }
+}
+
+#[test]
 fn another_seed_leaves_other_bytes() {
     let plan = load(SMALL);
     assert_ne!(bytes(&plan, 1), bytes(&plan, 2));

@@ -14,6 +14,8 @@ mod end;
 mod lives;
 #[path = "wire/mistakes.rs"]
 mod mistakes;
+#[path = "wire/tls.rs"]
+mod tls;
 
 use libtest_mimic::{Arguments, Trial};
 
@@ -47,6 +49,8 @@ fn main() -> std::process::ExitCode {
         trial!(lives::waits_of_its_own_are_not_held_against_a_subject_in_a_shortened_drill),
         trial!(lives::a_busy_port_is_told_in_the_subjects_own_words),
         trial!(end::what_a_subject_leaves_behind_goes_with_it),
+        trial!(tls::a_program_that_does_not_verify_is_found_with_the_credential_it_gave_away),
+        trial!(tls::a_drill_of_certificates_is_skipped_for_a_program_that_is_met_in_clear),
         trial!(bundled::what_cannot_be_put_to_it_is_skipped_with_the_reason),
         trial!(mistakes::each_mistake_in_a_subject_file_is_told_with_its_place_and_a_way_out),
         trial!(mistakes::what_is_wrong_around_a_command_is_told_with_its_exit_code),
@@ -54,6 +58,8 @@ fn main() -> std::process::ExitCode {
     ];
     let rest = vec![
         trial!(lives::jobs_are_triggered_by_post_by_signal_and_by_command),
+        trial!(tls::a_program_that_trusts_the_authority_is_served_over_tls),
+        trial!(tls::a_program_that_verifies_refuses_a_bad_certificate_and_goes_on_after_it),
         trial!(lives::readiness_is_a_connection_or_a_line_too),
         trial!(lives::a_log_file_is_part_of_the_trace),
         trial!(end::no_subject_outlives_any_of_two_hundred),

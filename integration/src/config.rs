@@ -96,6 +96,8 @@ pub struct Config {
     pub stripe: StripeConfig,
     /// Where alerts are posted as JSON. `ALERT_URL`.
     pub alert_url: Option<String>,
+    /// The authorities that vouch for the vendors' hosts, a PEM file; the platform's, if unset. `CA_FILE`.
+    pub ca_file: Option<PathBuf>,
     /// Bearer token that `/admin` and `/metrics` ask for. `ADMIN_TOKEN`.
     pub admin_token: Option<Secret>,
     /// Time between two syncs; `None` turns the schedule off. `SYNC_INTERVAL_SECONDS`, 0 for off.
@@ -160,6 +162,7 @@ impl Config {
             hubspot,
             stripe,
             alert_url: None,
+            ca_file: None,
             admin_token: None,
             sync_interval: Some(Duration::from_secs(300)),
             reconcile_interval: Some(Duration::from_secs(3600)),
@@ -201,6 +204,7 @@ impl Config {
                 listen.parse().map_err(|_| invalid("LISTEN", listen, "an address such as 0.0.0.0:8080"))?;
         }
         config.alert_url = env.url("ALERT_URL")?;
+        config.ca_file = env.get("CA_FILE").map(PathBuf::from);
         config.admin_token = env.get("ADMIN_TOKEN").map(Secret::from);
         if let Some(seconds) = env.number("SYNC_INTERVAL_SECONDS")? {
             config.sync_interval = (seconds > 0).then(|| Duration::from_secs(seconds));

@@ -12,7 +12,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::alert::{self, Alert, Alerts};
 use crate::auth::{ApiKey, OAuth};
-use crate::client::{Tools, VendorClient, build_http};
+use crate::client::{Tls, Tools, VendorClient, build_http};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::context::Context;
@@ -123,7 +123,8 @@ impl Bound {
         // Tasks that are told to end are dropped a little later: the store must be free before that.
         let _closing = Closing(ctx.clone());
         let url = ctx.config.alert_url.clone();
-        let post = build_http(url.as_deref().unwrap_or("http:"), Some(Duration::from_secs(5)))?;
+        let post =
+            build_http(url.as_deref().unwrap_or("http:"), Some(Duration::from_secs(5)), Tls::default())?;
 
         let mut background: JoinSet<Result<(), rusqlite::Error>> = JoinSet::new();
         background.spawn(async move {

@@ -36,6 +36,14 @@ pub enum CoreError {
     /// The HTTP client could not be built.
     #[error("HTTP client: {0}")]
     HttpClient(#[from] reqwest::Error),
+    /// The authorities of `CA_FILE` cannot be read.
+    #[error("CA_FILE {path}: {why}")]
+    CaFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        why: String,
+    },
     /// A credential source cannot be read.
     #[error("credential {name}: {source}")]
     Credential {

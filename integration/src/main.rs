@@ -29,6 +29,8 @@ Optional environment:
   WEBHOOK_PUBLIC_URL             full URI that HubSpot posts to, as signed
   HUBSPOT_WEBHOOK_SECRETS_FILE   accepted webhook secrets, one a line     [the client secret]
   ALERT_URL                      where alerts are posted as JSON
+  CA_FILE                        authorities that vouch for the vendors,
+                                 a PEM file                               [the platform's]
   ADMIN_TOKEN                    bearer token for /admin and /metrics
   SYNC_INTERVAL_SECONDS          0 for off                                [300]
   RECONCILE_INTERVAL_SECONDS     0 for off                                [3600]

@@ -62,6 +62,7 @@ async fn the_subject_shows_its_mirror_and_stops_when_told() {
             settings: settings.into_iter().map(|(n, v)| (n.to_owned(), v.to_owned())).collect(),
             state_dir: state.path().to_owned(),
             secrets_dir: state.path().to_owned(),
+            authority: None,
             clock: WallClock::new(EPOCH.parse().unwrap(), tokio::time::Instant::now()),
             seed: Seed(1),
             webhook_urls: BTreeMap::new(),

@@ -103,7 +103,7 @@ fn asked(e: &Evidence<'_>, run: &[&Call<'_>]) -> u64 {
 fn attempts(e: &Evidence<'_>, promise: &Backoff, run: &[&Call<'_>], found: &mut Findings) {
     let (first, last) = (run[0], run[run.len() - 1]);
     let askers = if first.key.is_some() { 1 } else { asked(e, run).max(1) };
-    let free = run.iter().filter(|c| !c.hit_by("stale_keep_alive")).count() as u64;
+    let free = run.iter().filter(|c| !c.invites_repeat()).count() as u64;
     if free > u64::from(promise.attempts) * askers {
         found.fail(Say {
             rule: "backoff/attempts",
@@ -149,7 +149,7 @@ fn collect(e: &Evidence<'_>, promise: &Backoff, gates: &Gates<'_>, run: &[&Call<
         let envelope = envelope(promise, nth);
         let longest = failed.ended + envelope + e.slack(SLACK);
         let governed = gates.closed(failed.vendor, failed.ended, longest)
-            || failed.hit_by("stale_keep_alive")
+            || failed.invites_repeat()
             || !matches!(failed.ending, Ending::Broken | Ending::Lost | Ending::Limited | Ending::Caller)
             // Such a limit asks for a minute and more by itself, whatever the envelope.
             || failed.error() == Some(ErrorKind::SecondaryRateLimited)

@@ -25,6 +25,8 @@ pub(super) enum Ending {
     Broken,
     /// No whole answer reached the client: the effect is uncertain.
     Lost,
+    /// The vendor said that it did not process the request.
+    Unprocessed,
     /// The subject was gone before the answer came.
     Gone,
     /// Still open when the drill ended.
@@ -34,7 +36,7 @@ pub(super) enum Ending {
 impl Ending {
     /// Whether the same request may well succeed later.
     pub fn is_transient(self) -> bool {
-        matches!(self, Ending::Limited | Ending::Broken | Ending::Lost)
+        matches!(self, Ending::Limited | Ending::Broken | Ending::Lost | Ending::Unprocessed)
     }
 
     /// Whether the client cannot know if the request was applied.
@@ -149,6 +151,7 @@ impl<'t> Call<'t> {
             (Outcome::Closed, _) => "a closed connection".into(),
             (Outcome::Truncated, _) => "a truncated body".into(),
             (Outcome::Garbage, _) => "garbage".into(),
+            (Outcome::Unprocessed, _) => "a refusal to process it".into(),
             (Outcome::Abandoned, _) => "no answer in time".into(),
             (Outcome::SubjectGone, _) => "nothing (the subject was gone)".into(),
             (Outcome::Open, _) => "nothing yet".into(),
@@ -159,6 +162,12 @@ impl<'t> Call<'t> {
     /// Its events.
     pub fn cite(&self) -> Vec<EventId> {
         std::iter::once(self.asked).chain(self.answered).collect()
+    }
+
+    /// Whether the vendor left the connection so that the same request may follow at once on another:
+    /// what many an HTTP library sends again by itself.
+    pub fn invites_repeat(&self) -> bool {
+        self.hit_by("stale_keep_alive") || self.ending == Ending::Unprocessed
     }
 
     /// Whether a fault of this act hit it.
@@ -173,6 +182,7 @@ pub(super) fn ending(outcome: Outcome, response: Option<&Response>, told: Option
         Outcome::Answered => {}
         Outcome::SubjectGone => return Ending::Gone,
         Outcome::Open => return Ending::Open,
+        Outcome::Unprocessed => return Ending::Unprocessed,
         _ => return Ending::Lost,
     }
     let Some(status) = response.map(|r| r.status) else { return Ending::Lost };

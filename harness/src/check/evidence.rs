@@ -190,7 +190,7 @@ impl<'t> Evidence<'t> {
         deliveries: &mut IndexMap<DeliveryId, usize>,
     ) {
         match what {
-            What::Request { call, vendor, connection: _, request, operation } => {
+            What::Request { call, vendor, connection: _, protocol: _, request, operation } => {
                 let header = self.profiles.get(&**vendor).and_then(|p| p.idempotency_header.as_deref());
                 calls.insert(*call, self.calls.len());
                 self.by_vendor.entry(vendor).or_default().push(self.calls.len());
@@ -243,7 +243,7 @@ impl<'t> Evidence<'t> {
                     by: *by,
                 });
             }
-            What::Connection { fault, .. } => self.bite(id, fault.as_ref()),
+            What::Connection { fault, .. } | What::Handshake { fault, .. } => self.bite(id, fault.as_ref()),
             What::Emission { event, fault, .. } => {
                 self.events.entry(&event.id).or_insert((at, event));
                 self.bite(id, fault.as_ref());
@@ -300,7 +300,11 @@ impl<'t> Evidence<'t> {
             What::Healed => {}
             What::Step { action, .. } => self.steps.push((at, action)),
             What::Attempts { .. } => self.counted = true,
-            What::GivenUp { .. } | What::Disabled { .. } | What::Ended | What::HarnessFault { .. } => {}
+            What::GivenUp { .. }
+            | What::Disabled { .. }
+            | What::Unfit { .. }
+            | What::Ended
+            | What::HarnessFault { .. } => {}
         }
     }
 

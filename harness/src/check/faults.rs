@@ -2,6 +2,8 @@
 //!
 //! Knows: the rules of the scenario and which of them bit. Must not know: what they were to show.
 
+use std::collections::BTreeSet;
+
 use super::evidence::Evidence;
 use super::say::{Findings, Say};
 use crate::fault::{Act, Rule, Target};
@@ -12,9 +14,10 @@ use crate::trace::What;
 /// See the module.
 pub(super) fn check(e: &Evidence<'_>) -> Option<Judgement> {
     let mut found = Findings::default();
+    let unfit: BTreeSet<u32> = unfit(e, &mut found);
     for (n, rule) in e.scenario.faults.iter().enumerate() {
         let number = u32::try_from(n).unwrap_or(u32::MAX);
-        if !e.bitten.contains_key(&number) {
+        if !e.bitten.contains_key(&number) && !unfit.contains(&number) {
             found.unknown(Say {
                 rule: "faults/never_fired",
                 group: &n.to_string(),
@@ -57,6 +60,32 @@ pub(super) fn check(e: &Evidence<'_>) -> Option<Judgement> {
         return None;
     }
     Some(found.judgement("faults", e.scenario.faults.len() as u64 + steps))
+}
+
+/// The rules that chose calls to which their fault cannot be done.
+fn unfit(e: &Evidence<'_>, found: &mut Findings) -> BTreeSet<u32> {
+    let mut rules = BTreeSet::new();
+    for (id, event) in e.trace.iter() {
+        let What::Unfit { call, fault, why } = &event.what else { continue };
+        rules.insert(fault.rule);
+        let asked = e.call(*call);
+        let name = asked.map_or_else(|| format!("call {}", call.0), super::call::Call::name);
+        found.unknown(Say {
+            rule: "faults/unfit",
+            group: &fault.rule.to_string(),
+            message: format!(
+                "fault rule {} (`{}`) chose {name} at {}, and cannot be done to it: {why}",
+                fault.rule + 1,
+                fault.act,
+                event.at
+            ),
+            expected: "every rule bites as its name says; otherwise the drill tested less than it says"
+                .into(),
+            hint: "give the rule a fault that the subject's version of HTTP has",
+            evidence: asked.map(|c| c.asked).into_iter().chain([id]).collect(),
+        });
+    }
+    rules
 }
 
 /// The likeliest reason that a rule never bit.
@@ -123,7 +152,8 @@ fn why(e: &Evidence<'_>, rule: &Rule) -> String {
 #[cfg(test)]
 mod tests {
     use crate::check::testing::*;
-    use crate::trace::What;
+    use crate::finding::Verdict;
+    use crate::trace::{CallId, FaultRef, What};
 
     const FAULTS: &str =
         "faults:\n  - { on: billing POST /invoices, window: 10s..20s, do: { reset: before_applied } }";
@@ -141,6 +171,19 @@ mod tests {
         drill().unknown(&s, "faults/never_fired");
         let late = drill().call(call("billing", "POST /invoices", 30_000)).judged(&s, "faults").unwrap();
         assert!(late.findings[0].message.contains("1 such calls came, but none inside 10s..20s"), "{late:?}");
+    }
+
+    #[test]
+    fn a_fault_that_could_not_be_done_to_the_call_it_chose_is_unknown_and_says_why() {
+        let s = scenario_of("other", "", FAULTS);
+        let fault = FaultRef { rule: 0, act: "reset".into(), moment: None, drift: None };
+        let unfit = What::Unfit { call: CallId(0), fault, why: "no such thing".into() };
+        let judged =
+            drill().call(call("billing", "POST /invoices", 12_000)).event(12_000, unfit).judged(&s, "faults");
+        let findings = judged.unwrap().findings;
+        assert_eq!(findings.len(), 1, "once, and not as one that never fired: {findings:?}");
+        assert_eq!((&*findings[0].rule, findings[0].verdict), ("faults/unfit", Verdict::Unknown));
+        assert!(findings[0].message.contains("billing POST /invoices at 12s"), "{findings:?}");
     }
 
     #[test]

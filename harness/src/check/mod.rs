@@ -44,6 +44,7 @@ mod rotation;
 mod secrets;
 mod shown;
 mod standing;
+mod tls;
 mod unique;
 mod webhook;
 
@@ -65,7 +66,7 @@ use crate::vendor::Profile;
 type Check = (&'static str, fn(&Evidence<'_>) -> Option<Judgement>);
 
 /// All checks, in the order of the report.
-const CHECKS: [Check; 18] = [
+const CHECKS: [Check; 19] = [
     ("faults", faults::check),
     ("liveness", liveness::check),
     ("reconciliation", reconciliation::check),
@@ -80,6 +81,7 @@ const CHECKS: [Check; 18] = [
     ("load", load::check),
     ("breaker", breaker::check),
     ("auth", auth::check),
+    ("tls", tls::check),
     ("observability", observability::check),
     ("secrets", secrets::check),
     ("exposed", |e| shown::judge(e.scenario, e.trace)),

@@ -11,7 +11,7 @@ use crate::trace::{EventId, SubjectEvent, Trace, What};
 const LATE: Span = Span::millis(100);
 
 /// Findings that no delay can bring about, each a rule or, with a final `/`, a whole check.
-const TIMELESS: [&str; 18] = [
+const TIMELESS: [&str; 19] = [
     "breaker/opened_on_own_errors",
     "contract/",
     "idempotency/applied_twice",
@@ -28,6 +28,7 @@ const TIMELESS: [&str; 18] = [
     "retries/futile",
     "retries/unretryable",
     "secrets/",
+    "tls/bad_certificate_trusted",
     "webhook/forgery_accepted",
     "webhook/forgery_had_effect",
 ];

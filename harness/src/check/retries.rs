@@ -153,7 +153,7 @@ fn rushed(e: &Evidence<'_>, calls: &[&Call<'_>], found: &mut Findings) {
             !p[0].succeeded()
                 && p[0].ended <= p[1].arrived
                 && p[1].arrived.since(p[0].ended) < no_pause
-                && !p[0].hit_by("stale_keep_alive")
+                && !p[0].invites_repeat()
         })
     });
     let Some(rushed) = rushed else { return };
@@ -217,7 +217,7 @@ fn given_up(e: &Evidence<'_>, found: &mut Findings) {
         let Some(&index) = chain.calls.last() else { continue };
         let call = &e.calls[index];
         let passing = match call.ending {
-            Ending::Limited | Ending::Lost => true,
+            Ending::Limited | Ending::Lost | Ending::Unprocessed => true,
             Ending::Broken => call.error() != Some(ErrorKind::ServerError),
             _ => false,
         };

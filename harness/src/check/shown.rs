@@ -162,7 +162,7 @@ mod tests {
     use crate::seed::Seed;
     use crate::time::At;
     use crate::trace::{Cause, Event, Head, Outcome, Told};
-    use crate::wire::{Headers, Request, Response};
+    use crate::wire::{Headers, Protocol, Request, Response};
 
     const PROMISE: &str = "
 drill: the mirror is true
@@ -200,6 +200,7 @@ expect:
                 call: CallId(n),
                 vendor: "github".into(),
                 connection: 0,
+                protocol: Protocol::Http1,
                 request,
                 operation: None,
             });

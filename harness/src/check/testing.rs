@@ -14,7 +14,7 @@ use crate::seed::Seed;
 use crate::time::{At, Span};
 use crate::trace::*;
 use crate::vendor::{Profile, WebhookProfile};
-use crate::wire::{Headers, Request, Response};
+use crate::wire::{Headers, Protocol, Request, Response};
 
 /// A scenario with this `expect` section (YAML, indented by two) and family `other`.
 pub(super) fn scenario(expect: &str) -> Scenario {
@@ -208,6 +208,7 @@ impl Builder {
                 call: id,
                 vendor: x.vendor.into(),
                 connection: 0,
+                protocol: Protocol::Http1,
                 request: x.request,
                 operation: Some(x.operation).filter(|_| !x.no_operation),
             },

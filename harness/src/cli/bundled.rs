@@ -69,7 +69,7 @@ impl Backend for Bundled {
             if let Some(why) = skip::reason(&drill.scenario, &program, &pacing, setting.max_real) {
                 return Err(DrillError::Skipped(why));
             }
-            let plan = casting::plan_in_real_time(drill, &setting.contracts, pacing)
+            let plan = casting::plan_in_real_time(drill, &setting.contracts, &program, pacing)
                 .map_err(|mistake| DrillError::Scenario(mistake.to_string()))?;
             return drill::run(&plan, seed, &Command::new(&program, &here, setting.scale));
         }

@@ -223,7 +223,7 @@ fn the_commented_lines_of_the_starter_are_good_too() {
     let all = text.replace("  # - {", "  - {");
     assert_ne!(all, text);
     let drill = crate::scenario::parse("starter.yaml", &all).unwrap();
-    assert_eq!(drill.faults.len(), 4);
+    assert_eq!(drill.faults.len(), 6);
     let validator = jsonschema::validator_for(&crate::scenario::schema::schema()).unwrap();
     assert!(validator.is_valid(&serde_saphyr::from_str::<serde_json::Value>(&all).unwrap()));
 }

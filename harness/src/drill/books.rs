@@ -50,7 +50,11 @@ fn unnoted_calls(world: &World) -> BTreeMap<String, u64> {
                     vendors.insert(*call, vendor.clone());
                 }
                 What::Answer { call, outcome, .. } => {
-                    let cut = matches!(outcome, Outcome::SubjectGone | Outcome::Open | Outcome::Abandoned);
+                    // What was not processed, many an HTTP library sends again by itself.
+                    let cut = matches!(
+                        outcome,
+                        Outcome::SubjectGone | Outcome::Open | Outcome::Abandoned | Outcome::Unprocessed
+                    );
                     if let Some(vendor) = vendors.get(call).filter(|_| cut || gone.contains(at)) {
                         *unnoted.entry(vendor.to_string()).or_default() += 1;
                     }

@@ -78,7 +78,7 @@ async fn stands_still(watch: Option<&Watch>, world: &Rc<World>, seen: &mut (At, 
 }
 
 fn launch(stage: &Stage, subject: &dyn Subject) {
-    let Stage { world, alert_url, state, seed, .. } = stage;
+    let Stage { world, alert_url, state, seed, authority, .. } = stage;
     if world.subject.is_up() {
         return;
     }
@@ -92,6 +92,7 @@ fn launch(stage: &Stage, subject: &dyn Subject) {
         settings: world.scenario.borrow().subject.settings.clone(),
         state_dir: state.path().join("state"),
         secrets_dir: world.secrets_dir.clone(),
+        authority: authority.clone(),
         clock: world.subject.clock.clone(),
         seed: seed.derive(&format!("subject/{incarnation}")),
         webhook_urls: world.hosts.keys().map(|a| (a.clone(), world::webhook_url(a))).collect(),

@@ -44,6 +44,8 @@ pub struct Plan {
     pub file: String,
     /// How each alias' vendor is opened.
     pub vendors: BTreeMap<String, OpenVendor>,
+    /// Whether the subject meets its vendors over TLS.
+    pub tls: bool,
     /// For a drill in real time: how it is shortened. Without it, time is virtual and exact.
     pub pacing: Option<Pacing>,
 }

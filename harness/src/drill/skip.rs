@@ -21,7 +21,7 @@ pub fn in_process(scenario: &Scenario) -> Option<String> {
 
 /// Why a drill cannot be put to `program` within `longest` of real time; none if it can.
 pub fn reason(s: &Scenario, program: &Program, pacing: &Pacing, longest: Span) -> Option<String> {
-    missing(s, program).or_else(|| unseen(s)).or_else(|| {
+    missing(s, program).or_else(|| plain(s, program)).or_else(|| unseen(s)).or_else(|| {
         let takes = length(s, pacing);
         if takes > longest {
             return Some(format!(
@@ -99,6 +99,16 @@ fn missing(s: &Scenario, program: &Program) -> Option<String> {
 fn told_of_alerts(program: &Program) -> bool {
     let slots = program.texts().into_iter().flat_map(|(_, text)| pieces(text).unwrap_or_default());
     slots.into_iter().any(|piece| piece == Piece::Slot(Slot::Alerts))
+}
+
+/// Certificates that nobody would see.
+fn plain(s: &Scenario, program: &Program) -> Option<String> {
+    let shows = s.faults.iter().any(|rule| matches!(rule.act, Act::Certificate(_)));
+    (shows && !program.tls).then(|| {
+        "it shows the subject a certificate, and the subject file does not say `tls: true`: its vendors are \
+         met over plain HTTP"
+            .to_owned()
+    })
 }
 
 /// What cannot be done to a program, or not be seen of it.

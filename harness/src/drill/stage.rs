@@ -19,7 +19,7 @@ use crate::seed::Seed;
 use crate::subject::WallClock;
 use crate::time::{At, Span};
 use crate::trace::{Cause, Head, RealTime, What};
-use crate::world::{self, Host, Ledgers, Pace, Recorder, Supervisor, World};
+use crate::world::{self, Authority, Host, Ledgers, Pace, Recorder, Supervisor, World};
 
 /// What is set up once a drill.
 pub(super) struct Stage {
@@ -28,6 +28,8 @@ pub(super) struct Stage {
     pub alert_url: String,
     pub state: TempDir,
     pub seed: Seed,
+    /// The certificate that the subject has to trust, if vendors are met over TLS.
+    pub authority: Option<PathBuf>,
     /// The latest that a timer rang so far.
     pub noise: Rc<Cell<Span>>,
 }
@@ -61,13 +63,14 @@ pub(super) async fn set_up(
     let mut scenario = script.scenario.clone();
     let epoch = if plan.pacing.is_some() { world::wall_now() } else { EPOCH };
     let recorder = Recorder::new();
+    let authority = if plan.tls { Some(Rc::new(Authority::new()?)) } else { None };
     let mut hosts = BTreeMap::new();
     for alias in scenario.vendors.keys() {
         let open = plan.vendors.get(alias).ok_or_else(|| {
             DrillError::Scenario(format!("{}: nothing opens the vendor `{alias}`", plan.file))
         })?;
         let vendor = open(epoch, seed.derive(&format!("vendor/{alias}")));
-        hosts.insert(alias.clone(), Rc::new(Host::new(alias, vendor)?));
+        hosts.insert(alias.clone(), Rc::new(Host::on(alias, vendor, 0, authority.clone())?));
     }
     let known = hosts.values().flat_map(|h| {
         let alias = h.alias.clone();
@@ -102,6 +105,14 @@ pub(super) async fn set_up(
     let secrets = state.path().join("secrets");
     std::fs::create_dir_all(state.path().join("state"))?;
     std::fs::create_dir_all(&secrets)?;
+    let trusted = match &authority {
+        Some(authority) => {
+            let file = state.path().join(CA_FILE);
+            std::fs::write(&file, authority.pem())?;
+            Some(file)
+        }
+        None => None,
+    };
     let (alert_url, alerts) = world::open_alerts().await?;
     let supervisor = Supervisor::new(WallClock::new(epoch, recorder.started()));
     recorder.call_most(script.most_calls);
@@ -120,7 +131,7 @@ pub(super) async fn set_up(
         let by = Cause::Scenario;
         world.recorder.note(What::Change { vendor, collection, id, change: change.change, record, by });
     }
-    let stage = Stage { world, head, alert_url, state, seed, noise: Rc::default() };
+    let stage = Stage { world, head, alert_url, state, seed, authority: trusted, noise: Rc::default() };
     Ok((stage, alerts))
 }
 
@@ -149,6 +160,9 @@ fn give(scenario: &Scenario, file: &str, hosts: &BTreeMap<String, Rc<Host>>) -> 
 /// How long after a program's death its last bytes may be read: they wait in sockets while this
 /// thread is busy.
 const UNDER_WAY: Span = Span::secs(1);
+
+/// The authority's certificate, in the drill's folder.
+const CA_FILE: &str = "ca.pem";
 
 /// A file system in memory.
 const MEMORY: &str = "/dev/shm";

@@ -29,15 +29,18 @@ pub enum Act {
     /// not accept.
     Certificate(BadCertificate),
     /// The connection is reset when the head of a request has come, before its body is read: the
-    /// vendor never knew of it.
+    /// vendor never knew of it. Over HTTP/2, its stream is.
     ResetRequest,
-    /// The connection is reset (RST by SO_LINGER 0) at this moment.
+    /// The connection is reset (RST by SO_LINGER 0) at this moment. Over HTTP/2, the stream of the
+    /// call is (RST_STREAM with INTERNAL_ERROR), and the others on its connection go on.
     Reset(Moment),
-    /// The connection is closed (FIN) without a response: an empty reply.
+    /// The connection is closed (FIN) without a response: an empty reply. Over HTTP/2, every call that
+    /// is open on it goes with it.
     Close(Moment),
     /// No response ever comes; the connection stays open.
     Hang(Moment),
     /// The response body ends after this many bytes, against its Content-Length or its last chunk.
+    /// Over HTTP/2, which has no chunks, its stream ends there.
     Truncate(Truncation),
     /// The Content-Length is not that of the body.
     ContentLength(Lie),
@@ -47,10 +50,15 @@ pub enum Act {
     Stall(AfterBytes),
     /// The response body drips.
     SlowBody(Drip),
-    /// Bytes that are not HTTP come instead of a response.
+    /// Bytes that are not HTTP come instead of a response, and the connection is closed. Over HTTP/2,
+    /// every call that is open on it goes with it.
     Garbage,
-    /// The vendor closes each kept-alive connection just as the client sends on it again.
+    /// The vendor closes each kept-alive connection just as the client sends on it again. Over HTTP/2,
+    /// if no other call is open on it, and without GOAWAY.
     StaleKeepAlive,
+    /// Over HTTP/2: the vendor says that it takes no more on this connection (GOAWAY), and closes it
+    /// once what it took is answered.
+    Goaway(Goaway),
 
     // -- response --------------------------------------------------------------------------
     /// The vendor answers with an error of its own dialect.
@@ -117,6 +125,16 @@ pub enum Moment {
     DuringResponse,
 }
 
+/// What becomes of the call at which a vendor leaves a connection (RFC 9113 §6.8).
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Goaway {
+    /// It is the last that is answered there.
+    Answered,
+    /// It was not processed, and the vendor says so: it may be sent again at once, whatever it is.
+    Unprocessed,
+}
+
 /// Certificates that a client must not accept (RFC 5280 §6, RFC 9525).
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "snake_case")]
@@ -133,7 +151,8 @@ pub enum BadCertificate {
 pub enum Lie {
     /// It promises 16 bytes that never come; the connection stays open.
     Longer,
-    /// It is half of the body's: the rest comes where the client expects the next response.
+    /// It is half of the body's: the rest comes where the client expects the next response. Over
+    /// HTTP/2, on the same stream, which is malformed by it (RFC 9113 §8.1.1).
     Shorter,
 }
 

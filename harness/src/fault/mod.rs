@@ -6,6 +6,7 @@
 mod act;
 mod drift;
 mod point;
+mod protocol;
 mod text;
 
 use schemars::JsonSchema;

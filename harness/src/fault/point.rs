@@ -74,6 +74,7 @@ impl Act {
             | Act::SlowBody(_)
             | Act::Garbage
             | Act::StaleKeepAlive
+            | Act::Goaway(_)
             | Act::Error(_)
             | Act::Reply(_)
             | Act::Latency(_)
@@ -123,6 +124,7 @@ impl Act {
             Act::SlowBody(_) => "slow_body",
             Act::Garbage => "garbage",
             Act::StaleKeepAlive => "stale_keep_alive",
+            Act::Goaway(_) => "goaway",
             Act::Error(_) => "error",
             Act::Reply(_) => "reply",
             Act::Latency(_) => "latency",

@@ -1,6 +1,6 @@
 //! Defects in how credentials are kept fresh.
 
-use integration_core::policy::{KeyReading, OnInvalidGrant, OnUnauthorized, Rotation};
+use integration_core::policy::{KeyReading, OnInvalidGrant, OnUnauthorized, Rotation, Trust};
 use std::time::Duration;
 
 use super::Defect;
@@ -65,5 +65,19 @@ pub(super) const DEFECTS: &[Defect] = &[
         drill: "auth/a_rolled_api_key_is_picked_up",
         check: "auth",
         plant: |_, p| p.api_key = KeyReading::AtStart,
+    },
+    Defect {
+        name: "any_certificate_trusted",
+        bug: "certificates are not verified: credentials go to whoever answers",
+        drill: "auth/an_expired_certificate_is_not_trusted",
+        check: "tls",
+        plant: |_, p| p.trust = Trust::Anyone,
+    },
+    Defect {
+        name: "any_host_trusted",
+        bug: "certificates are verified without the host name",
+        drill: "auth/another_hosts_certificate_is_not_trusted",
+        check: "tls",
+        plant: |_, p| p.trust = Trust::AnyHost,
     },
 ];

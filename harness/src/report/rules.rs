@@ -286,6 +286,20 @@ dead letters, nor in requests to another vendor.",
 was, or wrote more than is kept. That is no broken promise, and no pass either.",
     },
     Explanation {
+        rule: "tls",
+        text: "Who shows a certificate that has expired, or another host's, may be anybody: a client refuses \
+it before it says a word (RFC 5280 §6 for the chain and the dates, RFC 9525 for the name). What was \
+sent there all the same, credentials first of all, is known to whoever listens. Usual causes: \
+verification switched off for a test and left so (`verify=False`, `rejectUnauthorized: false`, \
+`InsecureSkipVerify`), or a check of the chain that forgets the host name.",
+    },
+    Explanation {
+        rule: "tls/authority_not_trusted",
+        text: "The drill's vendors are vouched for by an authority that was made for it, and the subject does \
+not trust that: it never met its vendors. Hand it the file `{ca}` of the subject file by whatever \
+its TLS library reads, such as SSL_CERT_FILE, NODE_EXTRA_CA_CERTS or REQUESTS_CA_BUNDLE.",
+    },
+    Explanation {
         rule: "unique",
         text: "Two live records share a value that only one may have, such as two customers with one address. \
 Usual faults: looking and making are not one step, so that two workers both find nothing and both \

@@ -16,7 +16,7 @@ use crate::trace::{
     CallId, Cause, ChangeKind, DeliveryId, Event, EventId, FaultRef, Head, Outcome, SubjectEvent, Told,
     Trace, WebhookEvent,
 };
-use crate::wire::{Headers, Request, Response};
+use crate::wire::{Headers, Protocol, Request, Response};
 
 /// A drill as if read from `scenarios/idempotency/lost_answer.yaml`.
 pub(crate) fn loaded() -> Loaded {
@@ -49,6 +49,7 @@ fn call(call: u32, target: &str, key: &str) -> What {
         call: CallId(call),
         vendor: "billing".into(),
         connection: 0,
+        protocol: Protocol::Http1,
         request: request("POST", target, key),
         operation: None,
     }

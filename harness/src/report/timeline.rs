@@ -7,10 +7,13 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::{BOLD, CYAN, DIM, WIDTH, YELLOW, clip, count, paint, wrap};
+use crate::fault::BadCertificate;
 use crate::finding::Finding;
 use crate::time::{At, Span};
-use crate::trace::{Cause, ChangeKind, EventId, FaultRef, Outcome, SubjectEvent, Told, Trace, What};
-use crate::wire::{Request, Response};
+use crate::trace::{
+    Cause, ChangeKind, EventId, FaultRef, Handshake, Outcome, SubjectEvent, Told, Trace, What,
+};
+use crate::wire::{Protocol, Request, Response};
 
 /// How many events of one finding are shown.
 const SHOWN: usize = 16;
@@ -185,7 +188,7 @@ impl<'a> Timeline<'a> {
         let plain =
             |who: &str, what: String| Line { who: who.to_owned(), what, note: String::new(), fault: None };
         match what {
-            What::Request { call, vendor, request, .. } => {
+            What::Request { call, vendor, request, protocol, .. } => {
                 let attempt = self.calls.get(&call.0).map_or(1, |c| c.attempt);
                 let mut line = plain(&format!("subject → {vendor}"), asked(request));
                 let mut notes = Vec::new();
@@ -194,6 +197,9 @@ impl<'a> Timeline<'a> {
                 }
                 if let Some(key) = request.headers.get("idempotency-key").filter(|k| !k.is_empty()) {
                     notes.push(format!("key {}", clip(key, 20)));
+                }
+                if *protocol == Protocol::Http2 {
+                    notes.push("HTTP/2".to_owned());
                 }
                 line.note = notes.join(", ");
                 line
@@ -227,6 +233,18 @@ impl<'a> Timeline<'a> {
                 let times = if *count > 1 { format!(" ×{count}") } else { String::new() };
                 let mut line =
                     plain(&format!("subject → {vendor}"), format!("{}{times}", ended(*outcome, None)));
+                line.fault = fault.as_ref().map(fault_in_words);
+                line
+            }
+            What::Handshake { vendor, ended, certificate, error, fault, .. } => {
+                let what = match ended {
+                    Handshake::Done => "TLS handshake done",
+                    Handshake::Refused => "refused the certificate",
+                    Handshake::BrokenOff => "TLS handshake broken off",
+                };
+                let mut line = plain(&format!("subject → {vendor}"), what.to_owned());
+                let shown = certificate.map(|bad| format!("shown {}", certificate_in_words(bad)));
+                line.note = shown.into_iter().chain(error.clone()).collect::<Vec<_>>().join(", ");
                 line.fault = fault.as_ref().map(fault_in_words);
                 line
             }
@@ -268,6 +286,11 @@ impl<'a> Timeline<'a> {
                 fault: Some(fault_in_words(fault)),
                 ..plain("firedrill", format!("rule {} bit", fault.rule + 1))
             },
+            What::Unfit { call, fault, why } => {
+                let asked = self.calls.get(&call.0).map(|c| asked(c.request)).unwrap_or_default();
+                let what = format!("rule {} could not be done to {asked}: {why}", fault.rule + 1);
+                Line { fault: Some(fault_in_words(fault)), ..plain("firedrill", what) }
+            }
             What::Subject(event) => plain("subject", subject_in_words(event)),
             What::Step { action, records, error, .. } => {
                 let mut line = plain("workload", action.clone());
@@ -322,6 +345,7 @@ fn ended(outcome: Outcome, response: Option<&Response>) -> String {
         Outcome::Abandoned => "the client gave up".into(),
         Outcome::SubjectGone => "the subject was gone".into(),
         Outcome::Open => "still open at the end".into(),
+        Outcome::Unprocessed => "refused as not processed".into(),
         Outcome::Refused => "connection refused".into(),
         Outcome::ConnectTimeout => "connect never answered".into(),
         Outcome::TimedOut => "timed out".into(),
@@ -356,6 +380,14 @@ fn told_in_words(told: &Told, outcome: Outcome, applied: bool, replayed: bool) -
         parts.push(if applied { "was applied".into() } else { "was not applied".to_owned() });
     }
     parts.join(", ")
+}
+
+/// A certificate that a client must not accept.
+fn certificate_in_words(bad: BadCertificate) -> &'static str {
+    match bad {
+        BadCertificate::Expired => "an expired certificate",
+        BadCertificate::WrongHost => "another host's certificate",
+    }
 }
 
 fn fault_in_words(fault: &FaultRef) -> String {

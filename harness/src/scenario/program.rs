@@ -17,7 +17,8 @@ use crate::time::Span;
 /// public address of its webhooks, which signatures cover), `{port}` (a free port, the same for
 /// all lives of a drill) and `{port.NAME}` for more, `{state}` (a folder that survives a crash),
 /// `{secrets}` (a folder with the file `ALIAS.NAME` for each credential, rewritten when one is
-/// rolled), `{alerts}` (where alerts are posted as JSON), `{seed}`, `{scale}`, `{here}` (the folder
+/// rolled), `{ca}` (with `tls`, the certificate of the authority that vouches for the vendors, a PEM
+/// file: see there), `{alerts}` (where alerts are posted as JSON), `{seed}`, `{scale}`, `{here}` (the folder
 /// of this file), and `{ms:5m}` or `{seconds:5m}`: a span in that unit, divided by the scale of the
 /// run. `{{` and `}}` stand for braces.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -36,6 +37,13 @@ pub struct Program {
     /// (`subject.settings`) go on top of these.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
+    /// Whether it meets its vendors over TLS: `{vendors.ALIAS.url}` is then an https address, and
+    /// `{ca}` a file that it has to be told to trust, since nobody else does. Where usual clients
+    /// look: `SSL_CERT_FILE` (OpenSSL, Go, Python's `ssl`, Rust's native roots),
+    /// `NODE_EXTRA_CA_CERTS` (Node), `REQUESTS_CA_BUNDLE` (Python's `requests`), `CURL_CA_BUNDLE`
+    /// (curl). None of them is set unless `env` does.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub tls: bool,
     /// Whether it runs until it is stopped, or to its end.
     #[serde(default)]
     pub runs: Runs,
@@ -171,6 +179,8 @@ pub enum Slot {
     State,
     /// `{secrets}`.
     Secrets,
+    /// `{ca}`.
+    Ca,
     /// `{alerts}`.
     Alerts,
     /// `{seed}`.
@@ -186,13 +196,14 @@ pub enum Slot {
 }
 
 /// The placeholders, as an error lists them.
-pub const SLOTS: [&str; 12] = [
+pub const SLOTS: [&str; 13] = [
     "vendors.ALIAS.url",
     "vendors.ALIAS.CREDENTIAL",
     "webhooks.ALIAS.url",
     "port",
     "state",
     "secrets",
+    "ca",
     "alerts",
     "seed",
     "scale",
@@ -260,6 +271,7 @@ fn slot(name: &str) -> Result<Slot, Unfilled> {
         ["port", name] => Slot::Port((*name).to_owned()),
         ["state"] => Slot::State,
         ["secrets"] => Slot::Secrets,
+        ["ca"] => Slot::Ca,
         ["alerts"] => Slot::Alerts,
         ["seed"] => Slot::Seed,
         ["scale"] => Slot::Scale,

@@ -5,7 +5,7 @@
 
 use serde::de::DeserializeOwned;
 
-use super::program::{Program, SLOTS, Unfilled, pieces};
+use super::program::{Piece, Program, SLOTS, Slot, Unfilled, pieces};
 use super::yaml::{self, Data, Key, Node, Place};
 use super::{Base, Scenario, located, nearest, review, schema};
 
@@ -159,7 +159,14 @@ impl Document {
         }
         for (path, text) in program.texts() {
             let path: Vec<&str> = path.iter().map(String::as_str).collect();
-            let Err(why) = pieces(text) else { continue };
+            let why = match pieces(text) {
+                Ok(pieces) if !program.tls && pieces.contains(&Piece::Slot(Slot::Ca)) => {
+                    return Err(wrong(&path, "`{ca}` stands for nothing without `tls: true`".to_owned())
+                        .help("add `tls: true`, and the vendors are met over https; or leave it out"));
+                }
+                Ok(_) => continue,
+                Err(why) => why,
+            };
             let mistake = wrong(&path, why.to_string());
             let all = || SLOTS.map(|s| format!("{{{s}}}")).join(", ");
             return Err(match &why {

@@ -395,12 +395,13 @@ impl Owners {
             What::Request { vendor, .. }
             | What::Change { vendor, .. }
             | What::Connection { vendor, .. }
+            | What::Handshake { vendor, .. }
             | What::Emission { vendor, .. }
             | What::Delivery { vendor, .. }
             | What::GivenUp { vendor, .. }
             | What::Disabled { vendor }
             | What::Credential { vendor, .. } => Some(vendor),
-            What::Answer { call, .. } => self.calls.get(&call.0).map(|a| &**a),
+            What::Answer { call, .. } | What::Unfit { call, .. } => self.calls.get(&call.0).map(|a| &**a),
             What::Delivered { delivery, .. } => self.deliveries.get(&delivery.0).map(|a| &**a),
             _ => None,
         }
@@ -440,7 +441,7 @@ impl Filter {
 
     fn wants(&self, event: &Event, owners: &Owners) -> bool {
         let call = match &event.what {
-            What::Request { call, .. } | What::Answer { call, .. } => Some(call.0),
+            What::Request { call, .. } | What::Answer { call, .. } | What::Unfit { call, .. } => Some(call.0),
             _ => None,
         };
         let kind = || match serde_json::to_value(event) {

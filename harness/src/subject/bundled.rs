@@ -113,6 +113,9 @@ fn environment(start: &Start) -> Result<BTreeMap<String, String>, String> {
         ("STRIPE_BASE_URL".to_owned(), billing.base_url.clone()),
         ("STRIPE_API_KEY_FILE".to_owned(), secret(BILLING, "api_key")),
     ]);
+    if let Some(file) = &start.authority {
+        env.insert("CA_FILE".to_owned(), path(file));
+    }
     if let Some(url) = start.webhook_urls.get(CRM) {
         env.insert("WEBHOOK_PUBLIC_URL".to_owned(), url.clone());
     }

@@ -58,6 +58,9 @@ pub struct Start {
     pub state_dir: PathBuf,
     /// Credentials as files, `ALIAS.NAME`, which the drill rewrites when an operator would.
     pub secrets_dir: PathBuf,
+    /// Where vendors are met over TLS: the certificate of the authority that vouches for them, a PEM
+    /// file that the subject has to trust.
+    pub authority: Option<PathBuf>,
     /// The subject's wall clock.
     pub clock: WallClock,
     /// The root of the subject's chance; another for each life.

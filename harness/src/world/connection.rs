@@ -1,7 +1,7 @@
 //! One connection that the subject opened to a vendor, below HTTP.
 //!
-//! Knows: the socket, what may be done to it (reset, close, silence), and the one exchange that
-//! is open on it. Must not know: rules or vendors.
+//! Knows: the socket, what may be done to it (reset, close, silence), and the exchanges that are
+//! open on it. Must not know: rules or vendors.
 
 use std::cell::{Cell, RefCell};
 use std::io;
@@ -10,77 +10,22 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
+use bytes::{Buf, BytesMut};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
-use tokio::net::TcpStream;
-use tokio_rustls::server::TlsStream;
 
+use super::frames::{Frames, PREFACE, kind};
+use super::open::{Exchange, ONLY, Open};
 use super::recorder::Recorder;
-use super::tap::Tap;
-use crate::trace::{CallId, FaultRef, Outcome, Told, What};
-use crate::wire::Response;
+use super::socket::Wire;
+use super::tap::{Messages, Streams, Tap};
+use crate::trace::{CallId, FaultRef, Outcome};
+use crate::wire::{Protocol, Response};
 
-/// What carries the bytes.
-pub(crate) enum Wire {
-    /// TCP.
-    Plain(TcpStream),
-    /// TLS over it.
-    Tls(Box<TlsStream<TcpStream>>),
-}
+/// The most that is read to tell the protocol: as a rule, the first request.
+const FIRST_READ: usize = 4096;
 
-impl Wire {
-    fn tcp(&self) -> &TcpStream {
-        match self {
-            Wire::Plain(socket) => socket,
-            Wire::Tls(stream) => stream.get_ref().0,
-        }
-    }
-}
-
-impl AsyncRead for Wire {
-    fn poll_read(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Wire::Plain(socket) => Pin::new(socket).poll_read(cx, buf),
-            Wire::Tls(stream) => Pin::new(stream).poll_read(cx, buf),
-        }
-    }
-}
-
-impl AsyncWrite for Wire {
-    fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Wire::Plain(socket) => Pin::new(socket).poll_write(cx, buf),
-            Wire::Tls(stream) => Pin::new(stream).poll_write(cx, buf),
-        }
-    }
-
-    fn poll_write_vectored(
-        self: Pin<&mut Self>,
-        cx: &mut Context<'_>,
-        bufs: &[io::IoSlice<'_>],
-    ) -> Poll<io::Result<usize>> {
-        match self.get_mut() {
-            Wire::Plain(socket) => Pin::new(socket).poll_write_vectored(cx, bufs),
-            Wire::Tls(stream) => Pin::new(stream).poll_write_vectored(cx, bufs),
-        }
-    }
-
-    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Wire::Plain(socket) => Pin::new(socket).poll_flush(cx),
-            Wire::Tls(stream) => Pin::new(stream).poll_flush(cx),
-        }
-    }
-
-    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        match self.get_mut() {
-            Wire::Plain(socket) => Pin::new(socket).poll_shutdown(cx),
-            Wire::Tls(stream) => Pin::new(stream).poll_shutdown(cx),
-        }
-    }
-}
-
-/// A connection; hyper reads and writes it through [`Stream`].
+/// A connection; its protocol reads and writes it through [`Stream`].
 pub(crate) struct Conn {
     recorder: Recorder,
     socket: RefCell<Option<Wire>>,
@@ -88,28 +33,23 @@ pub(crate) struct Conn {
     writer: RefCell<Option<Waker>>,
     silenced: RefCell<Option<FaultRef>>,
     swallowed: RefCell<Option<FaultRef>>,
+    /// Read to tell the protocol, and not handed over yet.
+    ahead: RefCell<BytesMut>,
+    protocol: Cell<Protocol>,
     tap: RefCell<Tap>,
-    open: RefCell<Option<Exchange>>,
+    /// The HTTP/2 frames that go out.
+    outgoing: RefCell<Frames>,
+    /// HTTP/2 frames of ours that go out before any other.
+    first: RefCell<BytesMut>,
+    open: RefCell<Open>,
     served: Cell<u32>,
+    /// Requests that were taken up.
+    accepted: Cell<u64>,
+    /// The highest HTTP/2 stream on which an exchange began, and the next below it.
+    begun: Cell<(u32, u32)>,
+    /// The last HTTP/2 stream that is processed, once no more are taken.
+    last: Cell<Option<u32>>,
     left: Cell<bool>,
-}
-
-/// An exchange whose end is not written yet.
-pub(crate) struct Exchange {
-    /// Its number.
-    pub call: CallId,
-    /// What the vendor said.
-    pub response: Option<Response>,
-    /// Whether it applied the request.
-    pub applied: bool,
-    /// Whether it gave back a saved answer.
-    pub replayed: bool,
-    /// What it told the client.
-    pub told: Told,
-    /// The fault that hit it.
-    pub fault: Option<FaultRef>,
-    /// The whole response was handed over to be written.
-    pub ready: bool,
 }
 
 /// How a connection is cut.
@@ -119,6 +59,16 @@ pub(crate) enum Cut {
     Reset,
     /// FIN.
     Close,
+}
+
+impl Cut {
+    /// What an exchange comes to that it befalls before its response.
+    pub fn outcome(self) -> Outcome {
+        match self {
+            Cut::Reset => Outcome::Reset,
+            Cut::Close => Outcome::Closed,
+        }
+    }
 }
 
 impl Conn {
@@ -131,74 +81,211 @@ impl Conn {
             writer: RefCell::default(),
             silenced: RefCell::default(),
             swallowed: RefCell::default(),
-            tap: RefCell::default(),
+            ahead: RefCell::default(),
+            protocol: Cell::new(Protocol::Http1),
+            tap: RefCell::new(Tap::Closed),
+            outgoing: RefCell::default(),
+            first: RefCell::default(),
             open: RefCell::default(),
             served: Cell::new(0),
+            accepted: Cell::new(0),
+            begun: Cell::new((0, 0)),
+            last: Cell::new(None),
             left: Cell::new(false),
         }
     }
 
-    /// How many exchanges began on it.
-    pub fn served(&self) -> u32 {
-        self.served.get()
+    /// Finds out what is spoken on it: over TLS as was agreed there (ALPN, RFC 7301), else by the
+    /// first bytes (RFC 9113 §3.3).
+    pub async fn listen(&self) -> Protocol {
+        let agreed = self.socket.borrow().as_ref().and_then(Wire::agreed);
+        let protocol = match agreed {
+            Some(protocol) => protocol,
+            None => std::future::poll_fn(|cx| self.poll_first(cx)).await,
+        };
+        self.protocol.set(protocol);
+        let mut tap = match protocol {
+            Protocol::Http1 => Tap::Http1(Messages::default()),
+            Protocol::Http2 => Tap::Http2(Streams::default()),
+        };
+        tap.feed(&self.ahead.borrow());
+        *self.tap.borrow_mut() = tap;
+        protocol
+    }
+
+    fn poll_first(&self, cx: &mut Context<'_>) -> Poll<Protocol> {
+        let mut space = [0; FIRST_READ];
+        loop {
+            let mut buf = ReadBuf::new(&mut space);
+            let read = ready!(self.poll_socket(cx, &mut buf));
+            let mut ahead = self.ahead.borrow_mut();
+            ahead.extend_from_slice(buf.filled());
+            if ahead.starts_with(PREFACE) {
+                return Poll::Ready(Protocol::Http2);
+            }
+            if read.is_err() || buf.filled().is_empty() || !PREFACE.starts_with(&ahead) {
+                return Poll::Ready(Protocol::Http1);
+            }
+        }
+    }
+
+    /// What is spoken on it.
+    pub fn speaks(&self) -> Protocol {
+        self.protocol.get()
+    }
+
+    /// Whether it carried an exchange before and was idle since: kept alive.
+    pub fn was_kept_alive(&self) -> bool {
+        self.served.get() > 0 && (self.protocol.get() == Protocol::Http1 || !self.is_busy())
+    }
+
+    /// Takes note that a request was taken up.
+    pub fn accept(&self) {
+        self.accepted.set(self.accepted.get() + 1);
     }
 
     /// Whole requests that came over it and were not swallowed, by the independent count.
     pub fn whole_requests(&self) -> u64 {
-        if self.swallowed.borrow().is_some() { u64::from(self.served.get()) } else { self.tap.borrow().whole }
+        if self.swallowed.borrow().is_some() {
+            u64::from(self.served.get())
+        } else {
+            self.tap.borrow().whole()
+        }
     }
 
     /// Requests that a client may count and the vendor never had whole: swallowed, broken off in
     /// the middle, or never begun on a connection that was opened for them.
     pub fn unread_requests(&self) -> u64 {
         let tap = self.tap.borrow();
-        match tap.heads {
+        if let Tap::Http2(_) = &*tap {
+            // Of those that were taken up, each is counted where it is lost.
+            return match tap.heads() {
+                0 => 1,
+                heads => heads.saturating_sub(self.accepted.get()),
+            };
+        }
+        match tap.heads() {
             _ if self.swallowed.borrow().is_some() => 1,
             0 => 1,
-            heads => heads - tap.whole,
+            heads => heads - tap.whole(),
+        }
+    }
+
+    /// From now on no more streams are taken; gives the last that is: the highest on which an
+    /// exchange began, `without` this one.
+    pub fn leave(&self, without: Option<u32>) -> u32 {
+        let (highest, next) = self.begun.get();
+        let last = if without == Some(highest) { next } else { highest };
+        let last = self.last.get().map_or(last, |before| before.min(last));
+        self.last.set(Some(last));
+        last
+    }
+
+    /// Whether it is cut.
+    pub fn is_gone(&self) -> bool {
+        self.socket.borrow().is_none()
+    }
+
+    /// Whether no more streams are taken.
+    pub fn has_left(&self) -> bool {
+        self.last.get().is_some()
+    }
+
+    /// Whether `stream` came too late to be taken.
+    pub fn ignores(&self, stream: u32) -> bool {
+        self.last.get().is_some_and(|last| stream > last)
+    }
+
+    /// Whole requests that nobody took up before it ended, where they are not among the unread ones.
+    pub fn requests_without_a_turn(&self) -> u64 {
+        match self.speaks() {
+            Protocol::Http1 => self.whole_requests().saturating_sub(self.accepted.get()),
+            Protocol::Http2 => 0,
         }
     }
 
     /// Begins an exchange; its `Answer` will be written when it ends, one way or another.
     pub fn begin(&self, exchange: Exchange) {
         self.served.set(self.served.get() + 1);
-        *self.open.borrow_mut() = Some(exchange);
+        let (highest, next) = self.begun.get();
+        if exchange.stream > highest {
+            self.begun.set((exchange.stream, highest));
+        } else {
+            self.begun.set((highest, next.max(exchange.stream)));
+        }
+        self.open.borrow_mut().begin(exchange);
     }
 
-    /// The whole response goes out from now on.
-    pub fn answering(&self) {
-        if let Some(open) = self.open.borrow_mut().as_mut() {
-            open.ready = true;
+    /// All of the response on `stream` that ever comes is handed over: once it is written, the
+    /// exchange came to `outcome`.
+    pub fn comes_to(&self, stream: u32, outcome: Outcome) {
+        if let Some(open) = self.open.borrow_mut().get_mut(stream) {
+            open.comes_to = Some(outcome);
         }
     }
 
-    /// Shows the vendor's answer to the open exchange.
-    pub fn with_response<R>(&self, f: impl FnOnce(Option<&Response>) -> R) -> R {
-        f(self.open.borrow().as_ref().and_then(|o| o.response.as_ref()))
+    /// Shows the vendor's answer to the exchange on `stream`.
+    pub fn with_response<R>(&self, stream: u32, f: impl FnOnce(Option<&Response>) -> R) -> R {
+        f(self.open.borrow().get(stream).and_then(|e| e.response.as_ref()))
     }
 
-    /// The call that is open on it.
-    pub fn open_call(&self) -> Option<CallId> {
-        self.open.borrow().as_ref().map(|o| o.call)
+    /// The calls that are open on it, with their streams.
+    pub fn open_calls(&self) -> Vec<(CallId, u32)> {
+        self.open.borrow().iter().map(|e| (e.call, e.stream)).collect()
     }
 
-    /// Ends the open exchange, if there still is one.
-    pub fn end(&self, outcome: Outcome) {
-        let Some(open) = self.open.borrow_mut().take() else { return };
-        let Exchange { call, response, applied, replayed, told, fault, ready: _ } = open;
-        self.recorder.note(What::Answer { call, outcome, response, applied, replayed, told, fault });
+    /// Whether any call is open on it.
+    pub fn is_busy(&self) -> bool {
+        self.open.borrow().iter().next().is_some()
     }
 
-    /// Blames `fault` for what happens to the open exchange; false if there is none, or it has a
+    /// Ends the exchange on `stream`, if it still is open.
+    pub fn end(&self, stream: u32, outcome: Outcome) {
+        let ended = self.open.borrow_mut().end(stream, outcome);
+        if let Some(what) = ended {
+            self.recorder.note(what);
+        }
+    }
+
+    /// Ends every exchange that is open on it.
+    pub fn end_all(&self, outcome: Outcome) {
+        for (_, stream) in self.open_calls() {
+            self.end(stream, outcome);
+        }
+    }
+
+    /// Blames `fault` for what happens to the open exchanges; false if there is none, or all have a
     /// fault already.
     pub fn blame(&self, fault: &FaultRef) -> bool {
-        match self.open.borrow_mut().as_mut() {
-            Some(open) if open.fault.is_none() => {
-                open.fault = Some(fault.clone());
-                true
-            }
-            _ => false,
+        self.open.borrow_mut().blame(fault, |_| true)
+    }
+
+    /// Waits until the head of the response on `stream` and `bytes` of its body are written, or the
+    /// exchange is over.
+    pub async fn written(&self, stream: u32, bytes: u64) {
+        std::future::poll_fn(|cx| match self.open.borrow_mut().is_written(stream, bytes, cx) {
+            true => Poll::Ready(()),
+            false => Poll::Pending,
+        })
+        .await;
+    }
+
+    /// Takes note that nobody waits for `stream` any more.
+    pub fn forget(&self, stream: u32) {
+        self.open.borrow_mut().forget(stream);
+    }
+
+    /// Cuts the connection for the sake of the exchange on `stream`, which comes to `outcome`. Any
+    /// other that is open on it goes with it, by the same fault.
+    pub fn fall(&self, stream: u32, how: Cut, outcome: Outcome) {
+        let fault = self.open.borrow().get(stream).and_then(|e| e.fault.clone());
+        self.end(stream, outcome);
+        if let Some(fault) = fault.filter(|_| self.is_busy()) {
+            // The moment is that of the exchange which the rule chose.
+            self.blame(&FaultRef { moment: None, drift: None, ..fault });
         }
+        self.end_all(how.outcome());
+        self.cut(how);
     }
 
     /// Cuts the connection at once.
@@ -210,6 +297,11 @@ impl Conn {
             Cut::Reset => raw.set_linger(Some(Duration::ZERO)),
             Cut::Close => raw.shutdown(std::net::Shutdown::Write),
         };
+        if how == Cut::Close && self.protocol.get() == Protocol::Http2 {
+            // A socket that is dropped with bytes unread would answer them by RST.
+            let mut unread = [0; FIRST_READ];
+            while socket.tcp().try_read(&mut unread).is_ok_and(|n| n > 0) {}
+        }
         drop(socket);
         self.wake();
     }
@@ -241,7 +333,7 @@ impl Conn {
         }
     }
 
-    /// Writes bytes below hyper, all of them.
+    /// Writes bytes below the protocol, all of them.
     ///
     /// # Errors
     /// If the client is gone.
@@ -251,6 +343,35 @@ impl Conn {
             bytes = &bytes[n..];
         }
         std::future::poll_fn(|cx| self.poll_flush(cx)).await
+    }
+
+    /// Writes an HTTP/2 frame of our own where the next one may begin.
+    ///
+    /// # Errors
+    /// If the client is gone.
+    pub async fn write_frame(&self, frame: &[u8]) -> io::Result<()> {
+        self.first.borrow_mut().extend_from_slice(frame);
+        std::future::poll_fn(|cx| {
+            ready!(self.poll_first_frames(cx))?;
+            self.poll_flush(cx)
+        })
+        .await
+    }
+
+    /// Ready once no frame of ours waits to go first.
+    fn poll_first_frames(&self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        loop {
+            if self.first.borrow().is_empty() || !self.outgoing.borrow().is_between() {
+                return Poll::Ready(Ok(()));
+            }
+            ready!(self.poll_audible(cx));
+            let mut first = self.first.borrow_mut();
+            let n = match self.socket.borrow_mut().as_mut() {
+                Some(socket) => ready!(Pin::new(socket).poll_write(cx, &first))?,
+                None => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+            };
+            first.advance(n);
+        }
     }
 
     /// What TLS still holds back goes out.
@@ -274,13 +395,30 @@ impl Conn {
         let fault = self.silenced.borrow().clone();
         let Some(fault) = fault else { return Poll::Ready(()) };
         keep(&self.writer, cx);
-        if self.blame(&fault) {
+        // Over HTTP/2 much is written that is no response: it hits those which have one under way.
+        let all = self.protocol.get() == Protocol::Http1;
+        if self.open.borrow_mut().blame(&fault, |e| all || e.comes_to.is_some()) {
             self.recorder.fault(&fault);
         }
         Poll::Pending
     }
 
     fn poll_read(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let mut ahead = self.ahead.borrow_mut();
+        if ahead.is_empty() {
+            drop(ahead);
+            return self.poll_socket(cx, buf);
+        }
+        let n = ahead.len().min(buf.remaining());
+        buf.put_slice(&ahead.split_to(n));
+        if ahead.is_empty() {
+            *ahead = BytesMut::new();
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads what comes, unless a black hole swallows it.
+    fn poll_socket(&self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
         keep(&self.reader, cx);
         loop {
             let before = buf.filled().len();
@@ -302,6 +440,26 @@ impl Conn {
             }
         }
     }
+
+    /// Takes note of bytes of HTTP/2 that were written: where a stream ends, its exchange does.
+    fn wrote(&self, bytes: &[u8]) {
+        let mut done = Vec::new();
+        self.outgoing.borrow_mut().feed(bytes, |frame| done.push(frame));
+        for frame in done {
+            let head = frame.kind == kind::HEADERS;
+            let bytes = if frame.kind == kind::DATA { u64::from(frame.length) } else { 0 };
+            let mut open = self.open.borrow_mut();
+            let Some(exchange) = open.get(frame.stream) else { continue };
+            let comes_to = exchange.comes_to.filter(|_| frame.ends_stream());
+            if head || frame.kind == kind::DATA {
+                open.wrote(frame.stream, head, bytes);
+            }
+            drop(open);
+            if let Some(outcome) = comes_to {
+                self.end(frame.stream, outcome);
+            }
+        }
+    }
 }
 
 fn keep(place: &RefCell<Option<Waker>>, cx: &Context<'_>) {
@@ -311,7 +469,7 @@ fn keep(place: &RefCell<Option<Waker>>, cx: &Context<'_>) {
     }
 }
 
-/// What hyper holds of a connection.
+/// What a protocol holds of a connection.
 pub(crate) struct Stream(pub Rc<Conn>);
 
 impl AsyncRead for Stream {
@@ -322,7 +480,7 @@ impl AsyncRead for Stream {
 
 impl AsyncWrite for Stream {
     fn poll_write(self: Pin<&mut Self>, cx: &mut Context<'_>, buf: &[u8]) -> Poll<io::Result<usize>> {
-        self.0.poll_write_some(cx, buf)
+        self.poll_write_vectored(cx, &[io::IoSlice::new(buf)])
     }
 
     fn poll_write_vectored(
@@ -330,11 +488,25 @@ impl AsyncWrite for Stream {
         cx: &mut Context<'_>,
         bufs: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        ready!(self.0.poll_audible(cx));
-        match self.0.socket.borrow_mut().as_mut() {
-            Some(socket) => Pin::new(socket).poll_write_vectored(cx, bufs),
-            None => Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+        let conn = &self.0;
+        let two = conn.protocol.get() == Protocol::Http2;
+        if two {
+            ready!(conn.poll_first_frames(cx))?;
         }
+        ready!(conn.poll_audible(cx));
+        let written = match conn.socket.borrow_mut().as_mut() {
+            Some(socket) => ready!(Pin::new(socket).poll_write_vectored(cx, bufs))?,
+            None => return Poll::Ready(Err(io::ErrorKind::BrokenPipe.into())),
+        };
+        if two {
+            let mut left = written;
+            for buf in bufs {
+                let n = left.min(buf.len());
+                conn.wrote(&buf[..n]);
+                left -= n;
+            }
+        }
+        Poll::Ready(Ok(written))
     }
 
     fn is_write_vectored(&self) -> bool {
@@ -344,8 +516,11 @@ impl AsyncWrite for Stream {
     /// hyper flushes once it has written all it has: then the response is out.
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         ready!(self.0.poll_flush(cx))?;
-        if self.0.open.borrow().as_ref().is_some_and(|o| o.ready) {
-            self.0.end(Outcome::Answered);
+        if self.0.protocol.get() == Protocol::Http1 {
+            let comes_to = self.0.open.borrow().get(ONLY).and_then(|e| e.comes_to);
+            if let Some(outcome) = comes_to {
+                self.0.end(ONLY, outcome);
+            }
         }
         Poll::Ready(Ok(()))
     }

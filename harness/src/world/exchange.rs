@@ -4,40 +4,27 @@
 //! (`schedule`), or how a vendor thinks.
 
 use std::borrow::Cow;
-use std::fmt;
 use std::rc::Rc;
 
-use bytes::{Bytes, BytesMut};
-use http_body_util::{BodyExt, Full};
-use hyper::body::Incoming;
+use bytes::Bytes;
 
 use super::World;
 use super::canon::Canon;
-use super::connection::{Conn, Cut, Exchange};
-use super::host::{Body, Host};
+use super::connection::{Conn, Cut};
+use super::host::Host;
+use super::open::Exchange;
 use super::supervisor::End;
 use crate::drift;
-use crate::fault::{Act, Drip, ErrorReply, Lie, Moment, Mutation, Reply};
+use crate::fault::{Act, Drip, ErrorReply, Goaway, Lie, Moment, Mutation, Reply};
 use crate::schedule::{Bite, Call};
 use crate::time::Span;
 use crate::trace::{Cause, FaultRef, Outcome, SubjectEvent, Told, What};
 use crate::vendor::Reaction;
-use crate::wire::{Headers, Request, Response};
+use crate::wire::{Headers, Protocol, Request, Response};
 
-/// What comes instead of HTTP: the beginning of a TLS alert, and no line of HTTP.
-const GARBAGE: &[u8] = b"\x15\x03\x01\x00\x02\x02\x0a\r\n\x00\xffnot http\r\n\r\n";
-
-/// The connection ends; hyper has nothing more to do.
-#[derive(Debug)]
-pub(crate) struct Gone;
-
-impl fmt::Display for Gone {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("the connection ended")
-    }
-}
-
-impl std::error::Error for Gone {}
+/// What comes instead of HTTP: the beginning of a TLS alert, no line of HTTP/1.1, and a frame of
+/// HTTP/2 that is longer than any may be.
+pub(super) const GARBAGE: &[u8] = b"\x15\x03\x01\x00\x02\x02\x0a\r\n\x00\xffnot http\r\n\r\n";
 
 /// What the vendor does with a request.
 enum Work {
@@ -48,10 +35,14 @@ enum Work {
 }
 
 /// What becomes of the answer.
-enum Way {
+pub(super) enum Way {
+    /// It comes.
     Whole,
+    /// It comes this late.
     Late(Span),
+    /// It never comes.
     Never,
+    /// The end comes instead: of the connection, or where it is HTTP/2 and a reset, of the stream.
     Cut(Cut),
     /// This many body bytes, then nothing more.
     Stall(u64),
@@ -65,11 +56,23 @@ enum Way {
     After(Vec<u16>),
     /// Half of the body, then as said.
     Half(Box<Way>),
+    /// The body in small pieces.
     Drip(Drip),
+    /// No HTTP.
     Garbage,
+    /// This instead.
     Instead(Reply),
+    /// The vendor takes no more on this connection.
+    Leave(Goaway),
     /// The subject is killed here.
     Kill(Span),
+}
+
+impl Way {
+    /// Whether less, or more, of the body comes than is due.
+    fn cuts_body(&self) -> bool {
+        matches!(self, Way::Stall(_) | Way::Part(..) | Way::Lie(Lie::Shorter))
+    }
 }
 
 fn carry_out(act: Option<&Act>, at_work: Span) -> (Work, Way) {
@@ -93,6 +96,8 @@ fn carry_out(act: Option<&Act>, at_work: Span) -> (Work, Way) {
         Some(Act::Stall(n)) => (now, Way::Stall(n.after)),
         Some(Act::SlowBody(d)) => (now, Way::Drip(*d)),
         Some(Act::Garbage) => (now, Way::Garbage),
+        Some(Act::Goaway(Goaway::Unprocessed)) => (Work::Nothing, Way::Leave(Goaway::Unprocessed)),
+        Some(Act::Goaway(after)) => (now, Way::Leave(*after)),
         Some(Act::Latency(span)) => (Work::Step(*span), Way::Late(*span)),
         Some(Act::Drift(mutation)) => (Work::Drift(mutation.clone()), Way::Whole),
         Some(Act::Error(e)) => (Work::Fail(e.clone()), Way::Whole),
@@ -101,14 +106,25 @@ fn carry_out(act: Option<&Act>, at_work: Span) -> (Work, Way) {
     }
 }
 
-/// A request that waits for its turn. In real time the client may leave before it: the request is
-/// then counted as one that was never read.
-struct Turn<'a> {
-    host: &'a Host,
+/// A request that waits for its turn: one that never has it is counted as never read.
+pub(super) struct Turn {
+    host: Rc<Host>,
     came: bool,
 }
 
-impl Drop for Turn<'_> {
+impl Turn {
+    /// A request to `host`; with `came`, one that cannot be lost before its turn.
+    pub fn new(host: &Rc<Host>, came: bool) -> Turn {
+        Turn { host: host.clone(), came }
+    }
+
+    /// It has it.
+    pub fn comes(&mut self) {
+        self.came = true;
+    }
+}
+
+impl Drop for Turn {
     fn drop(&mut self) {
         if !self.came {
             self.host.unseen.set(self.host.unseen.get() + 1);
@@ -116,76 +132,84 @@ impl Drop for Turn<'_> {
     }
 }
 
-/// Answers one request.
-///
-/// # Errors
-/// [`Gone`] when the connection was cut instead.
-pub(crate) async fn answer(
-    world: &Rc<World>,
-    host: &Rc<Host>,
-    number: u32,
-    conn: &Rc<Conn>,
-    request: http::Request<Incoming>,
-) -> Result<http::Response<Body>, Gone> {
-    let (head, body) = request.into_parts();
-    if world.schedule.borrow().looks_at_heads() {
-        let request = canonical(world, host, &head, Bytes::new());
-        let call = Call {
-            vendor: &host.alias,
-            key_header: host.profile.idempotency_header.as_deref(),
-            request: &request,
-            reused: conn.served() > 0,
-        };
-        let bite = world.schedule.borrow_mut().head(world.recorder.now(), call);
-        if let Some(Bite { fault, .. }) = bite {
-            world.recorder.fault(&fault);
-            let (vendor, outcome) = (host.alias.clone(), Outcome::Reset);
-            world.recorder.note(What::Connection { vendor, outcome, count: 1, fault: Some(fault) });
-            host.unseen.set(host.unseen.get() + 1);
-            conn.cut(Cut::Reset);
-            return Err(Gone);
+/// Where an exchange takes place.
+#[derive(Clone)]
+pub(super) struct Place {
+    /// The world.
+    pub world: Rc<World>,
+    /// The vendor.
+    pub host: Rc<Host>,
+    /// The number of the connection.
+    pub number: u32,
+    /// The connection.
+    pub conn: Rc<Conn>,
+}
+
+impl Place {
+    fn call<'a>(&'a self, request: &'a Request) -> Call<'a> {
+        Call {
+            vendor: &self.host.alias,
+            key_header: self.host.profile.idempotency_header.as_deref(),
+            request,
+            reused: self.conn.was_kept_alive(),
         }
     }
-    let mut turn = Turn { host, came: !world.pace.get().real };
-    let body = body.collect().await.map_err(|_| Gone)?.to_bytes();
-    turn.came = true;
-    let request = canonical(world, host, &head, body);
-    let head_only = request.method == "HEAD";
-    let (bite, way) = arrive(world, host, number, conn, request);
-    if let Some(Bite { act: Act::Stop(outage), .. }) = &bite {
-        world.subject.stop(world, outage);
+
+    /// Whether a rule resets a request of which only the head has come.
+    pub fn is_reset_at(&self, head: &http::request::Parts) -> bool {
+        let Place { world, host, .. } = self;
+        if !world.schedule.borrow().looks_at_heads() {
+            return false;
+        }
+        let request = canonical(world, host, head, Bytes::new());
+        let bite = world.schedule.borrow_mut().head(world.recorder.now(), self.call(&request));
+        let Some(Bite { fault, .. }) = bite else { return false };
+        world.recorder.fault(&fault);
+        let (vendor, outcome) = (host.alias.clone(), Outcome::Reset);
+        world.recorder.note(What::Connection { vendor, outcome, count: 1, fault: Some(fault) });
+        true
     }
-    if let Some(Bite { act: Act::Pause(rest), .. }) = &bite {
-        world.subject.pause(world, *rest);
+
+    /// Takes a whole request to the vendor; gives its answer, and what becomes of that.
+    pub fn take(
+        &self,
+        stream: u32,
+        head: &http::request::Parts,
+        body: Bytes,
+    ) -> (http::Response<Bytes>, Way) {
+        let Place { world, host, conn, .. } = self;
+        let request = canonical(world, host, head, body);
+        let (bite, way) = arrive(self, stream, request);
+        match bite {
+            Some(Bite { act: Act::Stop(outage), .. }) => world.subject.stop(world, &outage),
+            Some(Bite { act: Act::Pause(rest), .. }) => world.subject.pause(world, rest),
+            Some(Bite { act: Act::ClockSkew(skew), until, .. }) => world.subject.skew(world, skew, until),
+            _ => {}
+        }
+        let wire = conn.with_response(stream, |response| match response {
+            Some(response) => to_wire(world, host, response),
+            None => http::Response::new(Bytes::new()),
+        });
+        (wire, way)
     }
-    if let Some(Bite { act: Act::ClockSkew(skew), until, .. }) = &bite {
-        world.subject.skew(world, *skew, *until);
+
+    /// Kills the subject.
+    pub fn kill(&self, restart_after: Span) {
+        self.world.subject.end(&self.world, End::Killed, Some(restart_after));
     }
-    let wire = conn.with_response(|response| match response {
-        Some(response) => to_wire(world, host, response),
-        None => http::Response::new(Bytes::new()),
-    });
-    send(world, conn, wire, way, head_only).await
 }
 
 /// The synchronous part: rules, vendor and trace, in a fixed order.
-fn arrive(
-    world: &Rc<World>,
-    host: &Rc<Host>,
-    connection: u32,
-    conn: &Conn,
-    request: Request,
-) -> (Option<Bite>, Way) {
+fn arrive(place: &Place, stream: u32, request: Request) -> (Option<Bite>, Way) {
+    let Place { world, host, number, conn } = place;
     let now = world.recorder.now();
-    let bite = world.schedule.borrow_mut().call(
-        now,
-        Call {
-            vendor: &host.alias,
-            key_header: host.profile.idempotency_header.as_deref(),
-            request: &request,
-            reused: conn.served() > 0,
-        },
-    );
+    let protocol = conn.speaks();
+    let chosen = world.schedule.borrow_mut().call(now, place.call(&request));
+    let mut unfit = None;
+    let mut bite = chosen.filter(|bite| {
+        unfit = bite.act.unfit(protocol).map(|why| (bite.fault.clone(), why));
+        unfit.is_none()
+    });
     let (work, mut way) = carry_out(bite.as_ref().map(|b| &b.act), world.pace.get().at_work);
     let mut fault = bite.as_ref().map(|b| b.fault.clone());
     let (operation, mut reaction) = {
@@ -205,15 +229,26 @@ fn arrive(
         };
         (operation, reaction)
     };
+    let bodyless = request.method == "HEAD" || reaction.response.as_ref().is_some_and(|r| r.body.is_empty());
+    if protocol == Protocol::Http2 && bodyless && way.cuts_body() {
+        // Over HTTP/1.1 the head is cut instead; a frame of fields cannot be cut for one stream.
+        way = Way::Whole;
+        bite = None;
+        unfit = fault.take().map(|fault| (fault, "the response has no body that could be cut".to_owned()));
+    }
     let call = world.recorder.next_call();
     host.requests.set(host.requests.get() + 1);
     let vendor = host.alias.clone();
-    world.recorder.note(What::Request { call, vendor, connection, request, operation });
+    let connection = *number;
+    world.recorder.note(What::Request { call, vendor, connection, protocol, request, operation });
     if world.subject.is_gone_before(now) {
         world.recorder.note(What::Subject(SubjectEvent::Straggler { call }));
     }
     if let Some(fault) = &fault {
         world.recorder.fault(fault);
+    }
+    if let Some((fault, why)) = unfit {
+        world.recorder.note(What::Unfit { call, fault, why });
     }
     let mut response = reaction.response.take();
     let mut told = std::mem::take(&mut reaction.told);
@@ -238,11 +273,13 @@ fn arrive(
     {
         response.headers.0.push(("date".to_owned(), world.http_date(now)));
     }
-    if response.is_none() && !matches!(way, Way::Cut(_) | Way::Never | Way::Kill(_)) {
+    let says_nothing =
+        |way: &Way| matches!(way, Way::Cut(_) | Way::Never | Way::Kill(_) | Way::Leave(Goaway::Unprocessed));
+    if response.is_none() && !says_nothing(&way) {
         world.recorder.harness_fault(format!("the model of {} gave no answer", host.alias));
     }
     let (applied, replayed) = (reaction.applied, reaction.replayed);
-    conn.begin(Exchange { call, response, applied, replayed, told, fault, ready: false });
+    conn.begin(Exchange { call, stream, response, applied, replayed, told, fault, comes_to: None });
     world.absorb(host, reaction, Cause::Call(call));
     (bite, way)
 }
@@ -274,7 +311,11 @@ fn literal(reply: &Reply) -> Response {
 
 /// The request as the vendor knows it: its own host and origin instead of the true address.
 fn canonical(world: &World, host: &Host, head: &http::request::Parts, body: Bytes) -> Request {
-    let mut headers = Vec::with_capacity(head.headers.len());
+    let mut headers = Vec::with_capacity(head.headers.len() + 1);
+    if head.version == http::Version::HTTP_2 && !head.headers.contains_key(http::header::HOST) {
+        // The pseudo-field `:authority` (RFC 9113 §8.3.1) says the same.
+        headers.push(("host".into(), host.canonical_host.as_str().into()));
+    }
     for (name, value) in &head.headers {
         let value = if name == http::header::HOST {
             host.canonical_host.clone()
@@ -329,141 +370,4 @@ fn to_wire(world: &World, host: &Host, response: &Response) -> http::Response<By
         }
     }
     wire
-}
-
-async fn send(
-    world: &Rc<World>,
-    conn: &Rc<Conn>,
-    wire: http::Response<Bytes>,
-    way: Way,
-    head_only: bool,
-) -> Result<http::Response<Body>, Gone> {
-    match way {
-        Way::Whole | Way::Instead(_) => {}
-        Way::Late(span) => tokio::time::sleep(span.duration()).await,
-        Way::Never => std::future::pending().await,
-        Way::Cut(how) => {
-            return cut(conn, how, if how == Cut::Reset { Outcome::Reset } else { Outcome::Closed });
-        }
-        Way::Kill(restart_after) => return kill(world, restart_after).await,
-        Way::Garbage => {
-            let _ = conn.write(GARBAGE).await;
-            return cut(conn, Cut::Close, Outcome::Garbage);
-        }
-        Way::Stall(after) => {
-            part(conn, &wire, after, head_only).await?;
-            std::future::pending().await
-        }
-        Way::Part(after, how) => {
-            part(conn, &wire, after, head_only).await?;
-            return cut(conn, how, Outcome::Truncated);
-        }
-        Way::PartOfChunk(after) => {
-            let (head, body) = raw(&wire, head_only, Framing::Chunked);
-            let kept = usize::try_from(after).unwrap_or(usize::MAX).min(body.len().saturating_sub(1));
-            conn.write(&head).await.map_err(|_| Gone)?;
-            conn.write(format!("{:x}\r\n", body.len().max(1)).as_bytes()).await.map_err(|_| Gone)?;
-            conn.write(&body[..kept]).await.map_err(|_| Gone)?;
-            return cut(conn, Cut::Close, Outcome::Truncated);
-        }
-        Way::Lie(lie) => {
-            let length = match lie {
-                Lie::Longer => wire.body().len() + 16,
-                Lie::Shorter => wire.body().len() / 2,
-            };
-            let (head, body) = raw(&wire, head_only, Framing::Length(length));
-            conn.write(&head).await.map_err(|_| Gone)?;
-            conn.write(&body).await.map_err(|_| Gone)?;
-            match lie {
-                Lie::Longer => std::future::pending().await,
-                Lie::Shorter => return cut(conn, Cut::Close, Outcome::Truncated),
-            }
-        }
-        Way::After(statuses) => {
-            for status in statuses {
-                conn.write(interim(status).as_bytes()).await.map_err(|_| Gone)?;
-            }
-        }
-        Way::Half(then) => {
-            part(conn, &wire, wire.body().len() as u64 / 2, head_only).await?;
-            match *then {
-                Way::Cut(Cut::Reset) => return cut(conn, Cut::Reset, Outcome::Reset),
-                Way::Cut(Cut::Close) => return cut(conn, Cut::Close, Outcome::Truncated),
-                Way::Kill(restart_after) => return kill(world, restart_after).await,
-                _ => std::future::pending().await,
-            }
-        }
-        Way::Drip(drip) => {
-            let (head, body) = raw(&wire, head_only, Framing::Length(wire.body().len()));
-            conn.write(&head).await.map_err(|_| Gone)?;
-            for piece in body.chunks(drip.bytes.max(1) as usize) {
-                tokio::time::sleep(drip.every.duration()).await;
-                conn.write(piece).await.map_err(|_| Gone)?;
-            }
-            return cut(conn, Cut::Close, Outcome::Answered);
-        }
-    }
-    conn.answering();
-    Ok(wire.map(Full::new))
-}
-
-fn cut(conn: &Conn, how: Cut, outcome: Outcome) -> Result<http::Response<Body>, Gone> {
-    conn.end(outcome);
-    conn.cut(how);
-    Err(Gone)
-}
-
-async fn kill(world: &Rc<World>, restart_after: Span) -> Result<http::Response<Body>, Gone> {
-    world.subject.end(world, End::Killed, Some(restart_after));
-    Err(Gone)
-}
-
-/// Writes the head and at most `after` bytes of the body, always less than the whole.
-async fn part(conn: &Conn, wire: &http::Response<Bytes>, after: u64, head_only: bool) -> Result<(), Gone> {
-    let (head, body) = raw(wire, head_only, Framing::Length(wire.body().len()));
-    if body.is_empty() {
-        // There is no body to lose; the head is cut instead.
-        return conn.write(&head[..head.len() / 2]).await.map_err(|_| Gone);
-    }
-    let kept = usize::try_from(after).unwrap_or(usize::MAX).min(body.len() - 1);
-    conn.write(&head).await.map_err(|_| Gone)?;
-    conn.write(&body[..kept]).await.map_err(|_| Gone)
-}
-
-/// An interim response (RFC 9110 §15.2).
-fn interim(status: u16) -> String {
-    let known = http::StatusCode::from_u16(status).ok();
-    let reason = known.and_then(|s| s.canonical_reason()).unwrap_or("Interim");
-    let early = if status == 103 { "link: </style.css>; rel=preload\r\n" } else { "" };
-    format!("HTTP/1.1 {status} {reason}\r\n{early}\r\n")
-}
-
-/// How the head of a response says where its body ends (RFC 9112 §6).
-enum Framing {
-    Length(usize),
-    Chunked,
-}
-
-/// The bytes of a response: its head, and its body.
-fn raw(wire: &http::Response<Bytes>, head_only: bool, framing: Framing) -> (BytesMut, Bytes) {
-    let status = wire.status();
-    let mut head = BytesMut::with_capacity(512);
-    head.extend_from_slice(b"HTTP/1.1 ");
-    head.extend_from_slice(status.as_str().as_bytes());
-    head.extend_from_slice(b" ");
-    head.extend_from_slice(status.canonical_reason().unwrap_or("Other").as_bytes());
-    head.extend_from_slice(b"\r\n");
-    for (name, value) in wire.headers() {
-        head.extend_from_slice(name.as_str().as_bytes());
-        head.extend_from_slice(b": ");
-        head.extend_from_slice(value.as_bytes());
-        head.extend_from_slice(b"\r\n");
-    }
-    let framing = match framing {
-        Framing::Length(bytes) => format!("content-length: {bytes}"),
-        Framing::Chunked => "transfer-encoding: chunked".to_owned(),
-    };
-    head.extend_from_slice(format!("{framing}\r\nconnection: close\r\n\r\n").as_bytes());
-    let body = if head_only { Bytes::new() } else { wire.body().clone() };
-    (head, body)
 }

@@ -10,24 +10,24 @@ use std::net::{Ipv4Addr, SocketAddr};
 use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
-use http_body_util::Full;
-use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
 use socket2::{Domain, SockRef, Socket, Type};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use super::World;
-use super::connection::{Conn, Cut, Stream, Wire};
-use super::exchange;
-use super::tls::Authority;
+use super::connection::{Conn, Cut};
+use super::exchange::Place;
+use super::socket::Wire;
+use super::tls::{self, Authority};
 use super::witness::Witness;
+use super::{http1, http2};
 use crate::fault::{Act, BadCertificate};
 use crate::schedule::{Bite, Outage};
 use crate::subject::AttemptOutcome;
 use crate::time::{At, Span};
-use crate::trace::{Alias, CallId, FaultRef, Outcome, What};
+use crate::trace::{Alias, CallId, FaultRef, Handshake, Outcome, What};
 use crate::vendor::{Profile, Vendor};
+use crate::wire::Protocol;
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1024;
@@ -78,14 +78,6 @@ pub(crate) enum Door {
 }
 
 impl Host {
-    /// Puts a vendor on a loopback port of its own.
-    ///
-    /// # Errors
-    /// If no port can be had.
-    pub fn new(alias: &str, vendor: Box<dyn Vendor>) -> io::Result<Host> {
-        Host::on(alias, vendor, 0, None)
-    }
-
     /// Puts a vendor on this loopback port, zero for any that is free; over TLS if there is an
     /// authority.
     ///
@@ -127,9 +119,14 @@ impl Host {
         })
     }
 
-    /// The calls that are open on its connections.
-    pub fn open_calls(&self) -> Vec<(CallId, Rc<Conn>)> {
-        self.conns.borrow().values().filter_map(|c| Some((c.open_call()?, c.clone()))).collect()
+    /// The calls that are open on its connections, each with its stream.
+    pub fn open_calls(&self) -> Vec<(CallId, u32, Rc<Conn>)> {
+        let conns = self.conns.borrow();
+        let of = |conn: &Rc<Conn>| {
+            let conn = conn.clone();
+            conn.open_calls().into_iter().map(move |(call, stream)| (call, stream, conn.clone()))
+        };
+        conns.values().flat_map(of).collect()
     }
 
     /// Whole requests that came over its connections, by the independent count.
@@ -163,10 +160,10 @@ impl Host {
                 if conn.blame(fault) {
                     world.recorder.fault(fault);
                 }
-                if conn.open_call().is_none() {
+                if !conn.is_busy() {
                     self.unseen.set(self.unseen.get() + 1);
                 }
-                conn.end(Outcome::Reset);
+                conn.end_all(Outcome::Reset);
                 conn.cut(Cut::Reset);
             }),
             Door::Swallowing(fault) => {
@@ -193,7 +190,7 @@ impl Host {
     }
 
     fn left(&self, number: u32, conn: &Conn) {
-        conn.end(Outcome::Abandoned);
+        conn.end_all(Outcome::Abandoned);
         self.tapped.set(self.tapped.get() + conn.whole_requests());
         self.conns.borrow_mut().remove(&number);
     }
@@ -230,14 +227,32 @@ async fn take_up(world: Rc<World>, host: Rc<Host>, socket: TcpStream) {
         None => Wire::Plain(socket),
         Some(authority) => match authority.greet(socket, bad).await {
             Ok(stream) => Wire::Tls(Box::new(stream)),
-            Err(_) => {
-                let (vendor, outcome) = (host.alias.clone(), Outcome::Abandoned);
-                world.recorder.note(What::Connection { vendor, outcome, count: 1, fault });
+            Err(error) => {
+                // A client that counts its attempts counts this one too.
+                host.unseen.set(host.unseen.get() + 1);
+                world.recorder.note(What::Handshake {
+                    vendor: host.alias.clone(),
+                    ended: tls::ended(&error),
+                    certificate: bad,
+                    connection: None,
+                    error: Some(error.to_string()),
+                    fault,
+                });
                 return;
             }
         },
     };
     let number = host.accepted.replace(host.accepted.get() + 1);
+    if bad.is_some() {
+        world.recorder.note(What::Handshake {
+            vendor: host.alias.clone(),
+            ended: Handshake::Done,
+            certificate: bad,
+            connection: Some(number),
+            error: None,
+            fault,
+        });
+    }
     let conn = Rc::new(Conn::new(wire, world.recorder.clone()));
     host.conns.borrow_mut().insert(number, conn.clone());
     attend(world, host, number, conn).await;
@@ -263,27 +278,20 @@ pub(crate) async fn serve(world: Rc<World>, host: Rc<Host>) {
 
 /// Serves one connection until it ends.
 async fn attend(world: Rc<World>, host: Rc<Host>, number: u32, conn: Rc<Conn>) {
-    let turns = Cell::new(0);
-    let service = service_fn(|request| {
-        let (world, host, conn, turns) = (world.clone(), host.clone(), conn.clone(), &turns);
-        async move {
-            turns.set(turns.get() + 1);
-            exchange::answer(&world, &host, number, &conn, request).await
-        }
-    });
-    let served = hyper::server::conn::http1::Builder::new()
-        .auto_date_header(false)
-        .header_read_timeout(None)
-        .serve_connection::<_, _>(TokioIo::new(Stream(conn.clone())), service)
-        .await;
-    if served.is_err_and(|e| e.is_parse()) {
+    let place = Place { world, host, number, conn };
+    let spoke = match place.conn.listen().await {
+        Protocol::Http1 => http1::serve(&place).await,
+        Protocol::Http2 => Box::pin(http2::serve(&place)).await,
+    };
+    let Place { world, host, number, conn } = place;
+    if !spoke {
         // The client did not speak HTTP; the independent count may have taken it for a request.
         host.unseen.set(host.unseen.get() + 1);
     }
     host.unseen.set(host.unseen.get() + conn.unread_requests());
     if world.pace.get().real {
         // A client that was killed takes its connection along; what it had sent never has its turn.
-        host.unseen.set(host.unseen.get() + conn.whole_requests().saturating_sub(turns.get()));
+        host.unseen.set(host.unseen.get() + conn.requests_without_a_turn());
     }
     if let Some(fault) = conn.swallowed() {
         let vendor = host.alias.clone();
@@ -297,9 +305,6 @@ async fn attend(world: Rc<World>, host: Rc<Host>, number: u32, conn: Rc<Conn>) {
     conn.let_go();
     host.left(number, &conn);
 }
-
-/// The body type of what hyper writes.
-pub(crate) type Body = Full<bytes::Bytes>;
 
 /// Opens and closes the vendor's door at the borders of its windows, and whenever rules change.
 pub(crate) async fn keep_door(world: Rc<World>, host: Rc<Host>) {

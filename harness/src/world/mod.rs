@@ -8,15 +8,20 @@ mod canon;
 mod client;
 mod connection;
 mod exchange;
+mod frames;
 mod hooks;
 mod host;
+mod http1;
+mod http2;
 mod journal;
 mod ledgers;
 mod metrics;
 mod noise;
+mod open;
 mod receiver;
 mod recorder;
 mod server;
+mod socket;
 mod supervisor;
 mod tap;
 mod tls;
@@ -223,9 +228,9 @@ impl World {
     /// Ends every exchange that is still open, in the order in which they began.
     pub fn end_open_calls(&self, outcome: Outcome) {
         let mut open: Vec<_> = self.hosts.values().flat_map(|h| h.open_calls()).collect();
-        open.sort_by_key(|(call, _)| *call);
-        for (_, conn) in open {
-            conn.end(outcome);
+        open.sort_by_key(|(call, ..)| *call);
+        for (_, stream, conn) in open {
+            conn.end(stream, outcome);
         }
     }
 

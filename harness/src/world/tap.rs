@@ -1,17 +1,88 @@
 //! An independent count of the requests that came over a connection, from its raw bytes.
 //!
-//! Knows: where an HTTP/1.1 request ends (RFC 9112 §6). Must not know: what it says. It exists so
-//! that a request the server lost, or counted twice, is noticed.
+//! Knows: where a request ends, over HTTP/1.1 (RFC 9112 §6) and over HTTP/2 (RFC 9113 §8.1). Must
+//! not know: what it says. It exists so that a request the server lost, or counted twice, is noticed.
 
-/// Counts whole requests in a stream of bytes.
+use super::frames::{Frame, Frames, PREFACE, kind};
+
+/// Counts whole requests in a stream of bytes, once it is known which protocol they speak.
+pub(crate) enum Tap {
+    /// Nothing is known yet, and nothing counted.
+    Closed,
+    /// HTTP/1.1.
+    Http1(Messages),
+    /// HTTP/2.
+    Http2(Streams),
+}
+
+impl Tap {
+    /// Takes the next bytes.
+    pub fn feed(&mut self, bytes: &[u8]) {
+        match self {
+            Tap::Closed => {}
+            Tap::Http1(messages) => messages.feed(bytes),
+            Tap::Http2(streams) => streams.feed(bytes),
+        }
+    }
+
+    /// Requests that have come whole.
+    pub fn whole(&self) -> u64 {
+        match self {
+            Tap::Closed => 0,
+            Tap::Http1(messages) => messages.whole,
+            Tap::Http2(streams) => streams.whole,
+        }
+    }
+
+    /// Request heads that have come.
+    pub fn heads(&self) -> u64 {
+        match self {
+            Tap::Closed => 0,
+            Tap::Http1(messages) => messages.heads,
+            Tap::Http2(streams) => streams.heads,
+        }
+    }
+}
+
+/// Counts HTTP/2 requests: HEADERS open a stream, END_STREAM makes the request whole.
 #[derive(Default)]
-pub(crate) struct Tap {
+pub(crate) struct Streams {
+    /// Bytes of the preface that have come.
+    begun: usize,
+    frames: Frames,
+    last: u32,
+    /// A request without a body whose fields go on in a CONTINUATION.
+    ending: bool,
+    whole: u64,
+    heads: u64,
+}
+
+impl Streams {
+    fn feed(&mut self, bytes: &[u8]) {
+        let preface = (PREFACE.len() - self.begun).min(bytes.len());
+        self.begun += preface;
+        let Streams { frames, last, ending, whole, heads, .. } = self;
+        frames.feed(&bytes[preface..], |frame: Frame| {
+            if frame.kind == kind::HEADERS && frame.stream > *last {
+                *last = frame.stream;
+                *heads += 1;
+            }
+            *ending |= frame.ends_stream();
+            if *ending && !frame.is_unfinished() {
+                *ending = false;
+                *whole += 1;
+            }
+        });
+    }
+}
+
+/// Counts HTTP/1.1 requests.
+#[derive(Default)]
+pub(crate) struct Messages {
     state: State,
     line: Vec<u8>,
-    /// Requests that have come whole.
-    pub whole: u64,
-    /// Request heads that have come.
-    pub heads: u64,
+    whole: u64,
+    heads: u64,
 }
 
 #[derive(Clone, Copy, Default)]
@@ -24,9 +95,8 @@ enum State {
     Trailers,
 }
 
-impl Tap {
-    /// Takes the next bytes.
-    pub fn feed(&mut self, mut bytes: &[u8]) {
+impl Messages {
+    fn feed(&mut self, mut bytes: &[u8]) {
         while !bytes.is_empty() {
             match self.state {
                 State::Head => bytes = self.head(bytes),
@@ -117,18 +187,53 @@ mod tests {
         POST /c HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nwi\r\n\r\n3;x=y\r\nabc\r\n0\r\nt: 1\r\n\r\n\
         PUT /d HTTP/1.1\r\ncontent-length: 9\r\n\r\nhalf";
 
+    /// Feeds `stream` in pieces of these sizes, over and over.
+    fn counted(mut tap: Tap, stream: &[u8], cuts: &[usize]) -> (u64, u64) {
+        let mut rest = stream;
+        for cut in cuts.iter().cycle() {
+            if rest.is_empty() {
+                break;
+            }
+            let (now, later) = rest.split_at((*cut).min(rest.len()));
+            tap.feed(now);
+            rest = later;
+        }
+        (tap.heads(), tap.whole())
+    }
+
+    /// A frame of this kind, with these flags, on this stream, with some bytes in it.
+    fn frame(kind: u8, flags: u8, stream: u8) -> Vec<u8> {
+        vec![0, 0, 3, kind, flags, 0, 0, 0, stream, b'a', b'b', b'c']
+    }
+
+    fn streams() -> Vec<u8> {
+        let frames = [
+            frame(4, 0, 0),
+            // A GET, and one whose fields go on.
+            frame(1, 0x5, 1),
+            frame(1, 0x1, 3),
+            frame(9, 0x0, 3),
+            frame(9, 0x4, 3),
+            // A POST with two pieces of body, another with trailers, and one that never ends.
+            frame(1, 0x4, 5),
+            frame(1, 0x4, 7),
+            frame(0, 0x0, 5),
+            frame(0, 0x0, 7),
+            frame(0, 0x1, 5),
+            frame(1, 0x5, 7),
+            frame(1, 0x4, 9),
+            frame(0, 0x0, 9),
+            frame(8, 0x1, 0),
+        ];
+        [PREFACE, &frames.concat()].concat()
+    }
+
     proptest::proptest! {
         #[test]
         fn requests_are_counted_however_the_bytes_are_cut(cuts in proptest::collection::vec(1usize..40, 1..60)) {
-            let mut tap = Tap::default();
-            let mut rest = STREAM;
-            for cut in cuts.iter().cycle() {
-                if rest.is_empty() { break; }
-                let (now, later) = rest.split_at((*cut).min(rest.len()));
-                tap.feed(now);
-                rest = later;
-            }
-            proptest::prop_assert_eq!((tap.heads, tap.whole), (4, 3));
+            let (one, two) = (Tap::Http1(Messages::default()), Tap::Http2(Streams::default()));
+            proptest::prop_assert_eq!(counted(one, STREAM, &cuts), (4, 3));
+            proptest::prop_assert_eq!(counted(two, &streams(), &cuts), (5, 4));
         }
     }
 }

@@ -11,18 +11,22 @@ use rcgen::{
 };
 use tokio::net::TcpStream;
 use tokio_rustls::TlsAcceptor;
-use tokio_rustls::rustls::ServerConfig;
 use tokio_rustls::rustls::crypto::ring;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer, PrivatePkcs8KeyDer};
 use tokio_rustls::rustls::version::{TLS12, TLS13};
+use tokio_rustls::rustls::{AlertDescription, Error, ServerConfig};
 
 use crate::fault::BadCertificate;
+use crate::trace::Handshake;
 
 /// The names under which a vendor is called.
 const HOSTS: [&str; 3] = ["localhost", "127.0.0.1", "::1"];
 
 /// A name under which it never is.
 const OTHER_HOST: &str = "another-vendor.invalid";
+
+/// What vendors speak, best first, by its names in ALPN (RFC 7301).
+const PROTOCOLS: [&[u8]; 2] = [b"h2", b"http/1.1"];
 
 /// A certificate authority, with what it issued to the vendors.
 pub struct Authority {
@@ -79,6 +83,22 @@ impl Authority {
     }
 }
 
+/// How a handshake ended that failed by `error`.
+pub(super) fn ended(error: &io::Error) -> Handshake {
+    use AlertDescription as Alert;
+    match error.get_ref().and_then(|e| e.downcast_ref::<Error>()) {
+        Some(Error::AlertReceived(
+            Alert::BadCertificate
+            | Alert::UnsupportedCertificate
+            | Alert::CertificateRevoked
+            | Alert::CertificateExpired
+            | Alert::CertificateUnknown
+            | Alert::UnknownCA,
+        )) => Handshake::Refused,
+        _ => Handshake::BrokenOff,
+    }
+}
+
 fn issued(issuer: &Issuer<'_, KeyPair>, hosts: &[&str], expired: bool) -> Result<TlsAcceptor, rcgen::Error> {
     let key = KeyPair::generate()?;
     let mut params = CertificateParams::new(hosts.iter().map(|h| (*h).to_owned()).collect::<Vec<_>>())?;
@@ -91,9 +111,10 @@ fn issued(issuer: &Issuer<'_, KeyPair>, hosts: &[&str], expired: bool) -> Result
     let certificate = params.signed_by(&key, issuer)?;
     let chain = vec![CertificateDer::from(certificate)];
     let key = PrivateKeyDer::from(PrivatePkcs8KeyDer::from(key.serialize_der()));
-    let config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
+    let mut config = ServerConfig::builder_with_provider(Arc::new(ring::default_provider()))
         .with_protocol_versions(&[&TLS13, &TLS12])
         .and_then(|builder| builder.with_no_client_auth().with_single_cert(chain, key))
         .map_err(|_| rcgen::Error::CouldNotParseCertificate)?;
+    config.alpn_protocols = PROTOCOLS.map(<[u8]>::to_vec).to_vec();
     Ok(TlsAcceptor::from(Arc::new(config)))
 }

@@ -82,7 +82,7 @@ pub fn drill_of(lines: &str) -> Loaded {
 /// Runs a drill against a program.
 pub fn run(loaded: &Loaded, (program, here): &(Program, PathBuf), scale: u32) -> Drilled {
     let pacing = Pacing::new(program, scale);
-    let plan = casting::plan_in_real_time(loaded, &contracts(), pacing).expect("vendors");
+    let plan = casting::plan_in_real_time(loaded, &contracts(), program, pacing).expect("vendors");
     drill::run(&plan, Seed(1), &Command::new(program, here, scale)).unwrap_or_else(|e| panic!("{e}"))
 }
 

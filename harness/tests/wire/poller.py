@@ -10,6 +10,7 @@ import os
 import signal
 import socket
 import struct
+import ssl
 import sys
 import threading
 import time
@@ -22,6 +23,17 @@ CRM, BILLING = os.environ["CRM"], os.environ["BILLING"]
 STATE = os.path.join(os.environ["STATE"], "done.json")
 BUG = os.environ.get("BUG", "")
 EVERY = float(os.environ.get("EVERY_MS", "200")) / 1000
+
+if BUG == "blind":
+    ssl._create_default_https_context = ssl._create_unverified_context
+if BUG == "nameless":
+
+    def nameless():
+        context = ssl.create_default_context()
+        context.check_hostname = False
+        return context
+
+    ssl._create_default_https_context = nameless
 
 log = lambda text: print(text, flush=True)
 lock = threading.Lock()

@@ -14,7 +14,7 @@ use serde_json::json;
 use crate::toy::*;
 
 /// The flags of an error, and the OS error at its root.
-fn kind(e: &reqwest::Error) -> String {
+pub fn kind(e: &reqwest::Error) -> String {
     let mut said = Vec::new();
     for (is, name) in [
         (e.is_timeout(), "timeout"),
@@ -44,13 +44,22 @@ fn kind(e: &reqwest::Error) -> String {
 
 /// What each of `calls` POSTs of one client met, and the millisecond.
 fn met(faults: &str, calls: usize) -> (Drilled, Vec<(u64, String)>) {
+    met_by(reqwest::Client::builder, faults, calls)
+}
+
+/// The same of a client of this kind.
+pub fn met_by(
+    kind_of_client: fn() -> reqwest::ClientBuilder,
+    faults: &str,
+    calls: usize,
+) -> (Drilled, Vec<(u64, String)>) {
     let seen = Rc::new(RefCell::new(Vec::new()));
     let told = seen.clone();
     let lines = format!("faults: [ {faults} ]\nheal_at: 50s\nends_at: 60s");
     let drilled = drill(&lines, move |start| {
         let told = told.clone();
         async move {
-            let client = reqwest::Client::builder()
+            let client = kind_of_client()
                 .no_proxy()
                 .timeout(Duration::from_secs(10))
                 .connect_timeout(Duration::from_secs(3))

@@ -2,6 +2,8 @@
 
 mod basics;
 mod connection;
+mod http2;
 mod lives;
+mod raw;
 mod toy;
 mod webhooks;

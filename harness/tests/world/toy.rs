@@ -281,6 +281,7 @@ pub fn plan_of(lines: &str, toy: impl Fn() -> Toy + Send + Sync + 'static) -> Pl
         scenario,
         file: "test.yaml".into(),
         vendors: [("toy".to_owned(), Box::new(move |_, _| Box::new(toy()) as Box<dyn Vendor>) as _)].into(),
+        tls: false,
         pacing: None,
     }
 }

@@ -32,7 +32,7 @@ mod transport;
 pub(crate) use breaker::{Breaker, Readiness};
 pub(crate) use failure::{BoxFuture, Failure};
 pub(crate) use gate::Gate;
-pub(crate) use transport::{Reply, build_http};
+pub(crate) use transport::{Reply, Tls, build_http};
 
 use budget::Budget;
 use limiter::Limiter;
@@ -117,7 +117,8 @@ impl VendorClient {
             // The last is for what is not a worker: sync, reconciliation, token refresh.
             LimiterScope::Worker => config.workers + 1,
         };
-        let http = build_http(&base, tools.policies.timeouts.connect)?;
+        let tls = Tls { ca_file: config.ca_file.as_deref(), trust: tools.policies.trust };
+        let http = build_http(&base, tools.policies.timeouts.connect, tls)?;
         Ok(Self {
             vendor,
             base: base.trim_end_matches('/').to_owned(),

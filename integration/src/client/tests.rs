@@ -241,3 +241,16 @@ async fn a_redirect_is_not_followed() {
     assert!(matches!(reply, Err(Failure::Rejected { status: 302, .. })), "{reply:?}");
     assert_eq!(attempts.len(), 1);
 }
+
+#[cfg(feature = "tls")]
+#[test]
+fn authorities_that_cannot_be_read_are_named() {
+    let build = |file: &std::path::Path| {
+        let tls = Tls { ca_file: Some(file), ..Tls::default() };
+        build_http("https://vendor.test", None, tls).map(drop).map_err(|e| e.to_string())
+    };
+    let none = build("/no/such.pem".as_ref()).unwrap_err();
+    assert!(none.starts_with("CA_FILE /no/such.pem: No such file"), "{none}");
+    let file = tempfile::NamedTempFile::new().unwrap();
+    assert!(build(file.path()).unwrap_err().ends_with("there is no PEM certificate in it"));
+}

@@ -1,6 +1,7 @@
 //! One attempt on the wire. Knows bytes, timeouts and how they fail; must not know whether there will be another.
 
 use std::error::Error as _;
+use std::path::Path;
 use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
@@ -9,8 +10,9 @@ use http::header::{AUTHORIZATION, CONTENT_TYPE, HeaderValue};
 use tokio::time::{Instant, timeout};
 
 use super::{Bearer, Body, Call, Failure, VendorClient};
+use crate::error::CoreError;
 use crate::observer::{AttemptOutcome, AttemptRecord, Vendor};
-use crate::policy::{AttemptFacts, Counting, Disclosure};
+use crate::policy::{AttemptFacts, Counting, Disclosure, Trust};
 
 /// The largest answer that is read.
 const LARGEST_BODY: usize = 16 * 1024 * 1024;
@@ -254,10 +256,26 @@ fn transport_outcome(error: &reqwest::Error) -> AttemptOutcome {
     AttemptOutcome::Reset
 }
 
+/// How a host is known to be the vendor's.
+#[derive(Debug, Clone, Copy, Default)]
+#[cfg_attr(not(feature = "tls"), allow(dead_code))]
+pub(crate) struct Tls<'a> {
+    /// The authorities; the platform's, if absent.
+    pub ca_file: Option<&'a Path>,
+    /// Whose certificate is good enough.
+    pub trust: Trust,
+}
+
 /// A plain client: no proxy, no redirects (credentials stay with the configured host), roots only for https.
-pub(crate) fn build_http(base: &str, connect: Option<Duration>) -> Result<reqwest::Client, reqwest::Error> {
+pub(crate) fn build_http(
+    base: &str,
+    connect: Option<Duration>,
+    tls: Tls<'_>,
+) -> Result<reqwest::Client, CoreError> {
     let mut builder = reqwest::Client::builder()
         .no_proxy()
+        // Whatever features a build with others turns on.
+        .http1_only()
         .redirect(reqwest::redirect::Policy::none())
         .referer(false)
         .user_agent(concat!("integration-core/", env!("CARGO_PKG_VERSION")));
@@ -266,16 +284,20 @@ pub(crate) fn build_http(base: &str, connect: Option<Duration>) -> Result<reqwes
     }
     #[cfg(feature = "tls")]
     {
-        builder = tls(builder, base.starts_with("https:"));
+        builder = with_tls(builder, base.starts_with("https:"), tls)?;
     }
     #[cfg(not(feature = "tls"))]
-    let _ = base;
-    builder.build()
+    let _ = (base, tls);
+    Ok(builder.build()?)
 }
 
 /// Loading the platform's roots costs milliseconds: plain http gets a configuration without any.
 #[cfg(feature = "tls")]
-fn tls(builder: reqwest::ClientBuilder, https: bool) -> reqwest::ClientBuilder {
+fn with_tls(
+    builder: reqwest::ClientBuilder,
+    https: bool,
+    tls: Tls<'_>,
+) -> Result<reqwest::ClientBuilder, CoreError> {
     use std::sync::LazyLock;
     static NO_ROOTS: LazyLock<rustls::ClientConfig> = LazyLock::new(|| {
         install_provider();
@@ -287,10 +309,28 @@ fn tls(builder: reqwest::ClientBuilder, https: bool) -> reqwest::ClientBuilder {
         // Somebody else's provider is as good as ours.
         let _ = rustls::crypto::ring::default_provider().install_default();
     }
-    if https {
-        install_provider();
-        builder.https_only(true)
-    } else {
-        builder.tls_backend_preconfigured(NO_ROOTS.clone())
+    if !https {
+        return Ok(builder.tls_backend_preconfigured(NO_ROOTS.clone()));
     }
+    install_provider();
+    let mut builder = builder.https_only(true);
+    if let Some(path) = tls.ca_file {
+        builder = builder.tls_certs_only(authorities(path)?);
+    }
+    Ok(match tls.trust {
+        Trust::Verified => builder,
+        Trust::AnyHost => builder.tls_danger_accept_invalid_hostnames(true),
+        Trust::Anyone => builder.tls_danger_accept_invalid_certs(true),
+    })
+}
+
+#[cfg(feature = "tls")]
+fn authorities(path: &Path) -> Result<Vec<reqwest::Certificate>, CoreError> {
+    let wrong = |why: String| CoreError::CaFile { path: path.to_owned(), why };
+    let pem = std::fs::read(path).map_err(|e| wrong(e.to_string()))?;
+    let all = reqwest::Certificate::from_pem_bundle(&pem).map_err(|e| wrong(e.to_string()))?;
+    if all.is_empty() {
+        return Err(wrong("there is no PEM certificate in it".to_owned()));
+    }
+    Ok(all)
 }

@@ -36,6 +36,18 @@ pub enum OnInvalidGrant {
     TryAgain,
 }
 
+/// Whose certificate is good enough to be sent a credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Trust {
+    /// A valid one for the host, from an authority that is trusted.
+    #[default]
+    Verified,
+    /// Any from such an authority, whatever host it is for.
+    AnyHost,
+    /// Anyone's.
+    Anyone,
+}
+
 /// How OAuth access tokens are refreshed.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct RefreshRule {

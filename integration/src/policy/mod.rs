@@ -16,6 +16,7 @@
 //! | who shares a limiter, own ceilings, slowing down, missing headers | `limiter` | [`LimiterRule`] |
 //! | the rate at which a backlog is started | `drain` | [`DrainRule`] |
 //! | OAuth refresh, rotation, 401, `invalid_grant` | `refresh` | [`RefreshRule`] |
+//! | whose certificate is trusted | `trust` | [`Trust`] |
 //! | when the API key is read | `api_key` | [`KeyReading`] |
 //! | the circuit breaker | `breaker` | [`BreakerRule`] |
 //! | webhook signature | `signature` | [`SignatureRule`] |
@@ -45,7 +46,7 @@ mod wording;
 mod work;
 mod writes;
 
-pub use auth::{KeyReading, OnInvalidGrant, OnUnauthorized, RefreshRule, Rotation};
+pub use auth::{KeyReading, OnInvalidGrant, OnUnauthorized, RefreshRule, Rotation, Trust};
 pub use breaker::{BreakerRule, Counts, ProbeRelease};
 pub use data::{DecimalMoney, MoneyError, MoneyRule, OnInvalid, ValidationRule, currency_decimals};
 pub use limits::{DrainRule, LimiterRule, LimiterScope, MissingQuota, Rate};
@@ -83,6 +84,7 @@ pub struct Policies {
     pub limiter: LimiterRule,
     pub drain: DrainRule,
     pub refresh: RefreshRule,
+    pub trust: Trust,
     pub api_key: KeyReading,
     pub breaker: BreakerRule,
     pub signature: SignatureRule,
@@ -113,6 +115,7 @@ impl Default for Policies {
             limiter: LimiterRule::default(),
             drain: DrainRule::default(),
             refresh: RefreshRule::default(),
+            trust: Trust::default(),
             api_key: KeyReading::default(),
             breaker: BreakerRule::default(),
             signature: SignatureRule::default(),

@@ -230,7 +230,7 @@ impl<'a> Stage<'a> {
             }
             What::Change { change: ChangeKind::Given, .. } => {}
             What::Change { .. } => self.point("workload", id, at, "note", what),
-            What::Connection { vendor, fault, .. } => {
+            What::Connection { vendor, fault, .. } | What::Handshake { vendor, fault, .. } => {
                 let text = self.timeline.line(what, None).what;
                 let lane = self.lane(vendor);
                 self.put(lane, (at, at), "bad", text, fault.as_ref(), vec![id.0]);
@@ -258,7 +258,7 @@ impl<'a> Stage<'a> {
             What::Log { level, .. } if level == "error" || level == "warn" => {
                 self.point("subject", id, at, "note", what);
             }
-            What::HarnessFault { .. } => self.point("workload", id, at, "bad", what),
+            What::HarnessFault { .. } | What::Unfit { .. } => self.point("workload", id, at, "bad", what),
             What::Emission { .. }
             | What::Fault(_)
             | What::Log { .. }

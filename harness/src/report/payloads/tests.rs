@@ -8,7 +8,7 @@ use super::*;
 use crate::seed::Seed;
 use crate::time::At;
 use crate::trace::*;
-use crate::wire::Headers;
+use crate::wire::{Headers, Protocol};
 
 fn request(id: u32, line: &str, headers: &[(&str, &str)], body: &str) -> What {
     let (method, target) = line.split_once(' ').unwrap();
@@ -17,6 +17,7 @@ fn request(id: u32, line: &str, headers: &[(&str, &str)], body: &str) -> What {
         call: CallId(id),
         vendor: "billing".into(),
         connection: 0,
+        protocol: Protocol::Http1,
         request: Request {
             method: method.into(),
             target: target.into(),

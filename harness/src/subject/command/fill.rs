@@ -18,6 +18,7 @@ pub(super) struct Surroundings {
     webhooks: BTreeMap<String, String>,
     state: PathBuf,
     secrets: PathBuf,
+    ca: Option<PathBuf>,
     alerts: String,
     seed: u64,
     scale: u32,
@@ -32,6 +33,7 @@ impl Surroundings {
             webhooks: start.webhook_urls.clone(),
             state: start.state_dir.clone(),
             secrets: start.secrets_dir.clone(),
+            ca: start.authority.clone(),
             alerts: start.alert_url.clone(),
             seed: start.seed.0,
             scale,
@@ -78,6 +80,10 @@ impl Surroundings {
             Slot::Port(name) => self.ports.get(name)?.to_string(),
             Slot::State => path(&self.state),
             Slot::Secrets => path(&self.secrets),
+            Slot::Ca => {
+                let ca = self.ca.as_deref().ok_or("the vendors of this drill are not met over TLS")?;
+                path(ca)
+            }
             Slot::Alerts => self.alerts.clone(),
             Slot::Seed => self.seed.to_string(),
             Slot::Scale => self.scale.to_string(),

@@ -1,0 +1,200 @@
+//! HTTP/1.1: one exchange at a time on a connection, and how each fault looks there (RFC 9112).
+//!
+//! Knows: the bytes of a response, and every way of not sending them. Must not know: whether a rule
+//! bites, or how a vendor thinks.
+
+use std::fmt;
+
+use bytes::{Bytes, BytesMut};
+use http_body_util::{BodyExt, Full};
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use hyper_util::rt::TokioIo;
+
+use super::connection::{Conn, Cut, Stream};
+use super::exchange::{GARBAGE, Place, Turn, Way};
+use super::open::ONLY;
+use crate::fault::Lie;
+use crate::time::Span;
+use crate::trace::Outcome;
+
+/// The body type of what hyper writes.
+type Body = Full<Bytes>;
+
+/// The connection ends; hyper has nothing more to do.
+#[derive(Debug)]
+pub(crate) struct Gone;
+
+impl fmt::Display for Gone {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the connection ended")
+    }
+}
+
+impl std::error::Error for Gone {}
+
+/// Serves one connection until it ends; false if what came was no HTTP.
+pub(super) async fn serve(place: &Place) -> bool {
+    let service = service_fn(|request| answer(place.clone(), request));
+    let served = hyper::server::conn::http1::Builder::new()
+        .auto_date_header(false)
+        .header_read_timeout(None)
+        .serve_connection::<_, _>(TokioIo::new(Stream(place.conn.clone())), service)
+        .await;
+    !served.is_err_and(|e| e.is_parse())
+}
+
+/// Answers one request.
+///
+/// # Errors
+/// [`Gone`] when the connection was cut instead.
+async fn answer(place: Place, request: http::Request<Incoming>) -> Result<http::Response<Body>, Gone> {
+    place.conn.accept();
+    let (head, body) = request.into_parts();
+    if place.is_reset_at(&head) {
+        place.host.unseen.set(place.host.unseen.get() + 1);
+        place.conn.cut(Cut::Reset);
+        return Err(Gone);
+    }
+    // In real time the client may leave before its request has its turn.
+    let mut turn = Turn::new(&place.host, !place.world.pace.get().real);
+    let body = body.collect().await.map_err(|_| Gone)?.to_bytes();
+    turn.comes();
+    let (wire, way) = place.take(ONLY, &head, body);
+    send(&place, wire, way, head.method == http::Method::HEAD).await
+}
+
+async fn send(
+    place: &Place,
+    wire: http::Response<Bytes>,
+    way: Way,
+    head_only: bool,
+) -> Result<http::Response<Body>, Gone> {
+    let conn = &place.conn;
+    match way {
+        // `unfit` keeps `goaway` away.
+        Way::Whole | Way::Instead(_) | Way::Leave(_) => {}
+        Way::Late(span) => tokio::time::sleep(span.duration()).await,
+        Way::Never => std::future::pending().await,
+        Way::Cut(how) => return cut(conn, how, how.outcome()),
+        Way::Kill(restart_after) => return kill(place, restart_after),
+        Way::Garbage => {
+            let _ = conn.write(GARBAGE).await;
+            return cut(conn, Cut::Close, Outcome::Garbage);
+        }
+        Way::Stall(after) => {
+            part(conn, &wire, after, head_only).await?;
+            std::future::pending().await
+        }
+        Way::Part(after, how) => {
+            part(conn, &wire, after, head_only).await?;
+            return cut(conn, how, Outcome::Truncated);
+        }
+        Way::PartOfChunk(after) => {
+            let (head, body) = raw(&wire, head_only, Framing::Chunked);
+            let kept = usize::try_from(after).unwrap_or(usize::MAX).min(body.len().saturating_sub(1));
+            conn.write(&head).await.map_err(|_| Gone)?;
+            conn.write(format!("{:x}\r\n", body.len().max(1)).as_bytes()).await.map_err(|_| Gone)?;
+            conn.write(&body[..kept]).await.map_err(|_| Gone)?;
+            return cut(conn, Cut::Close, Outcome::Truncated);
+        }
+        Way::Lie(lie) => {
+            let length = match lie {
+                Lie::Longer => wire.body().len() + 16,
+                Lie::Shorter => wire.body().len() / 2,
+            };
+            let (head, body) = raw(&wire, head_only, Framing::Length(length));
+            conn.write(&head).await.map_err(|_| Gone)?;
+            conn.write(&body).await.map_err(|_| Gone)?;
+            match lie {
+                Lie::Longer => std::future::pending().await,
+                Lie::Shorter => return cut(conn, Cut::Close, Outcome::Truncated),
+            }
+        }
+        Way::After(statuses) => {
+            for status in statuses {
+                conn.write(interim(status).as_bytes()).await.map_err(|_| Gone)?;
+            }
+        }
+        Way::Half(then) => {
+            part(conn, &wire, wire.body().len() as u64 / 2, head_only).await?;
+            match *then {
+                Way::Cut(Cut::Reset) => return cut(conn, Cut::Reset, Outcome::Reset),
+                Way::Cut(Cut::Close) => return cut(conn, Cut::Close, Outcome::Truncated),
+                Way::Kill(restart_after) => return kill(place, restart_after),
+                _ => std::future::pending().await,
+            }
+        }
+        Way::Drip(drip) => {
+            let (head, body) = raw(&wire, head_only, Framing::Length(wire.body().len()));
+            conn.write(&head).await.map_err(|_| Gone)?;
+            for piece in body.chunks(drip.bytes.max(1) as usize) {
+                tokio::time::sleep(drip.every.duration()).await;
+                conn.write(piece).await.map_err(|_| Gone)?;
+            }
+            return cut(conn, Cut::Close, Outcome::Answered);
+        }
+    }
+    conn.comes_to(ONLY, Outcome::Answered);
+    Ok(wire.map(Full::new))
+}
+
+fn cut(conn: &Conn, how: Cut, outcome: Outcome) -> Result<http::Response<Body>, Gone> {
+    conn.fall(ONLY, how, outcome);
+    Err(Gone)
+}
+
+fn kill(place: &Place, restart_after: Span) -> Result<http::Response<Body>, Gone> {
+    place.kill(restart_after);
+    Err(Gone)
+}
+
+/// Writes the head and at most `after` bytes of the body, always less than the whole.
+async fn part(conn: &Conn, wire: &http::Response<Bytes>, after: u64, head_only: bool) -> Result<(), Gone> {
+    let (head, body) = raw(wire, head_only, Framing::Length(wire.body().len()));
+    if body.is_empty() {
+        // There is no body to lose; the head is cut instead.
+        return conn.write(&head[..head.len() / 2]).await.map_err(|_| Gone);
+    }
+    let kept = usize::try_from(after).unwrap_or(usize::MAX).min(body.len() - 1);
+    conn.write(&head).await.map_err(|_| Gone)?;
+    conn.write(&body[..kept]).await.map_err(|_| Gone)
+}
+
+/// An interim response (RFC 9110 §15.2).
+fn interim(status: u16) -> String {
+    let known = http::StatusCode::from_u16(status).ok();
+    let reason = known.and_then(|s| s.canonical_reason()).unwrap_or("Interim");
+    let early = if status == 103 { "link: </style.css>; rel=preload\r\n" } else { "" };
+    format!("HTTP/1.1 {status} {reason}\r\n{early}\r\n")
+}
+
+/// How the head of a response says where its body ends (RFC 9112 §6).
+enum Framing {
+    Length(usize),
+    Chunked,
+}
+
+/// The bytes of a response: its head, and its body.
+fn raw(wire: &http::Response<Bytes>, head_only: bool, framing: Framing) -> (BytesMut, Bytes) {
+    let status = wire.status();
+    let mut head = BytesMut::with_capacity(512);
+    head.extend_from_slice(b"HTTP/1.1 ");
+    head.extend_from_slice(status.as_str().as_bytes());
+    head.extend_from_slice(b" ");
+    head.extend_from_slice(status.canonical_reason().unwrap_or("Other").as_bytes());
+    head.extend_from_slice(b"\r\n");
+    for (name, value) in wire.headers() {
+        head.extend_from_slice(name.as_str().as_bytes());
+        head.extend_from_slice(b": ");
+        head.extend_from_slice(value.as_bytes());
+        head.extend_from_slice(b"\r\n");
+    }
+    let framing = match framing {
+        Framing::Length(bytes) => format!("content-length: {bytes}"),
+        Framing::Chunked => "transfer-encoding: chunked".to_owned(),
+    };
+    head.extend_from_slice(format!("{framing}\r\nconnection: close\r\n\r\n").as_bytes());
+    let body = if head_only { Bytes::new() } else { wire.body().clone() };
+    (head, body)
+}
