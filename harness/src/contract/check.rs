@@ -12,7 +12,7 @@ use super::Contract;
 use super::convert::Direction;
 use super::explain::Scene;
 use super::media::choose;
-use super::operation::Operation;
+use super::operation::{Media, Operation};
 use super::shape::Shape;
 use super::violation::{Checked, Part, Severity, Violation};
 use crate::wire::{Request, Response};
@@ -120,6 +120,22 @@ impl Contract {
         checked.sorted()
     }
 
+    /// Whether the payload of the webhook called `name` is valid, and no more than that: a fraction of
+    /// the cost of [`Contract::check_webhook`]. False also where that cannot be said.
+    pub fn webhook_fits(&self, name: &str, payload: &Value) -> bool {
+        if let Some(own) = self.payloads.get(name) {
+            return own.validator.is_valid(payload);
+        }
+        let schema = self.webhook_media(name).and_then(|media| media.schema.as_deref());
+        schema.is_some_and(|at| self.fits(at, Direction::Response, payload) == Ok(true))
+    }
+
+    fn webhook_media(&self, name: &str) -> Option<&Media> {
+        let (_, operation) = self.index.webhooks.iter().find(|(known, _)| known == name)?;
+        let content = &operation.body.as_ref()?.content;
+        choose(content, "application/json").or_else(|| content.first())
+    }
+
     /// Judges the payload of a webhook by the schema of that name: a schema file's, or that of the
     /// description's own `webhooks`. None if there is no such webhook.
     pub fn check_webhook(&self, name: &str, payload: &Value) -> Option<Checked> {
@@ -138,9 +154,7 @@ impl Contract {
             }
             return Some(checked.sorted());
         }
-        let (_, operation) = self.index.webhooks.iter().find(|(known, _)| known == name)?;
-        let content = &operation.body.as_ref()?.content;
-        let media = choose(content, "application/json").or_else(|| content.first())?;
+        let media = self.webhook_media(name)?;
         checked.media = Some(media.range.clone());
         if let Some(schema) = &media.schema {
             self.check_value(payload, schema, Direction::Response, &mut checked);
