@@ -26,8 +26,14 @@ fn error(status: u16, moment: Option<Moment>) -> Act {
     })
 }
 
+/// A server, and TLS for the clients that call it: reqwest brings none of its own here.
+async fn server() -> MockServer {
+    let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
+    MockServer::start().await
+}
+
 async fn mounted(rules: Vec<Rule>) -> (MockServer, Mounted) {
-    let server = MockServer::start().await;
+    let server = server().await;
     let vendor = mount(&server, Box::new(stub::Notes::new()), rules).await.unwrap();
     (server, vendor)
 }
@@ -118,7 +124,7 @@ async fn a_rule_with_a_condition_bites_where_it_holds() {
 
 #[tokio::test]
 async fn what_no_whole_response_can_do_is_refused_by_name() {
-    let server = MockServer::start().await;
+    let server = server().await;
     let outage = Outage { moment: None, restart_after: Span::secs(1), deadline: None };
     let refused: [(Rule, &str); 7] = [
         (rule("notes", Act::Reset(Moment::AfterApplied)), "reset"),

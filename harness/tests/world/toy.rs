@@ -249,6 +249,7 @@ where
     F: Fn(Start) -> Fut,
     Fut: Future<Output = ()> + 'static,
 {
+    name_a_tls_provider();
     Closure(move |start: Start| -> Life {
         let mut stop = start.stop.clone();
         let ready = start.ready.clone();
