@@ -196,7 +196,7 @@ pub fn customer(stripe: &mut dyn Vendor) -> Request {
     let made: serde_json::Value = serde_json::from_slice(&made.body).expect("JSON");
     let id = made["id"].as_str().unwrap_or_else(|| panic!("{made}"));
     let mut read = create(&key, 0);
-    read.method = "GET".to_owned();
+    read.method = "GET".into();
     read.target = format!("/v1/customers/{id}");
     read.headers.remove("content-type");
     read.headers.remove("idempotency-key");
@@ -207,7 +207,7 @@ pub fn customer(stripe: &mut dyn Vendor) -> Request {
 /// Asks for the `n`th customer to be made.
 pub fn create(key: &str, n: u64) -> Request {
     Request {
-        method: "POST".to_owned(),
+        method: "POST".into(),
         target: "/v1/customers".to_owned(),
         headers: Headers::of([
             ("host", "api.stripe.com".to_owned()),

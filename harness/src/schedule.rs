@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
+use crate::expr::Expr;
 use crate::fault::{Act, Kind, Moment, Point, Rule, Target, Window};
 use crate::seed::{Seed, Stream};
 use crate::time::{At, Span};
@@ -47,6 +48,10 @@ pub struct Call<'a> {
     /// Whether the connection carried a request before.
     pub reused: bool,
 }
+
+/// What the condition of a rule is asked about, by the name that it goes by there; nothing for a rule
+/// without one.
+type Shown = Option<(&'static str, Arc<Value>)>;
 
 /// The rules of a drill with their counters.
 pub struct Schedule {
@@ -162,9 +167,10 @@ impl Schedule {
             if matches!(rule.act, Act::StaleKeepAlive) && !call.reused {
                 return None;
             }
-            rule.on.matches_call(call.vendor, &call.request.method, call.request.path()).then(|| {
-                ("request", shown.get_or_insert_with(|| Arc::new(request_json(call.request))).clone())
-            })
+            let mut show = || shown.get_or_insert_with(|| Arc::new(request_json(call.request))).clone();
+            rule.on
+                .matches_call(call.vendor, &call.request.method, call.request.path())
+                .then(|| rule.when.is_some().then(|| ("request", show())))
         })
     }
 
@@ -181,10 +187,10 @@ impl Schedule {
     /// The fault that hits a request of which only the head has come, if any. Attempts are counted
     /// with whole calls, so a rule that names some does not bite here.
     pub fn head(&mut self, now: At, call: Call<'_>) -> Option<Bite> {
-        let shown = Arc::new(request_json(call.request));
         self.first(now, Point::Head, 0, |rule| {
             let meant = rule.on.matches_call(call.vendor, &call.request.method, call.request.path());
-            meant.then(|| ("request", shown.clone()))
+            let show = || Arc::new(request_json(call.request));
+            meant.then(|| rule.when.is_some().then(|| ("request", show())))
         })
     }
 
@@ -246,7 +252,8 @@ impl Schedule {
                         .as_ref()
                         .is_none_or(|w| w.holds(&[("event", &event_json(e))]).unwrap_or(false))
             };
-            events.iter().find(met).map(|e| ("event", Arc::new(event_json(e))))
+            let show = |e| Arc::new(event_json(e));
+            events.iter().find(met).map(|e| rule.when.is_some().then(|| ("event", show(e))))
         })
     }
 
@@ -257,7 +264,7 @@ impl Schedule {
         now: At,
         point: Point,
         attempt: u32,
-        mut met: impl FnMut(&Rule) -> Option<(&'static str, Arc<Value>)>,
+        mut met: impl FnMut(&Rule) -> Option<Shown>,
     ) -> Option<Bite> {
         if now >= self.heals_at {
             return None;
@@ -268,10 +275,11 @@ impl Schedule {
             if !rule.act.points().contains(&point) || !rule.window.is_none_or(|w| w.contains(now)) {
                 continue;
             }
-            let Some((name, shown)) = met(rule) else { continue };
-            if !rule.when.as_ref().is_none_or(|w| w.holds(&[(name, &shown)]).unwrap_or(false))
-                || !rule.attempts.is_none_or(|a| a.contains(attempt))
-            {
+            let Some(shown) = met(rule) else { continue };
+            let holds = |when: &Expr| {
+                shown.as_ref().is_some_and(|(name, shown)| when.holds(&[(name, shown)]).unwrap_or(false))
+            };
+            if !rule.when.as_ref().is_none_or(holds) || !rule.attempts.is_none_or(|a| a.contains(attempt)) {
                 continue;
             }
             counted.calls += 1;
@@ -418,7 +426,7 @@ pub fn request_json(request: &Request) -> Value {
     json!({
         "method": request.method,
         "path": request.path(),
-        "headers": pairs(&mut request.headers.0.iter().cloned()),
+        "headers": pairs(&mut request.headers.0.iter().map(|(n, v)| (n.to_string(), v.to_string()))),
         "query": pairs(&mut request.query().map(|(n, v)| (n.into_owned(), v.into_owned()))),
         "body": body,
     })

@@ -8,10 +8,13 @@ use std::borrow::Cow;
 use bytes::Bytes;
 use serde::{Deserialize, Serialize};
 
+/// Text of header fields: most names and values are short enough to need no memory of their own.
+pub use compact_str::CompactString as FieldText;
+
 /// Header fields in the order they were sent; names are lower case.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Headers(pub Vec<(String, String)>);
+pub struct Headers(pub Vec<(FieldText, FieldText)>);
 
 impl Headers {
     /// The first value of the field `name` (any case).
@@ -20,9 +23,9 @@ impl Headers {
     }
 
     /// Replaces every field called `name` by one with `value`.
-    pub fn set(&mut self, name: &str, value: impl Into<String>) {
+    pub fn set(&mut self, name: &str, value: impl Into<FieldText>) {
         self.remove(name);
-        self.0.push((name.to_ascii_lowercase(), value.into()));
+        self.0.push((lower_case(name.into()), value.into()));
     }
 
     /// Removes every field called `name`; true if there was one.
@@ -33,9 +36,14 @@ impl Headers {
     }
 
     /// Builds a list from pairs.
-    pub fn of<N: Into<String>, V: Into<String>>(pairs: impl IntoIterator<Item = (N, V)>) -> Headers {
-        Headers(pairs.into_iter().map(|(n, v)| (n.into().to_ascii_lowercase(), v.into())).collect())
+    pub fn of<N: Into<FieldText>, V: Into<FieldText>>(pairs: impl IntoIterator<Item = (N, V)>) -> Headers {
+        Headers(pairs.into_iter().map(|(n, v)| (lower_case(n.into()), v.into())).collect())
     }
+}
+
+fn lower_case(mut name: FieldText) -> FieldText {
+    name.make_ascii_lowercase();
+    name
 }
 
 /// How a request came.
@@ -65,7 +73,7 @@ pub const FIELDS_OF_HTTP1: [&str; 6] =
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Request {
     /// The method, upper case.
-    pub method: String,
+    pub method: FieldText,
     /// The request target in origin form: path and query (RFC 9112 §3.2.1).
     pub target: String,
     /// Header fields.
@@ -165,6 +173,6 @@ mod tests {
         let mut h = Headers::of([("Retry-After", "3")]);
         assert_eq!(h.get("retry-AFTER"), Some("3"));
         h.set("RETRY-after", "4");
-        assert_eq!(h.0, vec![("retry-after".to_owned(), "4".to_owned())]);
+        assert_eq!(h.0, vec![("retry-after".into(), "4".into())]);
     }
 }

@@ -252,7 +252,7 @@ fn request(asked: &Asked) -> Request {
     let text = |value: &http::HeaderValue| String::from_utf8_lossy(value.as_bytes()).into_owned();
     let headers = asked.headers.iter().map(|(name, value)| (name.as_str(), text(value)));
     Request {
-        method: asked.method.to_string(),
+        method: asked.method.as_str().into(),
         target,
         headers: Headers::of(headers),
         body: asked.body.clone().into(),

@@ -153,7 +153,7 @@ fn answers_itself(files: &Files) -> Result<(), Failed> {
         );
         for exchange in exchanges {
             let request = Request {
-                method: exchange.request.method.clone(),
+                method: exchange.request.method.as_str().into(),
                 target: exchange.request.target.clone(),
                 headers: exchange.request.headers.clone(),
                 body: exchange.request.body.as_ref().map(Body::bytes).unwrap_or_default(),

@@ -69,7 +69,7 @@ impl Desk {
             headers.set("content-type", "application/x-www-form-urlencoded");
         }
         let request = Request {
-            method: method.to_owned(),
+            method: method.into(),
             target: target.to_owned(),
             headers,
             body: form.to_owned().into(),

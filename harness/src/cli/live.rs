@@ -87,7 +87,7 @@ async fn one(
     let method: http::Method = call.method.parse().map_err(|_| "no method".to_owned())?;
     let mut request = client.request(method, format!("{base}{}", call.target));
     for (name, value) in &headers.0 {
-        request = request.header(name, value);
+        request = request.header(name.as_str(), value.as_str());
     }
     if let Some((kind, body)) = &call.body {
         request = request.header("content-type", kind).body(body.clone());
@@ -114,7 +114,11 @@ async fn one(
             headers: Headers::default(),
             body: call.body.as_ref().and_then(|(_, b)| Body::of(&b.clone().into(), true)),
         },
-        response: RecordedResponse { status, headers: Headers(fields), body: Body::of(&body.into(), json) },
+        response: RecordedResponse {
+            status,
+            headers: Headers::of(fields),
+            body: Body::of(&body.into(), json),
+        },
     })
 }
 

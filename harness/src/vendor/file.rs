@@ -258,30 +258,44 @@ impl VendorFile {
     /// The operation that a request asks for, with the variables of its path.
     pub(super) fn route(&self, request: &Request) -> Option<(&Route, Vec<(&str, String)>)> {
         let path = request.path();
-        self.routes.iter().find_map(|route| Some((route, route.matches(&request.method, path)?)))
+        let route = self.find_route(request)?;
+        Some((route, route.variables(path)))
+    }
+
+    /// The operation that a request asks for.
+    pub(super) fn find_route(&self, request: &Request) -> Option<&Route> {
+        let path = request.path();
+        let segments = path.bytes().filter(|b| *b == b'/').count();
+        let mut fitting = self.routes.iter().filter(|route| route.path.len() == segments);
+        fitting.find(|route| route.matches(&request.method, path))
     }
 }
 
 impl Route {
-    fn matches(&self, method: &str, path: &str) -> Option<Vec<(&str, String)>> {
+    fn matches(&self, method: &str, path: &str) -> bool {
         if method != self.method {
-            return None;
+            return false;
         }
-        let mut segments = path.strip_prefix('/')?.split('/');
+        let Some(path) = path.strip_prefix('/') else { return false };
+        let mut segments = path.split('/');
+        let all = self.path.iter().all(|segment| match (segment, segments.next()) {
+            (Segment::Exactly(text), Some(got)) => text == got,
+            (Segment::Variable(_), Some(got)) => !got.is_empty(),
+            (_, None) => false,
+        });
+        all && segments.next().is_none()
+    }
+
+    /// What a path that matches has in the place of each variable.
+    fn variables(&self, path: &str) -> Vec<(&str, String)> {
         let mut variables = Vec::new();
-        for segment in &self.path {
-            let got = segments.next()?;
-            match segment {
-                Segment::Exactly(text) if text == got => {}
-                Segment::Exactly(_) => return None,
-                Segment::Variable(_) if got.is_empty() => return None,
-                Segment::Variable(name) => {
-                    let value = percent_encoding::percent_decode_str(got).decode_utf8_lossy();
-                    variables.push((name.as_str(), value.into_owned()));
-                }
+        for (segment, got) in self.path.iter().zip(path.split('/').skip(1)) {
+            if let Segment::Variable(name) = segment {
+                let value = percent_encoding::percent_decode_str(got).decode_utf8_lossy();
+                variables.push((name.as_str(), value.into_owned()));
             }
         }
-        segments.next().is_none().then_some(variables)
+        variables
     }
 }
 

@@ -332,7 +332,7 @@ impl Hooks {
             Some(BadSignature::TamperedBody) => tampered(&value).to_string().into(),
             _ => written.bytes,
         };
-        Request { method: "POST".to_owned(), target: target_of(url).to_owned(), headers, body }
+        Request { method: "POST".into(), target: target_of(url).to_owned(), headers, body }
     }
 }
 

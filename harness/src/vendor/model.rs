@@ -190,7 +190,7 @@ impl Model {
             let saved = done.as_ref().map_or((&response, &reaction.told), |(r, t)| (r, t));
             if file.spec.idempotency.saves(saved.0, takes.0 > 0) {
                 let print = Fingerprint {
-                    method: request.method.clone(),
+                    method: request.method.to_string(),
                     path: request.path().to_owned(),
                     params: raw,
                 };
@@ -264,7 +264,7 @@ impl Model {
             if headers.get(name).is_none()
                 && let Some(text) = template.text(&mut scope)
             {
-                headers.0.push((name.clone(), text));
+                headers.0.push((name.as_str().into(), text.into()));
             }
         }
     }
@@ -395,7 +395,7 @@ impl Vendor for Model {
     }
 
     fn operation(&self, request: &Request) -> Option<Operation> {
-        self.file.route(request).map(|(route, _)| route.operation.clone())
+        self.file.find_route(request).map(|route| route.operation.clone())
     }
 
     fn step(&mut self, now: At, request: &Request, takes: Span) -> Reaction {
@@ -468,7 +468,7 @@ impl Vendor for Model {
                 hooks.letter(spec, self.epoch, now, events, attempt, url, how)
             }
             _ => Request {
-                method: "POST".to_owned(),
+                method: "POST".into(),
                 target: super::hooks::target_of(url).to_owned(),
                 headers: Headers::of([("content-type", "application/json")]),
                 body: json!(events.iter().map(|e| e.payload.as_ref()).collect::<Vec<_>>()).to_string().into(),

@@ -299,7 +299,7 @@ impl Limiter {
         let used = limit - remaining;
         // Whole seconds, rounded up: who waits them out is never too early.
         let left = resets_at.since(now).0.div_ceil(1_000_000);
-        let mut set = |name: &str, value: String| headers.0.push((name.to_owned(), value));
+        let mut set = |name: &str, value: String| headers.0.push((name.into(), value.into()));
         match spec.dialect {
             RateDialect::Plain => return None,
             RateDialect::Hubspot => {
@@ -394,19 +394,20 @@ mod tests {
         }
     }
 
-    fn told(dialect: &str) -> (Vec<(String, String)>, Option<Quota>) {
+    fn told(dialect: &str) -> (Headers, Option<Quota>) {
         let spec = spec(json!({ "dialect": dialect, "limit": 10, "window": "10s", "daily": 100 }));
         let mut limiter = Limiter::new(&spec);
         limiter.admit(&spec, At(1_000_000), None).unwrap();
         let mut headers = Headers::default();
         let epoch = jiff::Timestamp::from_second(1_000).unwrap();
         let quota = limiter.tell(&spec, At(2_500_000), epoch, false, &mut headers);
-        (headers.0, quota)
+        (headers, quota)
     }
 
     #[test]
     fn each_dialect_tells_the_quota_in_its_own_fields() {
-        let text = |d| told(d).0.into_iter().map(|(n, v)| format!("{n}: {v}")).collect::<Vec<_>>().join("; ");
+        let text =
+            |d| told(d).0.0.into_iter().map(|(n, v)| format!("{n}: {v}")).collect::<Vec<_>>().join("; ");
         assert_eq!(text("plain"), "");
         assert_eq!(
             text("hubspot"),

@@ -266,7 +266,7 @@ fn forgive_redacted(checked: &mut Checked) {
 /// The request of a recorded exchange.
 pub fn request(exchange: &Exchange) -> Request {
     Request {
-        method: exchange.request.method.clone(),
+        method: exchange.request.method.as_str().into(),
         target: exchange.request.target.clone(),
         headers: labelled(&exchange.request.headers, exchange.request.body.as_ref()),
         body: exchange.request.body.as_ref().map(Body::bytes).unwrap_or_default(),

@@ -5,6 +5,9 @@
 
 use std::borrow::Cow;
 use std::cell::RefCell;
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 
 /// Pairs of true and canonical text.
 #[derive(Default)]
@@ -32,21 +35,6 @@ impl Canon {
         without_ports(text)
     }
 
-    /// `text` with every true address in place of its name.
-    pub fn truthful<'a>(text: &'a str, name: &str, truth: &str) -> Cow<'a, str> {
-        if text.contains(name) {
-            return Cow::Owned(replace_origin(text, name, truth));
-        }
-        if !text.contains("\\/") {
-            return Cow::Borrowed(text);
-        }
-        let escaped = name.replace('/', "\\/");
-        if text.contains(&escaped) {
-            return Cow::Owned(replace_origin(text, &escaped, &truth.replace('/', "\\/")));
-        }
-        Cow::Borrowed(text)
-    }
-
     /// A JSON value as the trace may show it.
     pub fn canonical_json(&self, value: &mut serde_json::Value) {
         use serde_json::Value;
@@ -63,26 +51,74 @@ impl Canon {
     }
 }
 
+/// The origin under which a vendor is known, and where it really is in this drill.
+pub(crate) struct Origin {
+    name: Finder<'static>,
+    escaped: Finder<'static>,
+    truth: String,
+}
+
+impl Origin {
+    /// A vendor known as `name` that is really at `truth`.
+    pub fn new(name: &str, truth: &str) -> Origin {
+        let escaped = name.replace('/', "\\/");
+        Origin {
+            name: Finder::new(name).into_owned(),
+            escaped: Finder::new(&escaped).into_owned(),
+            truth: truth.to_owned(),
+        }
+    }
+
+    /// `text` with the true address in place of the name, also where JSON escapes its slashes.
+    pub fn truthful<'a>(&self, text: &'a str) -> Cow<'a, str> {
+        if self.name.find(text.as_bytes()).is_some() {
+            return Cow::Owned(replace_origin(text, &self.name, &self.truth));
+        }
+        if self.escaped.find(text.as_bytes()).is_some() {
+            return Cow::Owned(replace_origin(text, &self.escaped, &self.truth.replace('/', "\\/")));
+        }
+        Cow::Borrowed(text)
+    }
+
+    /// The same of bytes; `None` if they stay as they are, as all do that are no text.
+    pub fn truthful_bytes(&self, bytes: &[u8]) -> Option<String> {
+        if self.name.find(bytes).is_none() && self.escaped.find(bytes).is_none() {
+            return None;
+        }
+        match self.truthful(std::str::from_utf8(bytes).ok()?) {
+            Cow::Owned(text) => Some(text),
+            Cow::Borrowed(_) => None,
+        }
+    }
+}
+
 /// Replaces an origin, but not where it is only the beginning of a longer host name
 /// (`https://api.vendor.com.example`).
-fn replace_origin(text: &str, name: &str, truth: &str) -> String {
+fn replace_origin(text: &str, name: &Finder<'_>, truth: &str) -> String {
     let mut out = String::with_capacity(text.len());
     let mut rest = text;
-    while let Some(at) = rest.find(name) {
-        let end = at + name.len();
+    while let Some(at) = name.find(rest.as_bytes()) {
+        let end = at + name.needle().len();
         let longer =
             rest[end..].starts_with(|c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':'));
         out.push_str(&rest[..at]);
-        out.push_str(if longer { name } else { truth });
+        out.push_str(if longer { &rest[at..end] } else { truth });
         rest = &rest[end..];
     }
     out.push_str(rest);
     out
 }
 
+const HOST: &str = "127.0.0.1:";
+
+/// Whether there is anything in `text` that varies by machine.
+pub(crate) fn shows_a_port(text: &[u8]) -> bool {
+    static LOOPBACK: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(HOST));
+    text.len() > HOST.len() && LOOPBACK.find(text).is_some()
+}
+
 /// Any other loopback port is one the kernel drew: it says nothing.
 fn without_ports(text: Cow<'_, str>) -> Cow<'_, str> {
-    const HOST: &str = "127.0.0.1:";
     if !text.contains(HOST) {
         return text;
     }
@@ -118,7 +154,12 @@ mod tests {
 
     #[test]
     fn an_origin_is_not_taken_out_of_a_longer_host() {
-        let to = |t| Canon::truthful(t, "https://api.vendor.test", "http://127.0.0.1:1").into_owned();
+        let origin = Origin::new("https://api.vendor.test", "http://127.0.0.1:1");
+        let to = |t: &str| {
+            let text = origin.truthful(t).into_owned();
+            assert_eq!(origin.truthful_bytes(t.as_bytes()).unwrap_or_else(|| t.to_owned()), text);
+            text
+        };
         assert_eq!(
             to(r#"{"next":"https://api.vendor.test/v1?a=1"}"#),
             r#"{"next":"http://127.0.0.1:1/v1?a=1"}"#

@@ -51,7 +51,7 @@ async fn exchange(url: &str, request: &Request) -> Result<Response, Outcome> {
         let headers = head
             .headers
             .iter()
-            .map(|(n, v)| (n.as_str().to_owned(), String::from_utf8_lossy(v.as_bytes()).into_owned()))
+            .map(|(n, v)| (n.as_str().into(), String::from_utf8_lossy(v.as_bytes()).into()))
             .collect();
         Ok(Response { status: head.status.as_u16(), headers: Headers(headers), body })
     };
@@ -97,7 +97,7 @@ pub(crate) fn target(url: &str) -> &str {
 /// A request without credentials, for a job or for what is exposed.
 pub(crate) fn plain(method: &str, url: &str) -> Request {
     Request {
-        method: method.to_owned(),
+        method: method.into(),
         target: target(url).to_owned(),
         headers: Headers::of([("host", authority(url).unwrap_or_default())]),
         body: Bytes::new(),

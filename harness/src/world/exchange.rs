@@ -3,13 +3,12 @@
 //! Knows: how each fault on a call is carried out. Must not know: whether a rule bites
 //! (`schedule`), or how a vendor thinks.
 
-use std::borrow::Cow;
 use std::rc::Rc;
 
 use bytes::Bytes;
 
 use super::World;
-use super::canon::Canon;
+use super::canon;
 use super::connection::{Conn, Cut};
 use super::host::Host;
 use super::open::Exchange;
@@ -20,7 +19,7 @@ use crate::schedule::{Bite, Call};
 use crate::time::Span;
 use crate::trace::{Cause, FaultRef, Outcome, SubjectEvent, Told, What};
 use crate::vendor::Reaction;
-use crate::wire::{Headers, Protocol, Request, Response};
+use crate::wire::{FieldText, Headers, Protocol, Request, Response};
 
 /// What comes instead of HTTP: the beginning of a TLS alert, no line of HTTP/1.1, and a frame of
 /// HTTP/2 that is longer than any may be.
@@ -240,7 +239,7 @@ fn arrive(place: &Place, stream: u32, request: Request) -> (Option<Bite>, Way) {
     host.requests.set(host.requests.get() + 1);
     let vendor = host.alias.clone();
     let connection = *number;
-    world.recorder.note(What::Request { call, vendor, connection, protocol, request, operation });
+    world.recorder.note_at(now, What::Request { call, vendor, connection, protocol, request, operation });
     if world.subject.is_gone_before(now) {
         world.recorder.note(What::Subject(SubjectEvent::Straggler { call }));
     }
@@ -271,7 +270,7 @@ fn arrive(place: &Place, stream: u32, request: Request) -> (Option<Bite>, Way) {
     if let Some(response) = &mut response
         && response.headers.get("date").is_none()
     {
-        response.headers.0.push(("date".to_owned(), world.http_date(now)));
+        response.headers.0.push(("date".into(), world.http_date(now)));
     }
     let says_nothing =
         |way: &Way| matches!(way, Way::Cut(_) | Way::Never | Way::Kill(_) | Way::Leave(Goaway::Unprocessed));
@@ -318,20 +317,21 @@ fn canonical(world: &World, host: &Host, head: &http::request::Parts, body: Byte
     }
     for (name, value) in &head.headers {
         let value = if name == http::header::HOST {
-            host.canonical_host.clone()
+            host.canonical_host.as_str().into()
         } else {
             let text = String::from_utf8_lossy(value.as_bytes());
-            world.canon_if_needed(&text).unwrap_or_else(|| text.into_owned())
+            world.canon_if_needed(&text).map_or_else(|| text.into(), FieldText::from)
         };
-        headers.push((name.as_str().to_owned(), value));
+        headers.push((name.as_str().into(), value));
     }
     let target = head.uri.path_and_query().map_or("/", |p| p.as_str());
-    let body = match std::str::from_utf8(&body).ok().and_then(|t| world.canon_if_needed(t)) {
+    let text = if canon::shows_a_port(&body) { std::str::from_utf8(&body).ok() } else { None };
+    let body = match text.and_then(|t| world.canon_if_needed(t)) {
         Some(text) => Bytes::from(text),
         None => body,
     };
     Request {
-        method: head.method.as_str().to_owned(),
+        method: head.method.as_str().into(),
         target: world.canon_if_needed(target).unwrap_or_else(|| target.to_owned()),
         headers: Headers(headers),
         body,
@@ -340,13 +340,10 @@ fn canonical(world: &World, host: &Host, head: &http::request::Parts, body: Byte
 
 /// The response as it goes over the wire.
 fn to_wire(world: &World, host: &Host, response: &Response) -> http::Response<Bytes> {
-    let truth = |text| Canon::truthful(text, &host.profile.origin, &host.base_url);
-    let body = match std::str::from_utf8(&response.body) {
-        Ok(text) => match truth(text) {
-            Cow::Owned(text) => Bytes::from(text),
-            Cow::Borrowed(_) => response.body.clone(),
-        },
-        Err(_) => response.body.clone(),
+    let truth = |text| host.names.truthful(text);
+    let body = match host.names.truthful_bytes(&response.body) {
+        Some(text) => Bytes::from(text),
+        None => response.body.clone(),
     };
     let mut wire = http::Response::new(body);
     match http::StatusCode::from_u16(response.status) {

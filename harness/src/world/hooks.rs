@@ -307,7 +307,7 @@ async fn attempt_once(
     };
     if request.headers.get("host").is_none() {
         let host = PUBLIC.trim_start_matches("https://").to_owned();
-        request.headers.0.insert(0, ("host".to_owned(), host));
+        request.headers.0.insert(0, ("host".into(), host.into()));
     }
     let delivery = world.recorder.next_delivery();
     world.recorder.note(What::Delivery {

@@ -15,6 +15,7 @@ use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 
 use super::World;
+use super::canon::Origin;
 use super::connection::{Conn, Cut};
 use super::exchange::Place;
 use super::socket::Wire;
@@ -46,6 +47,8 @@ pub(crate) struct Host {
     tls: Option<Rc<Authority>>,
     /// The host that the trace shows.
     pub canonical_host: String,
+    /// Its origin's two names.
+    pub names: Origin,
     /// Requests written to the trace.
     pub requests: Cell<u64>,
     /// Requests that the subject may count although the vendor never had them whole.
@@ -97,11 +100,13 @@ impl Host {
         let profile = vendor.profile().clone();
         let canonical_host =
             profile.origin.split_once("://").map_or(profile.origin.as_str(), |(_, host)| host).to_owned();
+        let base_url = format!("{}://{address}", if tls.is_some() { "https" } else { "http" });
         Ok(Host {
             alias: alias.into(),
-            profile,
             vendor: RefCell::new(vendor),
-            base_url: format!("{}://{address}", if tls.is_some() { "https" } else { "http" }),
+            names: Origin::new(&profile.origin, &base_url),
+            profile,
+            base_url,
             tls,
             canonical_host,
             requests: Cell::new(0),

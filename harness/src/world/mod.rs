@@ -62,6 +62,7 @@ use crate::subject::{AttemptLog, Endpoints};
 use crate::time::{At, Span};
 use crate::trace::{Cause, Outcome, What};
 use crate::vendor::Reaction;
+use crate::wire::FieldText;
 
 /// The public origin of the subject, under which vendors know it.
 pub(crate) const PUBLIC: &str = "https://hooks.subject.test";
@@ -101,7 +102,7 @@ pub(crate) struct World {
     pub secrets_dir: PathBuf,
     /// What the world does by a measure of its own.
     pub pace: Cell<Pace>,
-    dates: RefCell<(u64, String)>,
+    dates: RefCell<(u64, FieldText)>,
 }
 
 /// Spans of the world that no scenario names.
@@ -251,17 +252,17 @@ impl World {
 
     /// `text` in the trace's terms, if it holds anything that varies by machine.
     pub fn canon_if_needed(&self, text: &str) -> Option<String> {
-        text.contains("127.0.0.1:").then(|| self.canon.canonical(text).into_owned())
+        canon::shows_a_port(text.as_bytes()).then(|| self.canon.canonical(text).into_owned())
     }
 
     /// The value of a Date field (RFC 9110 §6.6.1) at `at`.
-    pub fn http_date(&self, at: At) -> String {
-        let second = at.on_wall(self.epoch).as_second();
-        let second = u64::try_from(second).unwrap_or(0);
+    pub fn http_date(&self, at: At) -> FieldText {
+        let micros = self.epoch.as_microsecond().saturating_add_unsigned(at.0);
+        let second = u64::try_from(micros.div_euclid(1_000_000)).unwrap_or(0);
         let mut kept = self.dates.borrow_mut();
         if kept.0 != second || kept.1.is_empty() {
             let text = httpdate::fmt_http_date(SystemTime::UNIX_EPOCH + Duration::from_secs(second));
-            *kept = (second, text);
+            *kept = (second, text.into());
         }
         kept.1.clone()
     }
@@ -284,7 +285,7 @@ pub(crate) fn shown(world: &World, mut response: crate::wire::Response) -> crate
     response.headers.remove("date");
     for (_, value) in &mut response.headers.0 {
         if let Some(text) = world.canon_if_needed(value) {
-            *value = text;
+            *value = text.into();
         }
     }
     if let Some(text) = std::str::from_utf8(&response.body).ok().and_then(|t| world.canon_if_needed(t)) {

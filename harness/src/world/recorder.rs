@@ -89,10 +89,15 @@ impl Recorder {
 
     /// Writes an event. After [`Recorder::close`] nothing is written any more.
     pub fn note(&self, what: What) {
+        self.note_at(self.now(), what);
+    }
+
+    /// Writes an event of this very moment, where its time is known already.
+    pub fn note_at(&self, now: At, what: What) {
         if self.0.closed.get() {
             return;
         }
-        let event = Event { at: self.now(), what };
+        let event = Event { at: now, what };
         match &mut *self.0.journal.borrow_mut() {
             Journal::Whole => self.0.events.borrow_mut().push(event),
             Journal::Last(kept) => {

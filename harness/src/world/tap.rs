@@ -5,6 +5,8 @@
 
 use super::frames::{Frame, Frames, PREFACE, kind};
 
+const END_OF_HEAD: &[u8] = b"\r\n\r\n";
+
 /// Counts whole requests in a stream of bytes, once it is known which protocol they speak.
 pub(crate) enum Tap {
     /// Nothing is known yet, and nothing counted.
@@ -123,19 +125,30 @@ impl Messages {
     fn head<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
         // Empty lines before a request line are skipped (RFC 9112 §2.2).
         let bytes = if self.line.is_empty() { bytes.trim_ascii_start() } else { bytes };
+        if self.line.is_empty()
+            && let Some(at) = memchr::memmem::find(bytes, END_OF_HEAD)
+        {
+            let (head, rest) = bytes.split_at(at + END_OF_HEAD.len());
+            self.head_came(framing(head));
+            return rest;
+        }
         let seen = self.line.len();
         self.line.extend_from_slice(bytes);
-        let from = seen.saturating_sub(3);
-        let Some(at) = self.line[from..].windows(4).position(|w| w == b"\r\n\r\n") else { return &[] };
-        let end = from + at + 4;
+        let from = seen.saturating_sub(END_OF_HEAD.len() - 1);
+        let Some(at) = memchr::memmem::find(&self.line[from..], END_OF_HEAD) else { return &[] };
+        let end = from + at + END_OF_HEAD.len();
         let rest = &bytes[end - seen..];
+        self.head_came(framing(&self.line[..end]));
+        self.line.clear();
+        rest
+    }
+
+    fn head_came(&mut self, body: State) {
         self.heads += 1;
-        self.state = match framing(&self.line[..end]) {
+        self.state = match body {
             State::Body(0) => self.end(),
             other => other,
         };
-        self.line.clear();
-        rest
     }
 
     fn chunk_line<'a>(&mut self, bytes: &'a [u8]) -> &'a [u8] {
@@ -164,18 +177,25 @@ impl Messages {
 
 fn framing(head: &[u8]) -> State {
     let mut length = 0;
-    for line in head.split(|b| *b == b'\n').skip(1) {
-        let Some(colon) = line.iter().position(|b| *b == b':') else { continue };
-        let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
-        if name.eq_ignore_ascii_case(b"content-length") {
+    let mut lines = head;
+    while let Some(end) = memchr::memchr(b'\n', lines) {
+        let line = &lines[..end];
+        lines = &lines[end + 1..];
+        if let Some(value) = value(line, b"content-length:") {
             length = std::str::from_utf8(value).ok().and_then(|v| v.parse().ok()).unwrap_or(0);
-        } else if name.eq_ignore_ascii_case(b"transfer-encoding")
+        } else if let Some(value) = value(line, b"transfer-encoding:")
             && value.to_ascii_lowercase().ends_with(b"chunked")
         {
             return State::ChunkSize;
         }
     }
     State::Body(length)
+}
+
+/// What follows `name` in a line that begins with it.
+fn value<'a>(line: &'a [u8], name: &[u8]) -> Option<&'a [u8]> {
+    let (start, value) = line.split_at_checked(name.len())?;
+    start.eq_ignore_ascii_case(name).then(|| value.trim_ascii())
 }
 
 #[cfg(test)]

@@ -65,6 +65,7 @@ async fn life(
     seen: Rc<RefCell<Vec<Seen>>>,
 ) -> Result<(), String> {
     start.ready.set(Endpoints::default());
+    let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
     let client = reqwest::Client::builder()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())
@@ -114,7 +115,7 @@ async fn ask(
     for (name, value) in &recorded.headers.0 {
         // The connection's own.
         if !matches!(name.as_str(), "host" | "content-length" | "connection") {
-            request = request.header(name, value);
+            request = request.header(name.as_str(), value.as_str());
         }
     }
     if let Some(tag) = held {

@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use firedrill::fixture::{Body, Exchange};
 use firedrill::time::Span;
-use firedrill::wire::Headers;
+use firedrill::wire::{FieldText, Headers};
 use libtest_mimic::Failed;
 use serde_json::Value;
 
@@ -45,7 +45,7 @@ fn check(seen: &Seen, recorded: &Exchange) -> Result<(), Failed> {
             || matches!(name, "x-ratelimit-reset" | "expires")
             || (name == "content-encoding" && !coded)
     };
-    let fields = |headers: &Headers| -> Vec<(String, String)> {
+    let fields = |headers: &Headers| -> Vec<(FieldText, FieldText)> {
         let mut fields: Vec<_> = headers.0.iter().filter(|(name, _)| !own(name)).cloned().collect();
         // Stable: the values of one field keep their order.
         fields.sort_by(|a, b| a.0.cmp(&b.0));

@@ -177,7 +177,7 @@ async fn fields_between_neighbours_stay_between_them_and_the_host_is_the_vendors
     let recorded = rig.end().await;
     let request = &recorded.exchange(0).request;
     assert_eq!(request.target, "/a//b/%2e%2e/c?q=%7B", "the target passes letter by letter");
-    assert_eq!(request.headers.0, [("x-end".to_owned(), "3".to_owned())]);
+    assert_eq!(request.headers.0, [("x-end".into(), "3".into())]);
 }
 
 #[tokio::test]

@@ -92,7 +92,7 @@ async fn read(socket: &mut TcpStream) -> Request {
     let (line, fields) = text.split_once("\r\n").unwrap();
     let words: Vec<&str> = line.split(' ').collect();
     Request {
-        method: words[0].to_owned(),
+        method: words[0].into(),
         target: words[1].to_owned(),
         headers: Headers::of(fields.lines().filter_map(|l| l.split_once(": "))),
         body: Default::default(),

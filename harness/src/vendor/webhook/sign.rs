@@ -141,8 +141,9 @@ pub fn too_old(spec: &SignSpec, now: At, epoch: jiff::Timestamp) -> jiff::Timest
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wire::FieldText;
 
-    fn signed(dialect: SignDialect, secrets: &[&str]) -> Vec<(String, String)> {
+    fn signed(dialect: SignDialect, secrets: &[&str]) -> Vec<(FieldText, FieldText)> {
         let letter = Letter {
             at: jiff::Timestamp::from_second(1_614_265_330).unwrap(),
             id: "msg_p5jXN8AQM9LWM0D4loKWxJek",
