@@ -186,6 +186,11 @@ def main():
         if BUG == "leaves_at_once":
             for _ in range(20):
                 leave()
+        if BUG == "starved":
+            # Half a second of work, for which it waits longer than any drill lasts.
+            done = time.process_time() + 0.5
+            while time.process_time() < done:
+                pass
         if BUG != "only_when_asked":
             once()
         stopping.wait(EVERY)
