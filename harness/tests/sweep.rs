@@ -107,6 +107,23 @@ fn what_is_written_as_the_vendor_now_says_is_no_corruption() {
 }
 
 #[test]
+fn what_only_one_record_may_have_is_promised_of_every_cell() {
+    with(None, |plan, play| {
+        let mut scenario = plan.scenario.clone();
+        scenario.expect.unique = serde_saphyr::from_str(
+            "- of: billing.invoices\n  by: 'invoice.lines.data[0].description'\n  \
+             live: has(invoice.lines) && size(invoice.lines.data) > 0\n",
+        )
+        .unwrap();
+        let sweep = Sweep::prepare(&scenario, &[DEAL.parse().unwrap()], play).unwrap();
+        // The vendor gives all deals one name.
+        let graded = sweep.run(&cell(DEAL, "unicode_text: /properties/dealname"), play);
+        assert_eq!(graded.grade, Grade::SilentCorruption, "{graded:?}");
+        assert!(graded.why.starts_with("unique/twins: "), "{graded:?}");
+    });
+}
+
+#[test]
 fn a_core_that_reads_a_missing_amount_as_zero_corrupts_in_silence() {
     let plan = swept();
     let play = |core: Bundled| {

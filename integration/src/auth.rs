@@ -232,7 +232,7 @@ impl OAuth {
                     other => other,
                 })?;
         let access = Secret::from(answer["access_token"].as_str().unwrap_or_default());
-        let lifetime_ms = answer["expires_in"].as_i64().unwrap_or_default().saturating_mul(1000);
+        let lifetime_ms = shape::whole(&answer["expires_in"]).unwrap_or_default().saturating_mul(1000);
         if let Some(rotated) = answer["refresh_token"].as_str().filter(|text| !text.is_empty()) {
             token.refresh = Secret::from(rotated);
         }

@@ -200,6 +200,13 @@ pub(crate) fn check(shape: Shape, value: &Value) -> Result<(), String> {
     Err(reason.unwrap_or_else(|| "does not have the expected shape".into()))
 }
 
+/// A whole number, however it is spelt: JSON knows no difference between `1250`, `1250.0` and `1.25e3`.
+pub(crate) fn whole(value: &Value) -> Option<i64> {
+    const EXACT: f64 = 9_007_199_254_740_992.0;
+    let exact = |f: &f64| f.fract() == 0.0 && f.abs() < EXACT;
+    value.as_i64().or_else(|| value.as_f64().filter(exact).map(|f| f as i64))
+}
+
 /// An answer as JSON of the given shape; not strict, whatever it is, or `null`.
 pub(crate) fn read(reply: &Reply, shape: Shape, source: &str, strict: bool) -> Result<Value, Failure> {
     let invalid = |reason: String| Failure::Invalid {
@@ -228,6 +235,17 @@ mod tests {
     #[test]
     fn a_deal_is_a_deal() {
         assert_eq!(check(Shape::Deal, &deal()), Ok(()));
+    }
+
+    #[test]
+    fn a_number_is_the_same_in_every_spelling() {
+        for text in ["1250", "1250.0", "1.25e3"] {
+            assert_eq!(whole(&serde_json::from_str(text).unwrap()), Some(1250), "{text}");
+        }
+        for text in ["1250.5", "1e300", "\"1250\"", "null"] {
+            assert_eq!(whole(&serde_json::from_str(text).unwrap()), None, "{text}");
+        }
+        assert_eq!(whole(&json!(9_007_199_254_740_993_i64)), Some(9_007_199_254_740_993));
     }
 
     #[test]

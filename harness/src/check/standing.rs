@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::agreement::{Agreement, Field, Wrong, same};
 use super::evidence::Evidence;
 use crate::scenario::Scenario;
-use crate::trace::{FaultRef, Trace, What};
+use crate::trace::{Cause, ChangeKind, FaultRef, Trace, What};
 use crate::vendor::Profile;
 
 /// What is wrong with one source record at the end.
@@ -34,6 +34,9 @@ pub struct Standing {
     pub lacks: BTreeMap<String, Lack>,
     /// How often a source came to have more than one live target.
     pub doubles: usize,
+    /// Calls of which the same one, word for word, made several records that are all there in the
+    /// end: how many too many. Targets of the promise are judged by it instead.
+    pub twins: BTreeMap<String, usize>,
     fields: Vec<String>,
     /// The states that the live targets of a source passed through.
     passed: BTreeMap<String, Vec<State>>,
@@ -62,6 +65,7 @@ pub fn standing(
     let agreement = evidence.agreement()?;
     let mut this = Standing {
         doubles: agreement.doubles.len(),
+        twins: twins(trace, &agreement.to),
         fields: agreement.fields.clone(),
         told: told(agreement, scenario, trace, profiles),
         ..Standing::default()
@@ -150,6 +154,44 @@ fn explains(told: &State, known: &[State], state: &State) -> bool {
     })
 }
 
+/// Records that are left of those that one and the same call made, but for collection `promised`.
+fn twins(trace: &Trace, promised: &(String, String)) -> BTreeMap<String, usize> {
+    type Call<'t> = (&'t str, &'t str, &'t str, &'t [u8], &'t str);
+    let mut asked = BTreeMap::new();
+    let mut made: BTreeMap<Call<'_>, BTreeSet<&str>> = BTreeMap::new();
+    for event in &trace.events {
+        match &event.what {
+            What::Request { call, vendor, request, .. } => {
+                let line = (request.method.as_str(), request.target.as_str(), &request.body[..]);
+                asked.insert(*call, (&**vendor, line));
+            }
+            What::Change {
+                vendor,
+                collection,
+                id,
+                change: ChangeKind::Created,
+                by: Cause::Call(call),
+                ..
+            } if (&**vendor, &**collection) != (&*promised.0, &*promised.1) => {
+                if let Some((vendor, (method, target, body))) = asked.get(call) {
+                    made.entry((vendor, method, target, body, collection)).or_default().insert(id);
+                }
+            }
+            What::Change { vendor, collection, id, change: ChangeKind::Deleted, .. } => {
+                for (_, ids) in made.iter_mut().filter(|(of, _)| (of.0, of.4) == (&**vendor, &**collection)) {
+                    ids.remove(&**id);
+                }
+            }
+            _ => {}
+        }
+    }
+    let mut found = BTreeMap::new();
+    for ((vendor, method, target, ..), ids) in made.iter().filter(|(_, ids)| ids.len() > 1) {
+        *found.entry(format!("{vendor} {method} {target}")).or_default() += ids.len() - 1;
+    }
+    found
+}
+
 fn shown(field: &Field) -> String {
     field.as_ref().map_or_else(|why| format!("an error ({why})"), Value::to_string)
 }
@@ -201,5 +243,42 @@ fn objects<'v>(value: &'v Value, found: &mut Vec<&'v Value>) {
         }
         Value::Array(list) => list.iter().for_each(|v| objects(v, found)),
         _ => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::check::testing::{call, quiet};
+    use serde_json::json;
+
+    #[test]
+    fn records_that_one_call_made_twice_are_twins_while_both_are_there() {
+        let ask = |body: &str| call("billing", "POST /customers", 10).body(body);
+        let made = |n: u32| (ChangeKind::Created, json!({ "id": format!("cus_{n}") }), Some(n));
+        let place = ("billing".to_owned(), "invoices".to_owned());
+        let trace = |second: &str, collection: &str, gone: bool| {
+            let mut built = quiet().calls([ask("email=a"), ask(second)]);
+            for (kind, record, by) in [made(0), made(1)] {
+                built = built.change(20, collection, kind, record, by);
+            }
+            if gone {
+                built = built.change(30, collection, ChangeKind::Deleted, json!({ "id": "cus_1" }), None);
+            }
+            built.build()
+        };
+        let found = twins(&trace("email=a", "billing.customers", false), &place);
+        assert_eq!(found, BTreeMap::from([("billing POST /customers".to_owned(), 1)]));
+        for (second, collection, gone) in [
+            ("email=b", "billing.customers", false),
+            ("email=a", "billing.invoices", false),
+            ("email=a", "billing.customers", true),
+        ] {
+            assert_eq!(
+                twins(&trace(second, collection, gone), &place),
+                BTreeMap::new(),
+                "{second} {collection}"
+            );
+        }
     }
 }

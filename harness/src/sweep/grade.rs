@@ -195,13 +195,17 @@ pub(super) fn grade(
         (Some(standing), Some(clean)) => of_ledgers(standing, clean),
         _ => Ledgers::default(),
     };
-    let exposed = drilled.judgements.iter().find(|j| &*j.check == "exposed");
+    let judged = |check: &str| drilled.judgements.iter().find(|j| &*j.check == check);
+    let (exposed, unique) = (judged("exposed"), judged("unique"));
     let told = ledgers.as_told;
-    if let Some(why) = ledgers.wrong {
+    let twins = unique.filter(|j| j.verdict == Verdict::Fail).and_then(first);
+    if let Some(why) = ledgers.wrong.or(twins) {
         let grade = if alarm { Grade::NoticedCorruption } else { Grade::SilentCorruption };
         return graded(grade, why, told);
     }
-    if let Some(why) = ledgers.unclear {
+    // That there are no records is no doubt: a subject that refuses what drifted writes none.
+    let unclear = unique.and_then(|j| j.findings.iter().find(|f| &*f.rule == "unique/unclear"));
+    if let Some(why) = ledgers.unclear.or(unclear.map(|f| format!("{}: {}", f.rule, f.message))) {
         return graded(Grade::Unknown, why, told);
     }
     if let Some(why) = exposed.filter(|j| j.verdict == Verdict::Unknown).and_then(first) {
@@ -274,6 +278,11 @@ fn of_ledgers(standing: &Standing, clean: &Standing) -> Ledgers {
     }
     if standing.doubles > clean.doubles {
         found.wrong.get_or_insert_with(|| "one source had two live targets at a time".to_owned());
+    }
+    for (call, n) in standing.twins.iter().filter(|(call, n)| *n > clean.twins.get(*call).unwrap_or(&0)) {
+        found.wrong.get_or_insert_with(|| {
+            format!("`{call}` was repeated word for word, and made {n} more than undisturbed")
+        });
     }
     for (key, lack) in standing.lacks.iter().filter(|(key, _)| !clean.lacks.contains_key(*key)) {
         let place = match lack {

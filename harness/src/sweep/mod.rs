@@ -174,6 +174,7 @@ fn lasting(scenario: Scenario, ends: At) -> Scenario {
     scenario.extends = None;
     let expect = std::mem::take(&mut scenario.expect);
     scenario.expect.agree = expect.agree.map(|agree| crate::scenario::Agree { may_set_aside: true, ..agree });
+    scenario.expect.unique = expect.unique;
     scenario.expect.exposed = expect.exposed;
     scenario.expect.timeout = expect.timeout;
     scenario.expect.load = expect.load;

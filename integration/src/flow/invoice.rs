@@ -117,6 +117,9 @@ impl Flow<'_> {
             true => self.ctx.stripe.customer_by_email(self.slot, &line.email).await?,
             false => None,
         };
+        if look_first && id.is_none() {
+            id = self.known_customer(&line.email).await?;
+        }
         if id.is_none() {
             let fields = [("email", line.email.as_str()), ("name", line.name.as_str())];
             let form = self.ctx.form("/v1/customers", fields);
@@ -133,6 +136,16 @@ impl Flow<'_> {
         let id = id.ok_or_else(|| Failure::Unavailable { why: "customer: a saved failure".into() })?;
         line.customer_id = Some(id.clone());
         Ok(id)
+    }
+
+    /// The customer of an address by our own books: a listing that does not show it may be cut short.
+    async fn known_customer(&self, email: &str) -> Result<Option<String>, Failure> {
+        let Some(id) = self.ctx.store.customer_of(email)? else { return Ok(None) };
+        if !self.ctx.stripe.is_customer(self.slot, &id, email).await? {
+            return Ok(None);
+        }
+        tracing::warn!(customer = %id, "not among the customers with its address, and there all the same");
+        Ok(Some(id))
     }
 
     /// The live invoice of a deal, among all of its customer's.

@@ -102,6 +102,17 @@ impl Store {
             .optional()
     }
 
+    /// The customer that an address was last invoiced as.
+    pub(crate) fn customer_of(&self, email: &str) -> Stored<Option<String>> {
+        let conn = self.lock();
+        conn.prepare_cached(
+            "SELECT customer_id FROM deals WHERE email = ?1 AND customer_id IS NOT NULL
+             ORDER BY changed_ms DESC, deal_id LIMIT 1",
+        )?
+        .query_row([email], |row| row.get(0))
+        .optional()
+    }
+
     /// Saves a line, and counts it if it has come to its end, in one transaction.
     pub(crate) fn save_ledger(&self, line: &Ledger, now: i64) -> Stored<()> {
         let conn = self.lock();

@@ -26,7 +26,7 @@ pub(crate) use ledger::{Ledger, Step, StoredKey};
 pub(crate) use tokens::StoredToken;
 
 /// Schema changes, oldest first; `PRAGMA user_version` counts those applied.
-const MIGRATIONS: &[&str] = &[include_str!("v1.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("v1.sql"), include_str!("v2.sql")];
 
 pub(crate) type Stored<T> = rusqlite::Result<T>;
 

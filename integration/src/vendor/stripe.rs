@@ -40,7 +40,7 @@ impl Invoice {
             customer: text("customer"),
             status: text("status"),
             currency: text("currency"),
-            amount_due: value["amount_due"].as_i64().unwrap_or_default(),
+            amount_due: shape::whole(&value["amount_due"]).unwrap_or_default(),
             deal_id: metadata("deal_id").map(str::to_owned),
             revision: metadata("deal_revision").and_then(|text| text.parse().ok()),
             replayed: false,
@@ -54,6 +54,7 @@ impl Invoice {
 }
 
 const CUSTOMERS: &str = "/v1/customers";
+const CUSTOMER: &str = "/v1/customers/{id}";
 const INVOICES: &str = "/v1/invoices";
 const INVOICE: &str = "/v1/invoices/{id}";
 const FINALIZE: &str = "/v1/invoices/{id}/finalize";
@@ -123,11 +124,22 @@ impl Stripe {
             if customer["email"].as_str().is_some_and(|found| !found.eq_ignore_ascii_case(email)) {
                 continue;
             }
-            let age =
-                (customer["created"].as_i64().unwrap_or(0), customer["id"].as_str().unwrap_or("").to_owned());
+            let created = shape::whole(&customer["created"]).unwrap_or(0);
+            let age = (created, customer["id"].as_str().unwrap_or("").to_owned());
             oldest = Some(oldest.map_or(age.clone(), |so_far| so_far.min(age)));
         }
         Ok(oldest.map(|(_, id)| id))
+    }
+
+    /// Whether the customer is there and has this address.
+    pub(crate) async fn is_customer(&self, slot: usize, id: &str, email: &str) -> Result<bool, Failure> {
+        let reply = match self.client.call(&self.get(slot, format!("{CUSTOMERS}/{id}"), CUSTOMER)).await {
+            Err(failure) if failure.is_missing() => return Ok(false),
+            reply => reply?,
+        };
+        let customer = shape::read(&reply, Shape::Customer, CUSTOMER, self.strict)?;
+        let found = customer["email"].as_str().is_some_and(|found| found.eq_ignore_ascii_case(email));
+        Ok(found && customer["id"] == id && customer["deleted"] != true)
     }
 
     pub(crate) async fn create_customer(
@@ -196,7 +208,7 @@ impl Stripe {
     ) -> Result<(), Failure> {
         let reply = self.post(slot, ITEMS.into(), ITEMS, form, key).await?;
         let item = shape::read(&reply, Shape::InvoiceItem, ITEMS, self.strict)?;
-        if self.strict && (item["amount"] != amount || item["currency"] != currency) {
+        if self.strict && (shape::whole(&item["amount"]) != Some(amount) || item["currency"] != currency) {
             let reason =
                 format!("asked for {amount} {currency}, got {} {}", item["amount"], item["currency"]);
             return Err(Failure::Invalid { source: ITEMS.into(), reason, payload: item.to_string() });

@@ -56,7 +56,7 @@ pub(super) fn read(ctx: &Context, value: Value) -> Result<Read, rusqlite::Error>
     Ok(Read::Event(NewEvent {
         identity,
         kind,
-        occurred_ms: value["occurredAt"].as_i64().unwrap_or_default(),
+        occurred_ms: shape::whole(&value["occurredAt"]).unwrap_or_default(),
         payload: value.to_string(),
         job,
     }))
