@@ -390,6 +390,9 @@ pub struct Verify {
     /// The value of a parameter, such as id=7, for operations that need one.
     #[arg(long, value_name = "NAME=VALUE", requires = "live")]
     pub with: Vec<String>,
+    /// Trust the certificates of this PEM file too.
+    #[arg(long, value_name = "FILE", requires = "live")]
+    pub ca: Option<PathBuf>,
     /// Repeat recorded POSTs, PUTs, PATCHes and DELETEs too. They write.
     #[arg(long = "unsafe", requires = "live")]
     pub unsafe_calls: bool,

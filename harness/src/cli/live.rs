@@ -5,9 +5,12 @@
 
 use std::time::Duration;
 
+use rustls::pki_types::CertificateDer;
+
 use super::args::Verify;
 use crate::contract::{Contract, Operation, Place};
 use crate::fixture::{Body, Exchange, RecordedRequest, RecordedResponse};
+use crate::record::{advice, certificates};
 use crate::wire::Headers;
 
 /// The largest answer that is read; the rest is not judged.
@@ -39,6 +42,7 @@ pub(super) fn call(
         return Err(format!("`{url}` is not the address of a vendor; it begins with https:// or http://"));
     }
     let headers = headers(&args.header, base)?;
+    let roots = args.ca.as_deref().map_or(Ok(Vec::new()), certificates).map_err(|e| e.to_string())?;
     let calls = calls(args, contract, recorded)?;
     if calls.is_empty() {
         return Err("there is nothing to call: no recorded GET, and every GET of the contract needs a parameter; give it with --with NAME=VALUE".to_owned());
@@ -47,14 +51,22 @@ pub(super) fn call(
         .enable_all()
         .build()
         .map_err(|e| format!("no runtime to call from: {e}"))?;
-    runtime.block_on(all(args, base, &headers, calls))
+    runtime.block_on(all(args, base, &headers, calls, &roots))
 }
 
-async fn all(args: &Verify, base: &str, headers: &Headers, calls: Vec<Call>) -> Result<Called, String> {
+async fn all(
+    args: &Verify,
+    base: &str,
+    headers: &Headers,
+    calls: Vec<Call>,
+    roots: &[CertificateDer<'_>],
+) -> Result<Called, String> {
     let patience = Duration::from_secs(args.timeout.get());
     // Without a provider of its own reqwest has none; that another was installed before is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
+    let roots: Result<Vec<_>, _> = roots.iter().map(|root| reqwest::Certificate::from_der(root)).collect();
     let client = reqwest::Client::builder()
+        .tls_certs_merge(roots.map_err(|e| format!("--ca: {e}"))?)
         .timeout(patience)
         .connect_timeout(patience)
         // A redirect could carry the credentials to another host.
@@ -129,7 +141,12 @@ fn cause(error: &reqwest::Error) -> String {
     while let Some(inner) = source.source() {
         source = inner;
     }
-    if error.is_timeout() { "no answer in time".to_owned() } else { source.to_string() }
+    if error.is_timeout() {
+        return "no answer in time".to_owned();
+    }
+    let said = source.to_string();
+    let advice = advice(&said);
+    format!("{said}{advice}")
 }
 
 fn calls(args: &Verify, contract: &Contract, recorded: &[&Exchange]) -> Result<Vec<Call>, String> {

@@ -23,7 +23,7 @@ use tokio::sync::mpsc::UnboundedSender;
 
 use crate::fixture::{Fixture, Rules, Suspect};
 
-pub use upstream::{Upstream, UpstreamError};
+pub use upstream::{Upstream, UpstreamError, advice, certificates};
 
 /// What is recorded, and where it goes.
 #[derive(Debug)]

@@ -173,7 +173,11 @@ impl Proxy {
                 self.answer(&method, exchange, response)
             }
             Ok(_) => self.bad_gateway(exchange, "the vendor switched protocols unasked".to_owned()),
-            Err(error) => self.bad_gateway(exchange, why(&error)),
+            Err(error) => {
+                let why = why(&error);
+                let advice = super::advice(&why);
+                self.bad_gateway(exchange, format!("{why}{advice}"))
+            }
         }
     }
 

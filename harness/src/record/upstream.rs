@@ -66,6 +66,33 @@ fn in_words(error: pem::Error) -> String {
     }
 }
 
+/// The certificates of a PEM file, one at least.
+///
+/// # Errors
+/// [`UpstreamError::Roots`].
+pub fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, UpstreamError> {
+    let bad = |why: String| UpstreamError::Roots { file: file.display().to_string(), why };
+    let all: Result<Vec<_>, _> =
+        CertificateDer::pem_file_iter(file).map_err(|e| bad(in_words(e)))?.collect();
+    match all.map_err(|e| bad(in_words(e)))? {
+        none if none.is_empty() => Err(bad("it holds none".to_owned())),
+        some => Ok(some),
+    }
+}
+
+/// What helps when TLS fails for this reason, if anything is known.
+pub fn advice(why: &str) -> &'static str {
+    if why.contains("UnknownIssuer") {
+        "; if it is signed by an authority of your own, give that one's certificate with --ca FILE"
+    } else if why.contains("not valid for name") || why.contains("NotValidForName") {
+        "; the certificate is for another host: is the address right?"
+    } else if why.contains("certificate expired") || why.contains("Expired") {
+        "; the vendor's certificate has run out, or this machine's clock is wrong"
+    } else {
+        ""
+    }
+}
+
 impl Upstream {
     /// The vendor at `address`; `roots`, a PEM file, are trusted besides the system's.
     ///
@@ -91,18 +118,7 @@ impl Upstream {
         let host = authority.as_str().to_ascii_lowercase();
         let host = host.strip_suffix(own).unwrap_or(&host);
         let scheme = if https { "https" } else { "http" };
-        let roots = match roots {
-            None => Vec::new(),
-            Some(file) => {
-                let bad = |why: String| UpstreamError::Roots { file: file.display().to_string(), why };
-                let all: Result<Vec<_>, _> =
-                    CertificateDer::pem_file_iter(file).map_err(|e| bad(in_words(e)))?.collect();
-                match all.map_err(|e| bad(in_words(e)))? {
-                    none if none.is_empty() => return Err(bad("it holds none".to_owned())),
-                    some => some,
-                }
-            }
-        };
+        let roots = roots.map_or(Ok(Vec::new()), certificates)?;
         Ok(Upstream { origin: format!("{scheme}://{host}"), https, roots })
     }
 

@@ -1,9 +1,8 @@
 //! The recorder as a process: killed at any moment it leaves valid files; asked to stop, it says
 //! what came of it.
 
-use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::Path;
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::time::Duration;
 
 use axum::Router;
@@ -12,31 +11,8 @@ use firedrill::fixture::{Body, Fixture};
 use rand::{RngExt as _, SeedableRng as _};
 use tokio::time::Instant;
 
+use crate::recorder::Recorder;
 use crate::rig::{client, serve};
-
-struct Recorder {
-    child: Child,
-    own: String,
-    said: BufReader<std::process::ChildStderr>,
-}
-
-fn record(vendor: &str, out: &Path, more: &[&str]) -> Recorder {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_firedrill"))
-        .args(["record", "--vendor", "notes", "--name", "run", "--upstream", vendor, "--out"])
-        .arg(out)
-        .args(more)
-        .stdin(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .unwrap();
-    let mut said = BufReader::new(child.stderr.take().unwrap());
-    let mut own = String::new();
-    while !own.trim_start().starts_with("http://") {
-        own.clear();
-        assert!(said.read_line(&mut own).unwrap() > 0, "it ended before it said its address");
-    }
-    Recorder { child, own: own.trim().to_owned(), said }
-}
 
 /// Names, lengths and ages of what is in the folder.
 fn look(folder: &Path) -> Vec<(String, u64, Option<std::time::SystemTime>)> {
@@ -61,7 +37,7 @@ async fn a_recorder_killed_at_any_moment_leaves_valid_files_and_loses_a_second_a
     for round in 0..ROUNDS {
         let out = tempfile::tempdir().unwrap();
         let folder = out.path().join("notes");
-        let mut recorder = record(&vendor, out.path(), &[]);
+        let mut recorder = Recorder::start(&vendor, out.path(), &[]);
         let own = recorder.own.clone();
         let (client, started) = (client(), Instant::now());
         let asking = tokio::spawn(async move {
@@ -112,14 +88,11 @@ async fn a_recorder_killed_at_any_moment_leaves_valid_files_and_loses_a_second_a
 async fn an_interrupted_recorder_says_what_it_recorded_and_where() {
     let vendor = serve(Router::new().route("/a", get(|| async { "hello" }))).await;
     let out = tempfile::tempdir().unwrap();
-    let mut recorder = record(&vendor, out.path(), &[]);
+    let recorder = Recorder::start(&vendor, out.path(), &[]);
     let mut open = client().get(format!("{}/a", recorder.own)).send().await.unwrap();
     assert_eq!(open.chunk().await.unwrap().unwrap(), "hello");
-    let stopped = Command::new("kill").args(["-INT", &recorder.child.id().to_string()]).status().unwrap();
-    assert!(stopped.success());
-    let mut said = String::new();
-    recorder.said.read_to_string(&mut said).unwrap();
-    assert_eq!(recorder.child.wait().unwrap().code(), Some(0), "{said}");
+    let (code, said) = recorder.interrupt();
+    assert_eq!(code, Some(0), "{said}");
     assert!(said.contains("200  GET /a  5 bytes"), "{said}");
     assert!(said.contains("1 exchange recorded, 0 secrets taken out"), "{said}");
     let file = out.path().join("notes/run.json");
@@ -151,7 +124,7 @@ async fn a_hundred_megabytes_pass_in_bounded_memory() {
     };
     let vendor = serve(Router::new().route("/big", get(big))).await;
     let out = tempfile::tempdir().unwrap();
-    let mut recorder = record(&vendor, out.path(), &[]);
+    let recorder = Recorder::start(&vendor, out.path(), &[]);
     let mut answer = client().get(format!("{}/big", recorder.own)).send().await.unwrap();
     let mut length = 0;
     while let Some(piece) = answer.chunk().await.unwrap() {
@@ -161,8 +134,7 @@ async fn a_hundred_megabytes_pass_in_bounded_memory() {
     let status = std::fs::read_to_string(format!("/proc/{}/status", recorder.child.id())).unwrap();
     let peak = status.lines().find_map(|l| l.strip_prefix("VmHWM:")).unwrap();
     let peak: usize = peak.trim().trim_end_matches(" kB").parse().unwrap();
-    Command::new("kill").args(["-INT", &recorder.child.id().to_string()]).status().unwrap();
-    recorder.child.wait().unwrap();
+    recorder.interrupt();
     assert!(peak < 64 << 10, "{peak} kB at the peak");
     let run = Fixture::read(&out.path().join("notes/run.json")).unwrap();
     let body = run.exchanges[0].response.body.as_ref();

@@ -1,5 +1,8 @@
 //! The recording proxy and the importers, seen from outside.
 
+#[path = "../recorder/mod.rs"]
+mod recorder;
+
 mod files;
 mod import;
 mod kill;

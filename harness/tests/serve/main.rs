@@ -1,10 +1,13 @@
 //! `firedrill serve`, as a user meets it: started as a program, called over HTTP.
 
+#[path = "../recorder/mod.rs"]
+mod recorder;
 #[path = "../served/mod.rs"]
 mod served;
 
 mod api;
 mod faults;
+mod https;
 mod mistakes;
 mod state;
 mod tls;
