@@ -230,7 +230,13 @@ fn base_of(found: &Found, drill: &Document, extends: &str) -> Result<(PathBuf, D
             "a drill takes over only from files of its own folder and those beside it",
         ));
     }
-    Ok((whole, document(&path, &tidy(&path))?))
+    let name_a_file = "name a base file, such as `../_base.yaml`";
+    if whole.is_dir() {
+        return Err(wrong(format!("`{extends}` is a folder"), name_a_file));
+    }
+    let bytes =
+        fs::read(&path).map_err(|e| wrong(format!("`{extends}` cannot be read: {e}"), name_a_file))?;
+    Ok((whole, Document::read(&tidy(&path), &bytes)?))
 }
 
 /// The path without `x/..`, for messages.
@@ -320,6 +326,15 @@ mod tests {
             fs::write(folder.0.path().join("drills/a/x.yaml"), extending("../link.yaml")).unwrap();
             assert!(folder.refusal("drills").contains("lies outside"));
         }
+    }
+
+    #[test]
+    fn a_drill_that_extends_a_folder_is_pointed_at() {
+        let folder = Folder::with(&[("a/x.yaml", &extending(".."))]);
+        let mistake = folder.load("").unwrap_err().remove(0);
+        assert_eq!(mistake.message, "`..` is a folder");
+        assert!(mistake.file.ends_with("a/x.yaml"), "{}", mistake.file);
+        assert_eq!(mistake.line, extending("..").lines().count());
     }
 
     #[test]
