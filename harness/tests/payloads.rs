@@ -16,6 +16,7 @@ use firedrill::subject::bundled::Bundled;
 use firedrill::testing::payloads;
 use firedrill::trace::What;
 use firedrill::{casting, plan};
+use integration_core::policy::Wording;
 use libtest_mimic::{Arguments, Failed, Trial};
 
 const SEED: Seed = Seed(1);
@@ -27,11 +28,49 @@ fn main() -> ExitCode {
     let drills = plan::load(&[here.join("../scenarios")], &facts).expect("the drills can be read");
     let names: BTreeSet<String> = drills.iter().map(Loaded::name).collect();
     let mut trials = vec![Trial::test("no_snapshot_has_lost_its_drill", move || orphans(&names))];
+    if let Some(drill) = drills.iter().find(|d| d.name() == CHANGED).cloned() {
+        let contracts = Arc::clone(&contracts);
+        let name = "a_changed_mapping_is_a_changed_line_and_nothing_else_is";
+        trials.push(Trial::test(name, move || changed(&drill, &contracts)));
+    }
     trials.extend(drills.into_iter().map(|drill| {
         let contracts = Arc::clone(&contracts);
         Trial::test(drill.name(), move || compare(&drill, &contracts))
     }));
     libtest_mimic::run(&Arguments::from_args(), trials).exit_code()
+}
+
+/// The drill whose mapping is changed on purpose.
+const CHANGED: &str = "idempotency/a_lost_answer_makes_one_invoice";
+
+/// A mapping that somebody changed: what is billed is called otherwise.
+struct Shouting;
+
+impl Wording for Shouting {
+    fn form(&self, endpoint: &str, fields: &mut Vec<(String, String)>) {
+        if endpoint == "/v1/invoiceitems" {
+            let described = fields.iter_mut().filter(|(name, _)| name == "description");
+            described.for_each(|(_, text)| *text = text.to_uppercase());
+        }
+    }
+}
+
+fn changed(drill: &Loaded, contracts: &Path) -> Result<(), Failed> {
+    let plan = casting::plan(drill, contracts).map_err(|e| e.to_string())?;
+    let page = |core: &Bundled| -> Result<String, Failed> {
+        Ok(payloads(&drill::run(&plan, SEED, core).map_err(|e| e.to_string())?.trace))
+    };
+    let before = page(&Bundled::sound())?;
+    assert_eq!(before, page(&Bundled::sound())?, "the same drill leaves the same page");
+    let after = page(&Bundled::with_defect("shouting", |_, p| p.wording = Arc::new(Shouting)))?;
+    let (old, new): (Vec<&str>, Vec<&str>) = (before.lines().collect(), after.lines().collect());
+    assert_eq!(old.len(), new.len(), "{after}");
+    let differ: Vec<&str> = old.iter().zip(&new).filter(|(o, n)| o != n).map(|(_, n)| n.trim()).collect();
+    // The value itself, and the print of which values go together.
+    assert!(differ.iter().any(|line| line.starts_with("description")), "{differ:#?}");
+    let expected = |line: &&str| line.starts_with("description") || line.starts_with("(which goes");
+    assert!(differ.iter().all(expected), "{differ:#?}");
+    Ok(())
 }
 
 fn snapshots() -> PathBuf {
