@@ -72,8 +72,7 @@ fn in_words(error: pem::Error) -> String {
 /// [`UpstreamError::Roots`].
 pub fn certificates(file: &Path) -> Result<Vec<CertificateDer<'static>>, UpstreamError> {
     let bad = |why: String| UpstreamError::Roots { file: file.display().to_string(), why };
-    let all: Result<Vec<_>, _> =
-        CertificateDer::pem_file_iter(file).map_err(|e| bad(in_words(e)))?.collect();
+    let all: Result<Vec<_>, _> = CertificateDer::pem_file_iter(file).map_err(|e| bad(in_words(e)))?.collect();
     match all.map_err(|e| bad(in_words(e)))? {
         none if none.is_empty() => Err(bad("it holds none".to_owned())),
         some => Ok(some),
