@@ -18,7 +18,8 @@ use super::capture::{Capture, Captured};
 use super::relay::{End, locked};
 use super::{HeldBack, Notice, Recording, Summary};
 use crate::fixture::{
-    Body, Exchange, Fixture, Omitted, RecordedRequest, RecordedResponse, Redactor, decode, readable, scan,
+    Body, Exchange, Fixture, Omitted, RecordedRequest, RecordedResponse, Redactor, Suspect, decode, readable,
+    scan,
 };
 use crate::wire::Headers;
 
@@ -156,6 +157,7 @@ impl Keeper {
         let suspects = scan(&exchange, &self.redactor);
         let status = exchange.response.status;
         if !suspects.is_empty() {
+            let what = without_suspects(&what, &suspects);
             let held = HeldBack { what: format!("{what} → {status}"), suspects };
             self.note(format!("{}: held back, since it still looked like it holds a secret", held.what));
             self.summary.held_back.push(held.clone());
@@ -321,4 +323,13 @@ fn up_to_last_event(bytes: &Bytes) -> Bytes {
     let end = |mark: &[u8]| bytes.windows(mark.len()).rposition(|w| w == mark).map(|at| at + mark.len());
     let last = end(b"\n\n").max(end(b"\r\n\r\n")).unwrap_or(0);
     bytes.slice(..last)
+}
+/// A request line without the parts in which something was found: what is held back is not said aloud.
+fn without_suspects(line: &str, suspects: &[Suspect]) -> String {
+    let found = |part: &str| suspects.iter().any(|s| s.at.starts_with(part));
+    match (line.split_once(' '), line.split_once('?')) {
+        (Some((method, _)), _) if found("request path") => format!("{method} …"),
+        (_, Some((path, _))) if found("request query") => format!("{path}?…"),
+        _ => line.to_owned(),
+    }
 }

@@ -3,6 +3,7 @@
 #[path = "../recorder/mod.rs"]
 mod recorder;
 
+mod attacks;
 mod files;
 mod import;
 mod kill;
