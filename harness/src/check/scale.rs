@@ -52,24 +52,31 @@ fn busy(n: u64) -> Trace {
     b.build()
 }
 
+/// Nanoseconds that this thread has spent on a processor, where the system counts them (proc(5)): a
+/// clock on the wall would also count those that it spent waiting for one.
+fn spent() -> Option<f64> {
+    let counted = std::fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    counted.split(' ').next()?.parse().ok()
+}
+
 #[test]
 fn judging_grows_with_the_trace_and_not_with_its_square() {
     let scenario = everything();
-    // The only place that needs a true clock: it measures this machine, not a drill.
-    #[allow(clippy::disallowed_methods)]
     let cost = |n: u64| {
         let trace = busy(n);
-        (0..2)
-            .map(|_| {
-                let started = std::time::Instant::now();
-                let judged = super::judge(&scenario, &profiles(), &trace);
-                assert_eq!(judged.len(), 12, "{:?}", judged.iter().map(|j| &j.check).collect::<Vec<_>>());
-                started.elapsed().as_secs_f64()
-            })
-            .fold(f64::INFINITY, f64::min)
+        let once = || {
+            let before = spent()?;
+            let judged = super::judge(&scenario, &profiles(), &trace);
+            assert_eq!(judged.len(), 12, "{:?}", judged.iter().map(|j| &j.check).collect::<Vec<_>>());
+            Some(spent()? - before)
+        };
+        Some(once()?.min(once()?))
     };
-    let (small, large) = (cost(1_000), cost(8_000));
-    assert!(large / small < 24.0, "1,000 deals took {small:.3} s, 8,000 took {large:.3} s");
+    let Some((small, large)) = cost(1_000).zip(cost(8_000)) else {
+        eprintln!("skipped: this system does not say what a thread has cost");
+        return;
+    };
+    assert!(large / small < 24.0, "1,000 deals cost {small} ns, 8,000 cost {large} ns");
 }
 
 #[test]
