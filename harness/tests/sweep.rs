@@ -1,6 +1,9 @@
 //! The drift sweep over a few fields: the bundled core, sound and with defects planted.
 
 use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::{available_parallelism, scope};
 
 use firedrill::drill::{self, DrillError, Drilled, Judge, Plan, Script};
 use firedrill::fault::{Mutation, Target};
@@ -98,6 +101,32 @@ fn a_field_that_nobody_reads_may_go() {
     let graded = &graded(None, DEAL, &["remove: /createdAt"])[0];
     assert_eq!(graded.grade, Grade::Harmless, "{graded:?}");
     assert!(!graded.alarm, "{graded:?}");
+}
+
+/// All of it, as `firedrill sweep` does it.
+#[test]
+fn whatever_drifts_the_sound_core_writes_nothing_wrong_and_keeps_going() {
+    with(None, |plan, play| {
+        let sweep = Sweep::prepare(&plan.scenario, &[], play).unwrap();
+        let cells = sweep.cells();
+        let (next, bad) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
+        scope(|threads| {
+            for _ in 0..available_parallelism().map_or(1, |n| n.get()) {
+                threads.spawn(|| {
+                    while let Some(cell) = cells.get(next.fetch_add(1, Ordering::Relaxed)) {
+                        let graded = sweep.run(cell, play);
+                        if !matches!(graded.grade, Grade::Harmless | Grade::RefusedLoudly) {
+                            let line =
+                                format!("{} {}: {:?}, {}", cell.on, cell.mutation, graded.grade, graded.why);
+                            bad.lock().unwrap().push(line);
+                        }
+                    }
+                });
+            }
+        });
+        let bad = bad.into_inner().unwrap();
+        assert!(bad.is_empty(), "{} of {} cells:\n{}", bad.len(), cells.len(), bad.join("\n"));
+    });
 }
 
 #[test]

@@ -3,13 +3,16 @@
 //! | deal (HubSpot) | invoice (Stripe) | how |
 //! |---|---|---|
 //! | `id` | `metadata[deal_id]` | as it is |
-//! | `properties.dealname` | item `description` | as it is |
+//! | `properties.dealname` | item `description` | trimmed |
 //! | `properties.amount` | item `amount` | decimal → minor units, exactly ([`MoneyRule`]) |
 //! | `properties.deal_currency_code` | `currency` | lower case |
 //! | `properties.billing_email` | customer `email` | trimmed, lower case |
-//! | `properties.billing_name` | customer `name` | as it is, else the deal's name |
+//! | `properties.billing_name` | customer `name` | trimmed |
 //! | `properties.closedate` | `metadata[deal_closed_at]` | ISO 8601 → seconds since the epoch |
 //! | `updatedAt` | (ledger) | ISO 8601 → milliseconds since the epoch: which state is newer |
+//!
+//! Nothing stands in for a text that is missing: a customer named after a deal, or an item called
+//! "Deal", is what a vendor that emptied the field would have us write for weeks.
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -113,9 +116,9 @@ impl Terms {
             return Err(MappingError::Email(email));
         }
         at_most(&email, "billing_email", LONGEST_EMAIL)?;
-        let description = property(deal, "dealname").unwrap_or("Deal").to_owned();
+        let description = required("dealname")?.to_owned();
         at_most(&description, "dealname", LONGEST_DESCRIPTION)?;
-        let name = property(deal, "billing_name").unwrap_or(&description).to_owned();
+        let name = required("billing_name")?.to_owned();
         at_most(&name, "billing_name", LONGEST_NAME)?;
         let closed = property(deal, "closedate").map(|text| instant("closedate", text)).transpose()?;
         Ok(Self {
@@ -156,14 +159,15 @@ mod tests {
     fn deal() -> Value {
         json!({"id": "7", "updatedAt": "2026-01-01T00:00:00.250Z", "properties": {
             "dealname": "Bikes", "amount": "12.50", "deal_currency_code": "USD", "closedate": "2026-01-01T00:00:00Z",
-            "dealstage": "closedwon", "billing_email": " A@b.c ", "billing_name": null}})
+            "dealstage": "closedwon", "billing_email": " A@b.c ", "billing_name": " Ada Ltd "}})
     }
 
     #[test]
     fn a_won_deal_maps_by_the_table() {
         let terms = Terms::read(&deal(), &DecimalMoney).unwrap();
         assert_eq!((terms.amount, terms.currency.as_str(), terms.email.as_str()), (1250, "usd", "a@b.c"));
-        assert_eq!((terms.name.as_str(), terms.closed_s), ("Bikes", Some(1_767_225_600)));
+        assert_eq!((terms.name.as_str(), terms.description.as_str()), ("Ada Ltd", "Bikes"));
+        assert_eq!(terms.closed_s, Some(1_767_225_600));
         assert_eq!(Deal::read(&deal(), &[]).unwrap().updated_ms, 1_767_225_600_250);
     }
 
@@ -189,10 +193,12 @@ mod tests {
 
     #[test]
     fn nothing_is_guessed() {
-        for name in ["amount", "deal_currency_code", "billing_email"] {
-            let mut deal = deal();
-            deal["properties"][name] = Value::Null;
-            assert!(Terms::read(&deal, &DecimalMoney).is_err(), "{name}");
+        for name in ["amount", "deal_currency_code", "billing_email", "billing_name", "dealname"] {
+            for nothing in [Value::Null, json!(""), json!("  ")] {
+                let mut deal = deal();
+                deal["properties"][name] = nothing;
+                assert_eq!(Terms::read(&deal, &DecimalMoney), Err(MappingError::Missing(name)));
+            }
         }
     }
 }
