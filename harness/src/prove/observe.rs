@@ -13,6 +13,13 @@ pub(super) const DEFECTS: &[Defect] = &[
         plant: |_, p| p.counting = Counting::OperationsOnly,
     },
     Defect {
+        name: "counts_first_attempts_as_retries",
+        bug: "the retries metric counts every attempt",
+        drill: "observability/the_metrics_agree_with_the_wire",
+        check: "observability",
+        plant: |_, p| p.counting = Counting::FirstAsRetry,
+    },
+    Defect {
         name: "secrets_in_logs",
         bug: "logs with secrets in clear",
         drill: "observability/secrets_stay_secret",

@@ -149,6 +149,13 @@ pub(super) const DEFECTS: &[Defect] = &[
         },
     },
     Defect {
+        name: "no_retry_budget",
+        bug: "no retry budget: refusals multiply the load",
+        drill: "cascade/refusals_do_not_double_the_load",
+        check: "load",
+        plant: |_, p| p.patience.budget = None,
+    },
+    Defect {
         name: "no_deadline",
         bug: "no overall deadline",
         drill: "retry/an_operation_has_a_deadline",

@@ -136,7 +136,12 @@ impl VendorClient {
             None => exchange.await,
         };
         let took = begun.elapsed();
-        if policies.counting == Counting::EveryAttempt {
+        let counted = match policies.counting {
+            Counting::EveryAttempt => Some(attempt),
+            Counting::FirstAsRetry => Some(attempt + 1),
+            Counting::OperationsOnly => None,
+        };
+        if let Some(attempt) = counted {
             self.tools.metrics.attempt(self.vendor, call.endpoint, tried.outcome, attempt, took);
         }
         let path = call.path.split('?').next().unwrap_or_default();

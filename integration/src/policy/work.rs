@@ -176,6 +176,8 @@ pub enum Counting {
     EveryAttempt,
     /// Each operation once, retries unseen.
     OperationsOnly,
+    /// Every attempt, the first as a retry too.
+    FirstAsRetry,
 }
 
 /// Where secrets may appear.
