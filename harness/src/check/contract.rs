@@ -27,7 +27,8 @@ use crate::wire::Response;
 const HARMLESS: [&str; 5] = ["drop", "delay", "reorder", "burst", "duplicate"];
 
 pub(super) fn check(e: &Evidence<'_>) -> Option<Judgement> {
-    let mut judge = Judge { found: Findings::default(), judged: 0, known: BTreeMap::new() };
+    let mut judge =
+        Judge { found: Findings::default(), judged: 0, known: BTreeMap::new(), plain: BTreeSet::new() };
     for call in &e.calls {
         let Some(contract) = described(e, call.vendor) else { continue };
         let recorded = is_recorded(e, call.vendor);
@@ -79,6 +80,9 @@ struct Judge<'t> {
     found: Findings,
     judged: u64,
     known: Known<'t>,
+    /// Bodies that were found plainly valid, each under its vendor and its schema's place there: one
+    /// answer is often given again, to each sync or each look at the same record.
+    plain: BTreeSet<(&'t str, &'t str, &'t [u8])>,
 }
 
 impl<'t> Judge<'t> {
@@ -180,16 +184,44 @@ impl<'t> Judge<'t> {
         }
     }
 
-    fn answer(&mut self, contract: &Contract, operation: &Operation, call: &Call<'_>) {
+    fn answer(&mut self, contract: &'t Contract, operation: &'t Operation, call: &Call<'t>) {
         let untouched = call.fault.is_none() && !call.replayed;
         let Some(response) = call.response.filter(|_| untouched) else { return };
         self.judged += 1;
-        if is_plainly_valid(contract, operation, response) {
+        if self.is_plainly_valid(contract, operation, call.vendor, response) {
             return;
         }
         let checked = contract.check_response(operation, response);
         let what = format!("{}: its own answer, {},", call.name(), response.status);
         self.vendor(&call.name(), &what, &checked, call.answered.into_iter().collect());
+    }
+
+    /// The fast answer for the plain case, which is nearly every one: JSON, documented as JSON, and
+    /// valid. Anything else is left to the whole judgement.
+    fn is_plainly_valid(
+        &mut self,
+        contract: &Contract,
+        operation: &'t Operation,
+        vendor: &'t str,
+        response: &'t Response,
+    ) -> bool {
+        let kind = response.headers.get("content-type").and_then(|t| t.split(';').next());
+        if kind != Some("application/json") {
+            return false;
+        }
+        let content = operation.answer(response.status).map(|a| a.content.as_slice()).unwrap_or_default();
+        let json = content.iter().find(|m| m.range == "application/json");
+        let Some(at) = json.and_then(|m| m.schema.as_deref()) else { return false };
+        let body = (vendor, at, &*response.body);
+        if self.plain.contains(&body) {
+            return true;
+        }
+        let value = serde_json::from_slice::<Value>(&response.body).ok();
+        let valid = value.is_some_and(|v| contract.fits(at, Direction::Response, &v) == Ok(true));
+        if valid {
+            self.plain.insert(body);
+        }
+        valid
     }
 
     fn delivery(&mut self, e: &Evidence<'_>, contract: &Contract, delivery: &Delivery<'_>) {
@@ -242,19 +274,6 @@ impl<'t> Judge<'t> {
             evidence,
         });
     }
-}
-
-/// The fast answer for the plain case, which is nearly every one: JSON, documented as JSON, and
-/// valid. Anything else is left to the whole judgement.
-fn is_plainly_valid(contract: &Contract, operation: &Operation, response: &Response) -> bool {
-    let essence = response.headers.get("content-type").and_then(|t| t.split(';').next()).unwrap_or_default();
-    if essence != "application/json" {
-        return false;
-    }
-    let content = operation.answer(response.status).map(|a| a.content.as_slice()).unwrap_or_default();
-    let schema = content.iter().find(|m| m.range == "application/json").and_then(|m| m.schema.as_deref());
-    let value = serde_json::from_slice::<Value>(&response.body).ok();
-    schema.zip(value).is_some_and(|(at, v)| contract.fits(at, Direction::Response, &v) == Ok(true))
 }
 
 /// `string "12.50" at /amount in the body`.
@@ -350,6 +369,24 @@ paths:
         assert_eq!(said(broken.clone()), Some(expected));
         assert_eq!(said(broken.clone().fault(0, "drift")), Some((Verdict::Pass, vec![])));
         assert_eq!(said(broken.replayed()), Some((Verdict::Pass, vec![])));
+    }
+
+    #[test]
+    fn a_body_known_to_be_valid_is_so_where_the_same_schema_holds_and_nowhere_else() {
+        let description = DESCRIPTION.replace(
+            "        default:",
+            "        \"201\": { description: new, content: { application/json: { schema: { required: [new] } } } }\n        default:",
+        );
+        let contract = Contract::parse("openapi.yaml".as_ref(), description.as_bytes()).unwrap();
+        let mut profiles = profiles();
+        profiles.get_mut("billing").unwrap().contract = Some(Arc::new(contract));
+        let first = create(r#"{"amount":5}"#);
+        let again = create(r#"{"amount":6}"#).answers(201, json!({ "id": "in_1" }));
+        let trace = drill().call(first.clone()).call(first).call(again).build();
+        let judged = super::super::judge(&scenario("{}"), &profiles, &trace);
+        let contract = judged.into_iter().find(|j| &*j.check == "contract").unwrap();
+        assert_eq!((contract.verdict, contract.findings.len()), (Verdict::Unknown, 1), "{contract:?}");
+        assert_eq!(&*contract.findings[0].rule, "contract/vendor_invalid");
     }
 
     #[test]
