@@ -129,6 +129,21 @@ fn a_circle_of_references_is_told_from_a_recursive_schema() {
     );
 }
 
+#[test]
+fn a_schema_that_says_what_cannot_be_is_not_judged_by() {
+    for it in [
+        json!({ "required": "id" }),
+        json!({ "type": "objekt" }),
+        json!({ "minProperties": -1 }),
+        json!({ "oneOf": {} }),
+        json!({ "properties": { "a": { "pattern": "(" } } }),
+        json!(5),
+    ] {
+        let said = unjudged(json!({ "it": it }));
+        assert!(said.contains("cannot be compiled"), "{it}: {said}");
+    }
+}
+
 const IT_REF: &str = "#/components/schemas/it";
 
 #[test]
