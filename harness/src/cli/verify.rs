@@ -16,6 +16,7 @@ use super::{ExitCode, live, persist};
 use crate::contract::Contract;
 use crate::fixture::{Exchange, Fixture};
 use crate::report::verify as report;
+use crate::utf8;
 use crate::verify::accepted::Accepted;
 use crate::verify::baseline::Baseline;
 use crate::verify::{Report, Source, against, verify};
@@ -243,12 +244,13 @@ fn accept(
 }
 
 fn load<T: DeserializeOwned>(file: &Path) -> Result<T, Refused> {
-    let text =
-        std::fs::read_to_string(file).map_err(|e| format!("{}: cannot be read: {e}", file.display()))?;
-    serde_json::from_str(&text).map_err(|e| {
+    let bytes = std::fs::read(file).map_err(|e| format!("{}: cannot be read: {e}", file.display()))?;
+    let wrong = |line: usize, column: usize, why: &str| format!("{}:{line}:{column}: {why}", file.display());
+    let text = utf8::text(&bytes).map_err(|e| wrong(e.line, e.column, &e.to_string()))?;
+    serde_json::from_str(text).map_err(|e| {
         let said = e.to_string();
         let what = said.rsplit_once(" at line ").map_or(said.as_str(), |(what, _)| what);
-        format!("{}:{}:{}: {what}", file.display(), e.line(), e.column())
+        wrong(e.line(), e.column().max(1), what)
     })
 }
 
