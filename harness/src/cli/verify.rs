@@ -102,7 +102,7 @@ fn carry_out(
         }
     }
     if let Some(file) = &args.learn {
-        let mut all = if file.is_file() { load(file)? } else { Baseline::default() };
+        let mut all = if file.exists() { load(file)? } else { Baseline::default() };
         let answers = learned.answers.len();
         all.renew(learned);
         save(file, &all)?;
@@ -212,7 +212,7 @@ fn accept(
     console: &mut Console<'_>,
 ) -> Result<(), Refused> {
     let Some(file) = &args.accept else { return Ok(()) };
-    let mut list: Accepted = match file.is_file() {
+    let mut list: Accepted = match file.exists() {
         true => load(file)?,
         // A list that is not there must not look like one that accepts everything.
         false if args.add => Accepted::default(),
@@ -220,27 +220,28 @@ fn accept(
     };
     let gone = list.apply(whole, vendors);
     let mut changed = false;
+    let mut done = String::new();
     if args.prune {
         list.prune(&gone);
         changed |= !gone.is_empty();
-        for entry in &gone {
-            console.say(&format!("pruned {}: {}\n", entry.id, entry.what));
-        }
+        done.extend(gone.iter().map(|entry| format!("pruned {}: {}\n", entry.id, entry.what)));
     } else if !gone.is_empty() {
         let count = crate::report::count(gone.len(), "accepted finding");
         console.say(&format!("{count} of {} did not occur; --prune takes them off\n", file.display()));
     }
     if args.add {
         let added = list.add(whole);
-        changed |= added > 0 || !file.is_file();
-        console.say(&format!(
-            "accepted {} more in {}\n",
-            crate::report::count(added, "finding"),
-            file.display()
-        ));
+        changed |= added > 0 || !file.exists();
+        let count = crate::report::count(added, "finding");
+        done += &format!("accepted {count} more in {}\n", file.display());
         list.apply(whole, vendors);
     }
-    if changed { save(file, &list) } else { Ok(()) }
+    if changed {
+        save(file, &list)?;
+    }
+    // What could not be written was not done.
+    console.say(&done);
+    Ok(())
 }
 
 fn load<T: DeserializeOwned>(file: &Path) -> Result<T, Refused> {
