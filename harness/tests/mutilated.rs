@@ -200,6 +200,9 @@ fn a_file_of_any_kind_that_is_no_text_is_refused_with_the_place_of_the_byte() {
         assert!(placed && said.contains("not UTF-8") && said.contains(name), "{name}: {said}");
     }
     assert!(!folder.path().join("fixtures").exists(), "something was written");
+    write("contracts/shop/vendor.yaml", b"");
+    let (code, said) = firedrill_with(&folder.path().join("contracts"), &["check", &drill]);
+    assert!(code == ExitCode::Usage && said.contains("this file is empty"), "{said}");
 }
 
 #[test]
