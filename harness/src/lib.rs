@@ -9,7 +9,7 @@
 //! 2 `world`, `subject`, `wiremock` ·
 //! 1 `vendor`, `schedule`, `pacing`, `drift`, `contract`, `fixture`, `check` ·
 //! 0 `scenario`, `fault`, `expr`, `wire`, `trace`,
-//! `finding`, `seed`, `time`.
+//! `finding`, `seed`, `time`, `utf8`.
 
 pub mod casting;
 pub mod check;
@@ -39,6 +39,7 @@ pub mod sweep;
 pub mod testing;
 pub mod time;
 pub mod trace;
+mod utf8;
 pub mod vendor;
 pub mod verify;
 pub mod wire;

@@ -454,18 +454,21 @@ pub struct FaultRef {
     /// When, relative to the vendor applying the request, where that matters.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub moment: Option<Moment>,
-    /// What it changed in a payload.
+    /// What it changed in a message.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drift: Option<Arc<Drifted>>,
 }
 
-/// A change of a payload that its vendor made without notice.
+/// A change of a message that its vendor made without notice.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Drifted {
     /// The change in words: `remove /properties/amount`.
     pub change: String,
-    /// The difference between the payload as it was and as it was sent: a JSON Patch (RFC 6902).
-    /// Empty where only bytes, header fields, or what the vendor wants of a request changed.
+    /// The difference between the message as it was and as it was sent: a JSON Patch (RFC 6902) over
+    /// `{ "status": 200, "headers": { … }, "encoding": "utf8", "body": … }`. Header fields have lower
+    /// case names; `encoding` is how the bytes spell the body's text; `body` is the value of a JSON
+    /// body, or the fields of a form. A webhook has no status. Of a refused request nobody can tell
+    /// what else it would have got: its patch puts the status and the body of the refusal.
     pub patch: Value,
 }
 

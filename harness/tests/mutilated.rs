@@ -87,9 +87,13 @@ fn project(part: &str) -> PathBuf {
 
 /// Exit code and what was said.
 fn firedrill(words: &[&str]) -> (ExitCode, String) {
+    firedrill_with(&project("contracts"), words)
+}
+
+fn firedrill_with(contracts: &Path, words: &[&str]) -> (ExitCode, String) {
     let (mut out, mut err) = (Vec::new(), Vec::new());
     let mut console = Console { out: &mut out, err: &mut err, progress: false, real_times: false };
-    let contracts = project("contracts").display().to_string();
+    let contracts = contracts.display().to_string();
     let first = ["firedrill", "--contracts", &contracts];
     let words = first.iter().chain(words).map(OsString::from);
     let code = command(words, &Bundled::default(), &mut console);
@@ -155,6 +159,51 @@ const RUN: &str = r#"{"origin":"a test","recorded":"2024-03-02","noise":{"query"
   "response":{"status":200,"headers":["content-type: application/json"],"body":{"json":{"id":"7","properties":{"amount":"12.50"},"createdAt":"2024-01-01T00:00:00Z","updatedAt":"2024-01-01T00:00:00Z","archived":false}}}},
  {"request":{"method":"POST","target":"/oauth/v1/token","headers":["content-type: application/x-www-form-urlencoded"],"body":{"text":"grant_type=refresh_token&client_id=a"}},
   "response":{"status":200,"headers":["content-type: application/json"],"body":{"base64":"H4sIAAA="}}}]}"#;
+
+#[test]
+fn a_file_of_any_kind_that_is_no_text_is_refused_with_the_place_of_the_byte() {
+    let folder = tempfile::tempdir().unwrap();
+    let write = |name: &str, bytes: &[u8]| {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(&path, bytes).unwrap();
+        path.display().to_string()
+    };
+    let (run, har) = (write("good.json", RUN.as_bytes()), write("good.har", HAR.as_bytes()));
+    let out = folder.path().join("fixtures").display().to_string();
+    let drill = write(
+        "shop.yaml",
+        b"drill: It goes\nwhy: It must.\nfamily: retry\nvendors: { shop: shop }\nends_at: 1m\n",
+    );
+    let sound = project("scenarios/drift/_sweep.yaml").display().to_string();
+    let cases: [(&str, &[&str]); 10] = [
+        ("drill.yaml", &["check", "FILE"]),
+        ("subject.yaml", &["run", "--subject", "FILE", &sound]),
+        ("contracts/shop/vendor.yaml", &["check", &drill]),
+        ("openapi.yaml", &["diff", "FILE", "FILE"]),
+        ("shop.har", &["import", "--vendor", "shop", "--out", &out, "FILE"]),
+        ("run.json", &["verify", "--vendor", "hubspot", "FILE"]),
+        ("usual.json", &["verify", "--vendor", "hubspot", &run, "--baseline", "FILE"]),
+        ("known.json", &["verify", "--vendor", "hubspot", &run, "--accept", "FILE"]),
+        ("redact.yaml", &["import", "--vendor", "shop", "--out", &out, "--redact", "FILE", &har]),
+        ("trace.jsonl", &["diff", "CONTRACT", "CONTRACT", "--only-used", "FILE"]),
+    ];
+    let contract = project("contracts/hubspot/openapi.yaml").display().to_string();
+    for (name, words) in cases {
+        let file = write(name, b"\n  \xe9t\xe9\n");
+        let words: Vec<String> =
+            words.iter().map(|w| w.replace("FILE", &file).replace("CONTRACT", &contract)).collect();
+        let words: Vec<&str> = words.iter().map(String::as_str).collect();
+        let (code, said) = firedrill_with(&folder.path().join("contracts"), &words);
+        assert_eq!(code, ExitCode::Usage, "{name}: {said}");
+        let placed = [":2:3", "line 2 column 3"].iter().any(|place| said.contains(place));
+        assert!(placed && said.contains("not UTF-8") && said.contains(name), "{name}: {said}");
+    }
+    assert!(!folder.path().join("fixtures").exists(), "something was written");
+    write("contracts/shop/vendor.yaml", b"");
+    let (code, said) = firedrill_with(&folder.path().join("contracts"), &["check", &drill]);
+    assert!(code == ExitCode::Usage && said.contains("this file is empty"), "{said}");
+}
 
 #[test]
 fn recordings_of_other_tools_are_imported_or_refused() {

@@ -149,7 +149,7 @@ fn a_request_without_a_recording_names_the_nearest_and_the_difference() {
 fn an_answer_that_was_too_large_to_be_kept_is_not_made_up() {
     let run = RUN.replace(
         "\"json\": [{ \"n\": 1 }, { \"n\": 2 }]",
-        "\"omitted\": { \"length\": 9, \"sha256\": \"00\" }",
+        &format!("\"omitted\": {{ \"length\": 9, \"sha256\": \"{}\" }}", "0".repeat(64)),
     );
     let run = run.replace("\"holds\": { \"items\": { \"paths\": [\"/items\"], \"id\": \"/n\" } },", "");
     let run = Fixture::parse(Path::new("run.json"), &run).unwrap();

@@ -1,5 +1,6 @@
 //! The drift sweep over a few fields: the bundled core, sound and with defects planted.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,10 +11,12 @@ use firedrill::fault::{Mutation, Target};
 use firedrill::finding::Verdict;
 use firedrill::prove::defects;
 use firedrill::report::sweep::yaml;
+use firedrill::report::timeline::Timeline;
 use firedrill::scenario::{Scenario, parse};
 use firedrill::seed::Seed;
 use firedrill::subject::bundled::{Bundled, Plant};
 use firedrill::sweep::{Cell, Grade, Graded, Sweep, SweepError};
+use firedrill::trace::{FaultRef, What};
 use firedrill::{casting, plan};
 
 const DEAL: &str = "crm GET /crm/v3/objects/deals/{id}";
@@ -78,6 +81,19 @@ fn an_undisturbed_run_teaches_every_field_that_is_read() {
 }
 
 #[test]
+fn the_sound_core_writes_nothing_wrong_in_any_of_a_sample_of_all_cells() {
+    with(None, |plan, play| {
+        let sweep = Sweep::prepare(&plan.scenario, &[], play).unwrap();
+        let cells = sweep.cells();
+        // Every field of every operation has some two dozen cells: the sample comes by all of them.
+        let sample = cells.iter().step_by(29);
+        let graded = sample.map(|cell| (format!("{} {}", cell.on, cell.mutation), sweep.run(cell, play)));
+        let bad: Vec<_> = graded.filter(|(_, graded)| graded.grade.is_bad()).collect();
+        assert!(bad.is_empty(), "{bad:#?}");
+    });
+}
+
+#[test]
 fn the_sound_core_refuses_a_drifted_amount_by_name() {
     let grades = graded(
         None,
@@ -93,6 +109,41 @@ fn the_sound_core_refuses_a_drifted_amount_by_name() {
     for graded in &grades {
         assert_eq!(graded.grade, Grade::RefusedLoudly, "{graded:?}");
         assert!(graded.field_named && graded.fired > 0, "{graded:?}");
+    }
+}
+
+#[test]
+fn whatever_changes_in_a_message_is_recorded_in_the_trace() {
+    let mut plan = swept();
+    plan.scenario.faults = serde_saphyr::from_str(
+        "
+        - { on: crm POST /crm/v3/objects/deals/search, do: { drift: { cap_page: 1 } } }
+        - { on: billing POST /v1/invoices, do: { drift: { require: /account_tax_ids } } }
+        - { on: 'crm GET /crm/v3/objects/deals/{id}', calls: 1, do: { drift: { content_type: text/plain } } }
+        - { on: billing POST /v1/customers, calls: 1, do: { drift: { encoding: utf8_bom } } }
+        - { on: webhook crm, do: { drift: { content_type: text/plain } } }",
+    )
+    .unwrap();
+    let trace = drill::run(&plan, Seed(1), &Bundled::sound()).unwrap().trace;
+    let mut paths: BTreeMap<u32, String> = BTreeMap::new();
+    for event in &trace.events {
+        if let What::Fault(FaultRef { rule, drift: Some(drift), .. }) = &event.what {
+            let steps = drift.patch.as_array().unwrap().iter();
+            let steps: Vec<&str> = steps.filter_map(|step| step["path"].as_str()).collect();
+            paths.entry(*rule).or_insert_with(|| format!("{}: {}", drift.change, steps.join(" ")));
+        }
+    }
+    let paths: Vec<&str> = paths.values().map(String::as_str).collect();
+    insta::assert_snapshot!(paths.join("\n"), @r"
+    cap_page 1: /body/results/1 /body/results/1 /body/paging
+    require /account_tax_ids: /status /body
+    content_type text/plain: /headers/content-type
+    encoding utf8_bom: /encoding
+    content_type text/plain: /headers/content-type
+    ");
+    let shown = Timeline::new(&trace).whole(0);
+    for change in ["cap_page 1", "require /account_tax_ids", "content_type text/plain", "encoding utf8_bom"] {
+        assert!(shown.contains(&format!("[fault: drift {change}]")), "{change} is not shown");
     }
 }
 

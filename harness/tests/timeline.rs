@@ -10,10 +10,11 @@ use std::sync::OnceLock;
 
 use libtest_mimic::{Arguments, Completion, Failed, Trial};
 
-const CHECKS: [&str; 6] = [
+const CHECKS: [&str; 7] = [
     "the_index_lists_every_drill_and_leads_to_its_page",
     "a_finding_leads_to_the_events_that_prove_it",
     "a_click_on_a_mark_shows_its_request_and_response",
+    "a_changed_message_shows_what_changed_in_it",
     "arrow_keys_move_and_the_picture_can_be_zoomed",
     "it_fits_a_phone_and_both_themes",
     "ten_thousand_events_are_drawn_without_delay",
@@ -23,6 +24,8 @@ const CHECKS: [&str; 6] = [
 const FAILED: &str = "idempotency/a_lost_answer_makes_one_invoice";
 /// A drill of more than 10,000 events.
 const LARGE: &str = "idempotency/a_lost_mapping_is_looked_up";
+/// A drill in which a vendor changed.
+const DRIFTED: &str = "drift/a_capped_page_is_not_the_last";
 
 static SAID: OnceLock<Result<String, String>> = OnceLock::new();
 
@@ -70,7 +73,7 @@ fn browser() -> Option<PathBuf> {
 fn run(modules: &Path, browser: &Path) -> Result<String, String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().ok_or("there is no workspace")?;
     let pages = tempfile::tempdir().map_err(|e| e.to_string())?;
-    let drills = [FAILED, LARGE].map(|d| format!("scenarios/{d}.yaml"));
+    let drills = [FAILED, LARGE, DRIFTED].map(|d| format!("scenarios/{d}.yaml"));
     let drilled = Command::new(env!("CARGO_BIN_EXE_firedrill"))
         .current_dir(root)
         .args(["run", "--defect", "fresh_key_per_attempt", "--html"])
@@ -84,7 +87,7 @@ fn run(modules: &Path, browser: &Path) -> Result<String, String> {
     let node = Command::new("node")
         .arg(root.join("harness/tests/browser/timeline.cjs"))
         .arg(pages.path())
-        .args([FAILED, LARGE].map(|d| format!("{d}.seed-1.html")))
+        .args([FAILED, LARGE, DRIFTED].map(|d| format!("{d}.seed-1.html")))
         .arg(browser)
         .env("NODE_PATH", modules)
         .output()

@@ -105,6 +105,18 @@ fn findings_are_accepted_and_pruned_in_a_file() {
 }
 
 #[test]
+fn a_list_that_cannot_be_read_or_written_accepts_nothing() {
+    let folder = project(json!(12));
+    let (code, _, err) = firedrill(folder.path(), &["verify", "--accept", "contracts", "--add"]);
+    assert_eq!(code, 64);
+    assert!(err.contains("contracts: cannot be read: ") && !err.contains("accepted"), "{err}");
+    std::fs::write(folder.path().join("file"), "").unwrap();
+    let (code, _, err) = firedrill(folder.path(), &["verify", "--accept", "file/known.json", "--add"]);
+    assert_eq!(code, 64);
+    assert!(err.contains("file/known.json: cannot be ") && !err.contains("accepted"), "{err}");
+}
+
+#[test]
 fn what_was_learned_is_compared_with_later() {
     let good = project(json!("12"));
     let (code, _, err) = firedrill(good.path(), &["verify", "--learn", "usual.json"]);

@@ -39,6 +39,10 @@ pub(super) fn record(args: &Record, console: &mut Console<'_>) -> io::Result<Exi
     if file.exists() {
         return refuse(format!("{} exists already; choose another --name, or remove it", file.display()));
     }
+    // Better now than when the first exchange has passed.
+    if let Err(error) = Fixture::try_put(&file) {
+        return refuse(error.to_string());
+    }
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let listener = match runtime.block_on(tokio::net::TcpListener::bind(args.listen)) {
         Ok(listener) => listener,

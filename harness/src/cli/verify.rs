@@ -16,6 +16,7 @@ use super::{ExitCode, live, persist};
 use crate::contract::Contract;
 use crate::fixture::{Exchange, Fixture};
 use crate::report::verify as report;
+use crate::utf8;
 use crate::verify::accepted::Accepted;
 use crate::verify::baseline::Baseline;
 use crate::verify::{Report, Source, against, verify};
@@ -101,7 +102,7 @@ fn carry_out(
         }
     }
     if let Some(file) = &args.learn {
-        let mut all = if file.is_file() { load(file)? } else { Baseline::default() };
+        let mut all = if file.exists() { load(file)? } else { Baseline::default() };
         let answers = learned.answers.len();
         all.renew(learned);
         save(file, &all)?;
@@ -211,7 +212,7 @@ fn accept(
     console: &mut Console<'_>,
 ) -> Result<(), Refused> {
     let Some(file) = &args.accept else { return Ok(()) };
-    let mut list: Accepted = match file.is_file() {
+    let mut list: Accepted = match file.exists() {
         true => load(file)?,
         // A list that is not there must not look like one that accepts everything.
         false if args.add => Accepted::default(),
@@ -219,36 +220,38 @@ fn accept(
     };
     let gone = list.apply(whole, vendors);
     let mut changed = false;
+    let mut done = String::new();
     if args.prune {
         list.prune(&gone);
         changed |= !gone.is_empty();
-        for entry in &gone {
-            console.say(&format!("pruned {}: {}\n", entry.id, entry.what));
-        }
+        done.extend(gone.iter().map(|entry| format!("pruned {}: {}\n", entry.id, entry.what)));
     } else if !gone.is_empty() {
         let count = crate::report::count(gone.len(), "accepted finding");
         console.say(&format!("{count} of {} did not occur; --prune takes them off\n", file.display()));
     }
     if args.add {
         let added = list.add(whole);
-        changed |= added > 0 || !file.is_file();
-        console.say(&format!(
-            "accepted {} more in {}\n",
-            crate::report::count(added, "finding"),
-            file.display()
-        ));
+        changed |= added > 0 || !file.exists();
+        let count = crate::report::count(added, "finding");
+        done += &format!("accepted {count} more in {}\n", file.display());
         list.apply(whole, vendors);
     }
-    if changed { save(file, &list) } else { Ok(()) }
+    if changed {
+        save(file, &list)?;
+    }
+    // What could not be written was not done.
+    console.say(&done);
+    Ok(())
 }
 
 fn load<T: DeserializeOwned>(file: &Path) -> Result<T, Refused> {
-    let text =
-        std::fs::read_to_string(file).map_err(|e| format!("{}: cannot be read: {e}", file.display()))?;
-    serde_json::from_str(&text).map_err(|e| {
+    let bytes = std::fs::read(file).map_err(|e| format!("{}: cannot be read: {e}", file.display()))?;
+    let wrong = |line: usize, column: usize, why: &str| format!("{}:{line}:{column}: {why}", file.display());
+    let text = utf8::text(&bytes).map_err(|e| wrong(e.line, e.column, &e.to_string()))?;
+    serde_json::from_str(text).map_err(|e| {
         let said = e.to_string();
         let what = said.rsplit_once(" at line ").map_or(said.as_str(), |(what, _)| what);
-        format!("{}:{}:{}: {what}", file.display(), e.line(), e.column())
+        wrong(e.line(), e.column().max(1), what)
     })
 }
 

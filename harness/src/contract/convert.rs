@@ -233,7 +233,9 @@ impl<'d> Conversion<'d> {
                         .cloned()
                         .collect(),
                     // A slip that is often seen: `required: true` at a property.
-                    _ => continue,
+                    Value::Bool(_) => continue,
+                    // Nobody can tell what is meant, and so nothing is judged by it.
+                    other => other.clone(),
                 },
                 _ => member.clone(),
             };

@@ -19,10 +19,7 @@ use proptest::string::string_regex;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Map, Value, json};
 
-use super::diff::document::{Doc, Node};
-use super::diff::shape::{Additional, Shape};
-use super::diff::types::Types;
-use super::diff::variants::unfold;
+use super::schema::{Additional, Doc, Node, Shape, Types, unfold};
 use super::{Contract, Direction, realistic};
 use crate::scenario::Given;
 

@@ -3,6 +3,7 @@
 //! Knows: where a vendor's folder keeps its description and its webhook schemas. Must not know:
 //! what they say.
 
+use std::io::Read as _;
 use std::path::{Path, PathBuf};
 
 use serde_json::Value;
@@ -23,7 +24,7 @@ impl Contract {
     /// [`ContractError`], with file, line and column where there are any.
     pub fn load(file: &Path) -> Result<Contract, ContractError> {
         let bytes = read(file).map_err(|why| ContractError::Read { file: file.to_owned(), why })?;
-        Contract::parse_with(file, &bytes, &mut read)
+        Contract::parse_with(file, &bytes, &mut beside)
     }
 
     /// Reads a vendor's folder: `openapi.{json,yaml}`, and `webhooks/NAME.schema.json`, one JSON
@@ -77,11 +78,27 @@ impl Contract {
     }
 }
 
-/// The bytes of a file, none of which is read if it is too large.
+/// The bytes of a file that a description refers to. What would wait, or never end, is none.
+fn beside(file: &Path) -> Result<Vec<u8>, String> {
+    let kind = std::fs::metadata(file).map_err(|e| e.to_string())?.file_type();
+    match kind.is_file() || kind.is_dir() {
+        true => read(file),
+        false => Err("it is a device or a pipe, and no file".to_owned()),
+    }
+}
+
+/// The bytes of a file, of which none is read if it says that it is too large.
 fn read(file: &Path) -> Result<Vec<u8>, String> {
-    let size = std::fs::metadata(file).map_err(|e| e.to_string())?.len();
+    let opened = std::fs::File::open(file).map_err(|e| e.to_string())?;
+    let size = opened.metadata().map_err(|e| e.to_string())?.len();
     if size > MAX_BYTES as u64 {
         return Err(format!("it has {} MB; a contract has at most {} MB", size >> 20, MAX_BYTES >> 20));
     }
-    std::fs::read(file).map_err(|e| e.to_string())
+    let mut bytes = Vec::with_capacity(usize::try_from(size).unwrap_or(0));
+    // A pipe does not say how large it is.
+    opened.take(MAX_BYTES as u64 + 1).read_to_end(&mut bytes).map_err(|e| e.to_string())?;
+    match bytes.len() > MAX_BYTES {
+        true => Err(format!("it does not end; a contract has at most {} MB", MAX_BYTES >> 20)),
+        false => Ok(bytes),
+    }
 }

@@ -44,6 +44,7 @@ mod moved;
 mod operation;
 mod quick;
 mod realistic;
+mod schema;
 mod shape;
 mod source;
 mod unfold;

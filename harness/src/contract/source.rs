@@ -7,6 +7,7 @@ use std::path::Path;
 use serde_json::Value;
 
 use super::ContractError;
+use crate::utf8;
 
 /// The largest description that is read. GitHub's, the largest known public one, has 13 MB.
 pub const MAX_BYTES: usize = 64 << 20;
@@ -32,19 +33,15 @@ impl<'a> Source<'a> {
             );
             return Err(ContractError::whole(file, why, ""));
         }
-        match std::str::from_utf8(bytes) {
+        match utf8::text(bytes) {
             Ok(text) => Ok(Source { file, text: text.strip_prefix('\u{feff}').unwrap_or(text) }),
-            Err(e) => {
-                let (line, column) = place(&String::from_utf8_lossy(&bytes[..e.valid_up_to()]), usize::MAX);
-                let byte = bytes[e.valid_up_to()];
-                Err(ContractError::At {
-                    file: file.to_owned(),
-                    line,
-                    column,
-                    why: format!("the byte 0x{byte:02x} is not UTF-8"),
-                    help: "save the file as UTF-8".to_owned(),
-                })
-            }
+            Err(e) => Err(ContractError::At {
+                file: file.to_owned(),
+                line: e.line,
+                column: e.column,
+                why: e.to_string(),
+                help: "save the file as UTF-8".to_owned(),
+            }),
         }
     }
 

@@ -6,14 +6,14 @@
 use bytes::Bytes;
 
 use super::body::{Body, body};
+use super::message::{body_of, joined, of_answer, of_body, of_header, record, unknown};
 use super::place::places;
-use super::unseen;
 use crate::fault::{Field, Mutation};
 use crate::schedule::request_json;
 use crate::time::{At, Span};
 use crate::trace::Drifted;
 use crate::vendor::encoding::{form, lists};
-use crate::vendor::{Reaction, Vendor};
+use crate::vendor::{Reaction, Uncapped, Vendor};
 use crate::wire::{Request, Response};
 
 /// Puts a request to `vendor` as it is after the change, and says what differed; `None` if the
@@ -28,13 +28,17 @@ pub fn answer(
     match mutation {
         Mutation::Require(field) if !asks_for(request, field) => {
             let name = field.steps().join(".");
-            (vendor.lacks(now, request, &name), Some(unseen(mutation)))
+            let reaction = vendor.lacks(now, request, &name);
+            // What the answer would have been is not to be had: to ask is to have it done.
+            let refusal = reaction.response.as_ref().map_or_else(unknown, of_answer);
+            (reaction, Some(record(mutation.to_string(), &unknown(), &refusal)))
         }
         Mutation::CapPage(most) => {
             vendor.cap_pages(Some(most.get()));
             let reaction = vendor.step(now, request, Span::ZERO);
-            let capped = vendor.cap_pages(None);
-            (reaction, capped.then(|| unseen(mutation)))
+            let whole = vendor.cap_pages(None);
+            let drifted = reaction.response.as_ref().zip(whole).map(|(r, whole)| capped(mutation, whole, r));
+            (reaction, drifted)
         }
         _ => {
             let mut reaction = vendor.step(now, request, Span::ZERO);
@@ -46,6 +50,13 @@ pub fn answer(
             (reaction, drifted)
         }
     }
+}
+
+/// The record of a page that was cut: what is gone, and how the rest is found.
+fn capped(mutation: &Mutation, whole: Uncapped, response: &Response) -> Drifted {
+    let before = joined(of_header("link", whole.link.as_deref()), of_body(whole.body));
+    let after = joined(of_header("link", response.headers.get("link")), of_body(body_of(response)));
+    record(mutation.to_string(), &before, &after)
 }
 
 /// Changes a response; `None` if nothing changed.

@@ -5,8 +5,9 @@
 use bytes::Bytes;
 use serde_json::Value;
 
+use super::message::{of_body, of_encoding, of_header, record};
 use super::value::RAW;
-use super::{mutate, record, resolved, unseen};
+use super::{mutate, resolved};
 use crate::fault::{Encoding, Mutation};
 use crate::trace::Drifted;
 use crate::vendor::encoding::{form, lists};
@@ -30,15 +31,16 @@ pub fn body(mutation: &Mutation, turn: u64, body: &mut Body) -> Option<Drifted> 
         Mutation::ContentType(new) => {
             let differs = body.content_type.as_ref() != Some(new) && !body.bytes.is_empty();
             return differs.then(|| {
+                let before = of_header("content-type", body.content_type.as_deref());
                 body.content_type = Some(new.clone());
-                unseen(mutation)
+                record(mutation.to_string(), &before, &of_header("content-type", Some(new)))
             });
         }
         Mutation::Encoding(encoding) => {
             let bytes = encoded(*encoding, std::str::from_utf8(&body.bytes).ok()?)?;
             return (body.bytes != bytes).then(|| {
                 body.bytes = bytes;
-                unseen(mutation)
+                record(mutation.to_string(), &of_encoding("utf8"), &of_encoding(encoding.word()))
             });
         }
         _ => {}
@@ -51,27 +53,41 @@ pub fn body(mutation: &Mutation, turn: u64, body: &mut Body) -> Option<Drifted> 
     }
     if is_form {
         body.bytes = Bytes::from(form_of(&after)?);
-        return Some(record(&mutation, &before, &after));
+        return Some(record(mutation.to_string(), &of_body(before), &of_body(after)));
     }
     let text = spelled(&after);
     let said = serde_json::from_str(&text).unwrap_or(after);
     body.bytes = Bytes::from(text);
-    Some(record(&mutation, &before, &said))
+    Some(record(mutation.to_string(), &of_body(before), &of_body(said)))
 }
 
 /// Changes the payloads of one delivery that `meant` marks, each by itself; what acts on the body
-/// as a whole is left to [`body`].
-pub fn letter(mutation: &Mutation, turn: u64, payloads: &mut [Value], meant: &[bool]) -> Option<Drifted> {
-    let mut found: Option<Drifted> = None;
+/// as a whole is left to [`body`]. `list` says whether the body is a list of them, or the only one.
+pub fn letter(
+    mutation: &Mutation,
+    turn: u64,
+    payloads: &mut [Value],
+    meant: &[bool],
+    list: bool,
+) -> Option<Drifted> {
+    let whole = |payloads: Vec<Value>| match list {
+        true => of_body(payloads.into()),
+        false => of_body(payloads.into_iter().next().unwrap_or_default()),
+    };
+    let before = payloads.to_vec();
+    let mut changes: Vec<String> = Vec::new();
     for (payload, _) in payloads.iter_mut().zip(meant).filter(|(_, meant)| **meant) {
         let Some(chosen) = resolved(mutation, turn, payload) else { continue };
-        let before = payload.clone();
         if mutate(&chosen, turn, payload) {
-            let said = serde_json::from_str(&spelled(payload)).unwrap_or_else(|_| payload.clone());
-            found.get_or_insert_with(|| record(&chosen, &before, &said));
+            let change = chosen.to_string();
+            if !changes.contains(&change) {
+                changes.push(change);
+            }
         }
     }
-    found
+    let said = |p: &Value| serde_json::from_str(&spelled(p)).unwrap_or_else(|_| p.clone());
+    let after = payloads.iter().map(said).collect();
+    (!changes.is_empty()).then(|| record(changes.join(", "), &whole(before), &whole(after)))
 }
 
 /// The JSON text of a value; a marked text is a number, spelled as the mark says.
@@ -157,9 +173,9 @@ mod tests {
         ] {
             let (after, drifted) = changed(yaml, "application/json", text).unwrap();
             let patch: json_patch::Patch = serde_json::from_value(drifted.patch).unwrap();
-            let mut again: Value = serde_json::from_str(text).unwrap();
+            let mut again = of_body(serde_json::from_str(text).unwrap());
             json_patch::patch(&mut again, &patch).unwrap();
-            assert_eq!(again, serde_json::from_slice::<Value>(&after.bytes).unwrap(), "{yaml}");
+            assert_eq!(again["body"], serde_json::from_slice::<Value>(&after.bytes).unwrap(), "{yaml}");
         }
     }
 
@@ -170,22 +186,44 @@ mod tests {
     }
 
     #[test]
-    fn encodings_and_types_leave_the_value_alone() {
+    fn encodings_and_types_leave_the_value_alone_and_are_recorded_as_what_they_are() {
         let (after, drifted) =
             changed("encoding: latin1", "application/json", r#"{"n":"Møller 🍮"}"#).unwrap();
-        assert!(std::str::from_utf8(&after.bytes).is_err() && drifted.patch == json!([]));
+        assert!(std::str::from_utf8(&after.bytes).is_err());
+        assert_eq!(drifted.patch, json!([{ "op": "replace", "path": "/encoding", "value": "latin1" }]));
         assert!(after.bytes.ends_with(b"\\ud83c\\udf6e\"}"));
         assert!(changed("encoding: latin1", "application/json", "{}").is_none());
-        let (after, _) = changed("content_type: text/plain", "application/json", "{}").unwrap();
+        let (after, drifted) = changed("content_type: text/plain", "application/json", "{}").unwrap();
         assert_eq!(after.content_type.as_deref(), Some("text/plain"));
+        let replaced = json!([{ "op": "replace", "path": "/headers/content-type", "value": "text/plain" }]);
+        assert_eq!(drifted.patch, replaced);
     }
 
     #[test]
     fn a_form_changes_as_a_form() {
         let kind = "application/x-www-form-urlencoded";
-        let (after, _) =
+        let (after, drifted) =
             changed("rename: { field: /scope, to: scopes }", kind, "access_token=a&scope=repo").unwrap();
         assert_eq!(after.bytes, "access_token=a&scopes=repo");
+        assert_eq!(drifted.patch[0], json!({ "op": "add", "path": "/body/scopes", "value": "repo" }));
+    }
+
+    #[test]
+    fn each_event_of_a_delivery_is_recorded_with_its_place_in_it() {
+        let events = [json!({ "id": 1, "a": "x" }), json!({ "id": 2 }), json!({ "id": 3, "a": "y" })];
+        let changed = |yaml: &str, turn: u64, meant: [bool; 3], list: bool| {
+            let mutation: Mutation = serde_saphyr::from_str(yaml).unwrap();
+            let drifted = letter(&mutation, turn, &mut events.to_vec(), &meant, list).unwrap();
+            let paths = drifted.patch.as_array().unwrap().iter().map(|step| step["path"].clone());
+            (drifted.change, Value::Array(paths.collect()))
+        };
+        let (change, paths) = changed("remove: /a", 0, [true, true, true], true);
+        assert_eq!((change.as_str(), paths), ("remove /a", json!(["/body/0/a", "/body/2/a"])));
+        assert_eq!(changed("remove: /a", 0, [false, true, true], true).1, json!(["/body/2/a"]));
+        assert_eq!(changed("remove: /a", 0, [true, false, false], false).1, json!(["/body/a"]));
+        // Each event has pairs of its own, of which it is the turn of another.
+        let (change, paths) = changed("systematic: ''", 5, [true, true, true], true);
+        assert!(change.contains(", ") && paths.as_array().unwrap().len() >= 3, "{change}: {paths}");
     }
 
     #[test]

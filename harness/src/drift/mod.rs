@@ -1,11 +1,11 @@
 //! Drift: a vendor's payloads, changed as vendors change them.
 //!
-//! Knows: how each mutation changes a body, and how the change is recorded (JSON Patch, RFC 6902).
-//! Must not know: sockets, clocks, chance, or any one vendor. Equal bodies under equal mutations
-//! change equally.
+//! Knows: how each mutation changes a message. Must not know: sockets, clocks, chance, or any one
+//! vendor. Equal messages under equal mutations change equally.
 
 mod answer;
 mod body;
+mod message;
 mod place;
 mod systematic;
 mod value;
@@ -17,7 +17,6 @@ pub use systematic::{applicable, fields, of_body, of_requests};
 use serde_json::Value;
 
 use crate::fault::Mutation;
-use crate::trace::Drifted;
 
 /// Changes `doc` in place; true if anything changed. What acts on bytes or header fields does
 /// nothing here.
@@ -46,15 +45,4 @@ fn resolved(mutation: &Mutation, turn: u64, doc: &Value) -> Option<Mutation> {
         Mutation::Systematic(under) => systematic::pick(under, turn, doc),
         other => Some(other.clone()),
     }
-}
-
-/// The record of a change from one payload to another.
-fn record(mutation: &Mutation, before: &Value, after: &Value) -> Drifted {
-    let patch = json_patch::diff(before, after);
-    Drifted { change: mutation.to_string(), patch: serde_json::to_value(patch).unwrap_or(Value::Null) }
-}
-
-/// The record of a change that no payload shows.
-fn unseen(mutation: &Mutation) -> Drifted {
-    Drifted { change: mutation.to_string(), patch: Value::Array(Vec::new()) }
 }

@@ -138,6 +138,17 @@ pub enum Encoding {
     Utf8Bom,
 }
 
+impl Encoding {
+    /// The encoding as a drill spells it.
+    pub fn word(self) -> &'static str {
+        match self {
+            Encoding::Latin1 => "latin1",
+            Encoding::Utf16 => "utf16",
+            Encoding::Utf8Bom => "utf8_bom",
+        }
+    }
+}
+
 /// A field of a payload: a JSON Pointer (RFC 6901) in which `*` stands for each item of a list,
 /// or each value of an object. Empty, it is the body as a whole.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
@@ -291,9 +302,7 @@ impl fmt::Display for Mutation {
             Mutation::CapPage(n) => write!(f, " {n}"),
             Mutation::Wrap(name) => write!(f, " {name}"),
             Mutation::ContentType(name) => write!(f, " {name}"),
-            Mutation::Encoding(Encoding::Latin1) => f.write_str(" latin1"),
-            Mutation::Encoding(Encoding::Utf16) => f.write_str(" utf16"),
-            Mutation::Encoding(Encoding::Utf8Bom) => f.write_str(" utf8_bom"),
+            Mutation::Encoding(encoding) => write!(f, " {}", encoding.word()),
             _ => match self.field() {
                 Some(field) if !field.is_whole() => write!(f, " {field}"),
                 _ => Ok(()),

@@ -217,9 +217,12 @@ impl Keeper {
         let cut = passed.end == Some(End::Client);
         let (mut request, mut response) = (passed.request, passed.response);
         let mut but = Vec::new();
-        let size = sent.length() + length;
+        let asked = sent.length();
         let request_body = self.body("request", &mut request, sent.take(), false, &mut but);
         let response_body = self.body("answer", &mut response, answered.take(), cut, &mut but);
+        let kept =
+            |body: &Option<Body>, length| if matches!(body, Some(Body::Omitted(_))) { 0 } else { length };
+        let size = kept(&request_body, asked) + kept(&response_body, length);
         let exchange = Exchange {
             request: RecordedRequest {
                 method: passed.method,

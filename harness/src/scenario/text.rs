@@ -8,6 +8,7 @@ use serde::de::DeserializeOwned;
 use super::program::{Piece, Program, SLOTS, Slot, Unfilled, pieces};
 use super::yaml::{self, Data, Key, Node, Place};
 use super::{Base, Scenario, located, nearest, review, schema};
+use crate::utf8::{self, NotUtf8};
 
 /// A mistake in a file, with its place.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -37,6 +38,18 @@ impl Mistake {
             help: None,
             source_line: text.lines().nth(place.line.saturating_sub(1)).unwrap_or_default().to_owned(),
         }
+    }
+
+    /// The text of the file called `file`.
+    ///
+    /// # Errors
+    /// If it is not UTF-8.
+    pub(crate) fn unless_text<'b>(file: &str, bytes: &'b [u8]) -> Result<&'b str, Mistake> {
+        utf8::text(bytes).map_err(|NotUtf8 { line, column, .. }| {
+            let text = String::from_utf8_lossy(bytes);
+            Mistake::at(file, &text, Place { line, column }, "this byte is not UTF-8")
+                .help("save the file as UTF-8")
+        })
     }
 
     pub(super) fn help(mut self, help: impl Into<String>) -> Mistake {
@@ -91,17 +104,8 @@ impl Document {
     /// # Errors
     /// If they are not UTF-8, or not one document of YAML.
     pub fn read(file: &str, bytes: &[u8]) -> Result<Document, Mistake> {
-        let text = match std::str::from_utf8(bytes) {
-            Ok(text) => text.strip_prefix('\u{feff}').unwrap_or(text),
-            Err(e) => {
-                let before = String::from_utf8_lossy(&bytes[..e.valid_up_to()]);
-                let line = before.matches('\n').count() + 1;
-                let column = before.rsplit('\n').next().unwrap_or_default().chars().count() + 1;
-                let text = String::from_utf8_lossy(bytes);
-                return Err(Mistake::at(file, &text, Place { line, column }, "this byte is not UTF-8")
-                    .help("save the file as UTF-8"));
-            }
-        };
+        let text = Mistake::unless_text(file, bytes)?;
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
         let root = yaml::read(file, text)?;
         Ok(Document { file: file.to_owned(), text: text.to_owned(), root })
     }

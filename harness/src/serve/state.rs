@@ -17,6 +17,7 @@ use crate::fault::Rule;
 use crate::schedule::Counted;
 use crate::seed::Seed;
 use crate::time::{At, Span};
+use crate::utf8;
 use crate::world::Pending;
 
 /// By which a state is recognised, and its version.
@@ -83,12 +84,14 @@ impl Kept {
 /// Reads the state, if there is one.
 pub(super) fn load(setup: &Setup) -> Result<Option<Kept>, Trouble> {
     let Some(path) = &setup.state else { return Ok(None) };
-    let text = match std::fs::read_to_string(path) {
-        Ok(text) => text,
+    let bytes = match std::fs::read(path) {
+        Ok(bytes) => bytes,
         Err(e) if e.kind() == io::ErrorKind::NotFound => return begin(setup, path).map(|()| None),
         Err(e) => return Err(unfit(setup, format!("it cannot be read: {e}"))),
     };
-    let value: Value = serde_json::from_str(&text).map_err(|e| {
+    let text = utf8::text(&bytes)
+        .map_err(|e| unfit(setup, format!("{e} (line {}, column {})", e.line, e.column)))?;
+    let value: Value = serde_json::from_str(text).map_err(|e| {
         let what = if e.is_eof() { "it ends too soon" } else { "it is not JSON" };
         unfit(setup, format!("{what} ({e})"))
     })?;

@@ -87,12 +87,18 @@ impl VendorFile {
     /// What is wrong with the file or the patch, and where.
     pub fn load(name: &str, contracts_dir: Option<&FsPath>, patch: &Value) -> Result<VendorFile, Mistake> {
         let path = contracts_dir.map(|dir| dir.join(name).join("vendor.yaml"));
-        if let Some(path) = path.filter(|p| p.is_file()) {
+        if let Some(path) = path.filter(|p| p.exists()) {
             let shown = path.display().to_string();
-            let text = std::fs::read_to_string(&path)
+            let bytes = std::fs::read(&path)
                 .map_err(|e| mistake(&shown, "", (1, 1), format!("cannot be read: {e}")))?;
+            let text = Mistake::unless_text(&shown, &bytes)?;
+            if text.trim().is_empty() {
+                let mut empty = mistake(&shown, "", (1, 1), "this file is empty".to_owned());
+                empty.help = Some(format!("`firedrill new {shown}` writes one to start from"));
+                return Err(empty);
+            }
             let contract = path.parent().map_or(Ok(None), described::in_folder)?;
-            return Ok(VendorFile::read(&shown, &text, patch)?.with_contract(contract));
+            return Ok(VendorFile::read(&shown, text, patch)?.with_contract(contract));
         }
         match bundled(name) {
             Some(text) => {

@@ -282,7 +282,7 @@ impl Hooks {
         }
         if let Some(drift) = drift.as_mut().filter(|d| !acts_on_the_body(d.mutation)) {
             let meant: Vec<bool> = events.iter().map(|e| drift.means(e)).collect();
-            drift.done = drift::letter(drift.mutation, drift.turn, &mut payloads, &meant);
+            drift.done = drift::letter(drift.mutation, drift.turn, &mut payloads, &meant, spec.list);
         }
         let value =
             if spec.list { Value::Array(payloads) } else { payloads.into_iter().next().unwrap_or_default() };

@@ -75,10 +75,10 @@ pub trait Vendor {
     }
 
     /// From now on gives no page of more than `most` items, whatever is asked; `None` lifts that.
-    /// Says whether the bound now lifted or replaced ever left anything out; a vendor without
-    /// pages never does.
-    fn cap_pages(&mut self, _most: Option<u64>) -> bool {
-        false
+    /// If the bound now lifted or replaced left anything out, gives the last page from which it did,
+    /// as it would have been; a vendor without pages never does.
+    fn cap_pages(&mut self, _most: Option<u64>) -> Option<Uncapped> {
+        None
     }
 
     /// Fills a collection before the drill begins.
@@ -199,6 +199,15 @@ impl DeliveryDrift<'_> {
     pub fn means(&self, event: &WebhookEvent) -> bool {
         self.kind.is_none_or(|kind| kind == &*event.kind)
     }
+}
+
+/// A page as it would have been, had its vendor not capped it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Uncapped {
+    /// Its body.
+    pub body: Value,
+    /// Its Link field (RFC 8288), if it has one.
+    pub link: Option<String>,
 }
 
 /// Facts about an API that do not change in a drill.

@@ -3,7 +3,7 @@
 //! Knows: the order in which a vendor looks at a request: route, credential, limits, idempotency,
 //! parameters, and only then the records. Must not know: any vendor by name.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -27,7 +27,7 @@ use super::rate_limit::Limiter;
 use super::spec::{Does, Encoding, UnknownParameters};
 use super::store::Ledger;
 use super::template::Scope;
-use super::{Change, CredentialChange, DeliveryDrift, Profile, Reaction, Vendor};
+use super::{Change, CredentialChange, DeliveryDrift, Profile, Reaction, Uncapped, Vendor};
 
 /// A vendor with its state.
 pub(super) struct Model {
@@ -48,8 +48,8 @@ pub(super) struct Model {
 #[derive(Debug, Default)]
 pub(super) struct PageCap {
     pub most: Option<u64>,
-    /// Whether it left anything out.
-    pub bit: Cell<bool>,
+    /// The page from which it left something out, as it would have been.
+    pub bit: RefCell<Option<Uncapped>>,
 }
 
 /// A ledger with what it takes to make ids for it.
@@ -416,8 +416,8 @@ impl Vendor for Model {
         self.finish(now, Reaction { told, ..Reaction::default() }, response, Some("none"))
     }
 
-    fn cap_pages(&mut self, most: Option<u64>) -> bool {
-        std::mem::replace(&mut self.page_cap, PageCap { most, bit: Cell::default() }).bit.get()
+    fn cap_pages(&mut self, most: Option<u64>) -> Option<Uncapped> {
+        std::mem::replace(&mut self.page_cap, PageCap { most, bit: RefCell::default() }).bit.into_inner()
     }
 
     fn give(&mut self, collection: &str, given: &Given) -> Result<Vec<Change>, String> {

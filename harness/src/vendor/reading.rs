@@ -7,6 +7,7 @@ use serde_json::{Map, Value, json};
 use crate::time::Span;
 use crate::wire::Headers;
 
+use super::Uncapped;
 use super::errors::{Case, Refusal};
 use super::filter::{Search, SearchDialect, passes};
 use super::model::{Done, Job, Model};
@@ -89,13 +90,20 @@ impl Model {
             most: self.page_cap.most,
             now: job.now,
         };
-        let page = job.route.paging.page(rows, ledger, &asked)?;
-        if page.capped {
-            self.page_cap.bit.set(true);
+        let written = |rows, asked: &Asked<'_>| {
+            let page = job.route.paging.page(rows, ledger, asked)?;
+            let items = page.rows.iter().map(|row| show(spec, &row.record, params)).collect();
+            let mut headers = Headers::default();
+            let body = job.route.paging.write(&page, items, asked, &mut headers);
+            Ok::<_, Refusal>((page.capped, body, headers))
+        };
+        let all = asked.most.map(|_| rows.clone());
+        let (capped, body, headers) = written(rows, &asked)?;
+        if let Some(all) = all.filter(|_| capped) {
+            let (_, body, headers) = written(all, &Asked { most: None, ..asked })?;
+            let link = headers.get("link").map(str::to_owned);
+            *self.page_cap.bit.borrow_mut() = Some(Uncapped { body, link });
         }
-        let items = page.rows.iter().map(|row| show(spec, &row.record, params)).collect();
-        let mut headers = Headers::default();
-        let body = job.route.paging.write(&page, items, &asked, &mut headers);
         Ok(Done { headers, ..ok(job, Some(body)) })
     }
 

@@ -1,11 +1,11 @@
 // Opens the pages in a real browser and uses them as a person would. One line a check: `ok NAME`, or
 // `not ok NAME: why`. Arguments: the folder of pages, the page of a failed drill, a page of 10,000
-// events, Chromium.
+// events, a page of a drill with drift, Chromium.
 'use strict';
 const path = require('node:path');
 const { chromium } = require('playwright-core');
 
-const [folder, failed, large, browserPath] = process.argv.slice(2);
+const [folder, failed, large, drifted, browserPath] = process.argv.slice(2);
 const url = (page) => `file://${path.resolve(folder, page)}`;
 const FLAGS = ['--no-sandbox', '--disable-gpu', '--disable-background-networking', '--disable-component-update', '--disable-sync'];
 
@@ -58,6 +58,15 @@ const checks = {
     assert(text.includes('Request') && text.includes('POST /v1/customers'), 'there is no request');
     assert(/authorization/i.test(text), 'its header fields are not shown');
     assert(Number(/(\d+) events?/.exec(await page.locator('#matches').textContent())[1]) > 0, 'the search counts nothing');
+  },
+  async a_changed_message_shows_what_changed_in_it(open) {
+    const page = await open(drifted, 1280);
+    await page.fill('#search', 'cap_page');
+    await page.locator('#rows .row.faulted', { hasText: 'drift cap_page 2' }).first().click();
+    const text = await page.locator('#details').textContent();
+    for (const part of ['Changed without notice', 'cap_page 2', '"path": "/body/results/2"']) {
+      assert(text.includes(part), `there is no ${part}`);
+    }
   },
   async arrow_keys_move_and_the_picture_can_be_zoomed(open) {
     const page = await open(failed, 1280);

@@ -109,6 +109,26 @@ async fn an_interrupted_recorder_says_what_it_recorded_and_where() {
     assert!(String::from_utf8_lossy(&again.stderr).contains("exists already"));
 }
 
+#[test]
+fn a_folder_that_cannot_be_written_is_refused_before_anything_passes() {
+    let out = tempfile::tempdir().unwrap();
+    let file = out.path().join("file");
+    std::fs::write(&file, "").unwrap();
+    let mut recorder = Command::new(env!("CARGO_BIN_EXE_firedrill"))
+        .args(["record", "--vendor", "notes", "--name", "run", "--upstream", "http://127.0.0.1:9", "--out"])
+        .arg(&file)
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut said = String::new();
+    std::io::Read::read_to_string(&mut recorder.stderr.take().unwrap(), &mut said).unwrap();
+    assert_eq!(recorder.wait().unwrap().code(), Some(64), "{said}");
+    assert!(said.contains("file/notes/run.json: cannot be written: "), "{said}");
+    // Where it can, nothing is left of the trial.
+    firedrill::fixture::Fixture::try_put(&out.path().join("new/notes/run.json")).unwrap();
+    assert_eq!(std::fs::read_dir(out.path()).unwrap().count(), 1);
+}
+
 #[tokio::test]
 async fn a_hundred_megabytes_pass_in_bounded_memory() {
     const PIECES: usize = 100;

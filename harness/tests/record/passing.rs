@@ -131,6 +131,19 @@ async fn a_large_body_is_kept_as_length_and_hash_and_passes_whole() {
 }
 
 #[tokio::test]
+async fn bodies_that_are_not_kept_do_not_part_a_run() {
+    let big = Bytes::from(vec![b'x'; 9 << 20]);
+    let vendor = Router::new().route("/down", get(move || async move { big }));
+    let rig = Rig::before(vendor).await;
+    for _ in 0..3 {
+        client().get(rig.url("/down")).send().await.unwrap().bytes().await.unwrap();
+    }
+    let recorded = rig.end().await;
+    assert_eq!((recorded.summary.files.len(), recorded.summary.omitted), (1, 3));
+    assert_eq!(recorded.run.unwrap().exchanges.len(), 3);
+}
+
+#[tokio::test]
 async fn binary_bodies_survive_byte_by_byte() {
     let bytes: Vec<u8> = (0..=255).collect();
     let vendor = Router::new().route("/", any(|r: Request| async { r.into_body() }));

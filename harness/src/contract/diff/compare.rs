@@ -7,12 +7,10 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::document::{Node, same};
 use super::rules::*;
-use super::shape::Shape;
-use super::types::Types;
 use super::walk::{Side, Spot, Walk};
 use crate::contract::Direction;
+use crate::contract::schema::{Node, Shape, Types, same};
 
 /// Keywords that say nothing about which values are allowed.
 const ANNOTATIONS: [&str; 11] = [

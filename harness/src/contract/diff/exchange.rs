@@ -4,11 +4,11 @@
 
 use std::rc::Rc;
 
-use super::document::{Doc, Node};
 use super::operations::{Both, Operation};
 use super::rules::*;
 use super::walk::{Side, Spot, Walk};
 use crate::contract::Direction;
+use crate::contract::schema::{Doc, Node};
 
 /// Header fields that OpenAPI describes elsewhere; as parameters they mean nothing.
 const IGNORED: [&str; 3] = ["accept", "content-type", "authorization"];

@@ -8,29 +8,26 @@
 //! stay inside what the old document allowed, and what was valid to send must stay valid.
 
 mod compare;
-pub(super) mod document;
 mod exchange;
 mod objects;
 mod operations;
 mod reach;
 mod rules;
 mod security;
-pub(super) mod shape;
-pub(super) mod types;
 mod used;
 mod values;
-pub(super) mod variants;
+mod variants;
 mod walk;
 
 use std::sync::Arc;
 
 use serde::Serialize;
 
-use document::Doc;
 pub use rules::{RULES, Rule, Severity, rule};
 pub use used::Used;
 use walk::Walk;
 
+use super::schema::Doc;
 use super::{Contract, Direction};
 
 /// One change.

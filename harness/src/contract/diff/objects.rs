@@ -2,11 +2,10 @@
 //!
 //! Knows: what presence promises in each direction. Must not know: what a property's values are.
 
-use super::document::Node;
 use super::rules::*;
-use super::shape::{Additional, Shape};
 use super::walk::{Side, Spot, Walk};
 use crate::contract::Direction;
+use crate::contract::schema::{Additional, Node, Shape};
 
 /// How alike two names must be for one to be taken for the other's new name.
 const LIKE: f64 = 0.6;

@@ -7,10 +7,10 @@ use std::rc::Rc;
 
 use jiff::civil::Date;
 
-use super::document::Node;
 use super::rules::*;
 use super::walk::Walk;
 use crate::contract::Direction;
+use crate::contract::schema::Node;
 
 const METHODS: [&str; 8] = ["get", "put", "post", "delete", "options", "head", "patch", "trace"];
 

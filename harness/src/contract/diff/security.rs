@@ -6,10 +6,10 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::document::Node;
 use super::operations::Both;
 use super::rules::*;
 use super::walk::Walk;
+use crate::contract::schema::Node;
 
 /// Schemes that are needed together, each with its scopes.
 type Alternative<'d> = BTreeMap<&'d str, BTreeSet<&'d str>>;

@@ -6,12 +6,10 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::document::same;
 use super::rules::*;
-use super::shape::{Bound, LIMITS, Shape, stricter};
-use super::types::Types;
 use super::walk::{Spot, Walk};
 use crate::contract::Direction;
+use crate::contract::schema::{Bound, LIMITS, Shape, Types, same, stricter};
 
 impl<'d> Walk<'d> {
     /// Compares the types; false if none is left in common, so that nothing below can be compared.

@@ -10,16 +10,12 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::document::{Doc, Node, same};
 use super::rules::*;
-use super::shape::Shape;
-use super::types::Types;
 use super::values::list;
 use super::walk::{Spot, Walk, component};
 use crate::contract::Direction;
+use crate::contract::schema::{Doc, Node, Shape, Types, same, unfold};
 
-/// The most branches that a choice is unfolded into.
-const BRANCHES: usize = 256;
 /// The most sites that are compared to find out whether one branch includes another.
 const SITES: usize = 400;
 /// How often that question may lead to itself.
@@ -157,30 +153,6 @@ impl<'d> Walk<'d> {
             _ => false,
         }
     }
-}
-
-/// The branches of a shape, each with what holds for all of them; itself, if it is no choice.
-pub(in crate::contract) fn unfold<'d>(shape: &Shape<'d>) -> Option<Vec<Shape<'d>>> {
-    let mut unfolded = vec![Shape { groups: Vec::new(), discriminator: None, ..shape.clone() }];
-    for group in &shape.groups {
-        let mut next = Vec::new();
-        for branch in group {
-            for inner in unfold(branch)? {
-                for base in &unfolded {
-                    let (name, title, at) = (inner.name.clone(), inner.title, inner.at.clone());
-                    let joined = Shape { name, title, at, ..base.clone().meet(inner.clone()) };
-                    if joined.types != Types::NONE {
-                        next.push(joined);
-                    }
-                }
-                if next.len() > BRANCHES {
-                    return None;
-                }
-            }
-        }
-        unfolded = next;
-    }
-    Some(unfolded)
 }
 
 /// Pairs of indices: which old branch is which new one. The surest signs come first.

@@ -6,12 +6,11 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
-use super::document::{Doc, Node};
 use super::rules::Rule;
-use super::shape::Shape;
 use super::used::Used;
 use crate::contract::Direction;
 use crate::contract::document::Version;
+use crate::contract::schema::{Doc, Node, Shape};
 use indexmap::IndexMap;
 
 /// Schemas that all hold for one value, and where a reader finds them.

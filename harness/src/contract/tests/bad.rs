@@ -78,6 +78,22 @@ fn a_description_over_several_files_is_read_and_nothing_outside_it() {
     assert_eq!(said.breaking().map(|v| v.pointer.as_str()).collect::<Vec<_>>(), ["/next/id"]);
 }
 
+#[cfg(unix)]
+#[test]
+fn a_reference_into_what_never_ends_is_refused_and_so_is_a_description_without_end() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("openapi.json");
+    for device in ["/dev/zero", "/dev/stdin"] {
+        let document = described(json!({}), json!({ "it": { "$ref": format!("{device}#/a") } }));
+        std::fs::write(&file, document.to_string()).unwrap();
+        let said = Contract::load(&file).unwrap_err().to_string();
+        assert!(said.contains(&format!("leads to {device}, which cannot be read: it is a device")), "{said}");
+        assert!(said.contains("openapi.json:1:"), "{said}");
+    }
+    let said = Contract::load(Path::new("/dev/zero")).unwrap_err().to_string();
+    assert_eq!(said, "/dev/zero: cannot be read: it does not end; a contract has at most 64 MB");
+}
+
 /// What keeps a schema from being judged by.
 fn unjudged(schemas: Value) -> String {
     let contract = contract(&described(json!({}), schemas));
@@ -111,6 +127,21 @@ fn a_circle_of_references_is_told_from_a_recursive_schema() {
         broken(&tree, Direction::Response, &json!({ "next": { "next": { "n": "x" } } })),
         ["contract/type /next/next/n"]
     );
+}
+
+#[test]
+fn a_schema_that_says_what_cannot_be_is_not_judged_by() {
+    for it in [
+        json!({ "required": "id" }),
+        json!({ "type": "objekt" }),
+        json!({ "minProperties": -1 }),
+        json!({ "oneOf": {} }),
+        json!({ "properties": { "a": { "pattern": "(" } } }),
+        json!(5),
+    ] {
+        let said = unjudged(json!({ "it": it }));
+        assert!(said.contains("cannot be compiled"), "{it}: {said}");
+    }
 }
 
 const IT_REF: &str = "#/components/schemas/it";

@@ -32,6 +32,8 @@ const showEvent = (scene, id) => {
     const r = event.response;
     parts.push(message('Response', `${r.status}`, r.headers, r.body));
   }
+  const { drift } = event.fault || event;
+  if (drift) parts.push(message('Changed without notice', drift.change, [], drift.patch));
   if (event.record !== undefined && event.kind === 'change') parts.push(element('pre', { class: 'body' }, pretty(event.record)));
   if (event.event && event.event.payload) parts.push(element('pre', { class: 'body' }, pretty(event.event.payload)));
   if (event.kind === 'alert') parts.push(element('pre', { class: 'body' }, pretty(event.body)));

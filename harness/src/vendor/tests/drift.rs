@@ -9,10 +9,15 @@ fn mutation(yaml: &str) -> Mutation {
     serde_saphyr::from_str(yaml).unwrap()
 }
 
-fn answer(desk: &mut Desk, yaml: &str, method: &str, target: &str, payload: &str) -> (Reaction, bool) {
+fn recorded(desk: &mut Desk, yaml: &str, method: &str, target: &str, payload: &str) -> (Reaction, Value) {
     let request = desk.request(method, target, payload, &[]);
     let (reaction, drifted) = drift::answer(&mut *desk.vendor, &mutation(yaml), 0, desk.now, &request);
-    (reaction, drifted.is_some())
+    (reaction, drifted.map_or(Value::Null, |d| d.patch))
+}
+
+fn answer(desk: &mut Desk, yaml: &str, method: &str, target: &str, payload: &str) -> (Reaction, bool) {
+    let (reaction, patch) = recorded(desk, yaml, method, target, payload);
+    (reaction, !patch.is_null())
 }
 
 #[test]
@@ -37,6 +42,9 @@ fn a_new_required_field_is_asked_for_in_the_vendors_own_words() {
     assert!(desk.vendor.records("customers").unwrap().is_empty());
     let (_, fired) = answer(&mut desk, rule, "POST", "/v1/customers", "email=a@b.c&account[id]=1");
     assert!(!fired, "what is there is not missed");
+    let (refused, patch) = recorded(&mut desk, rule, "POST", "/v1/customers", "email=a@b.c");
+    assert_eq!(patch[0], json!({ "op": "replace", "path": "/status", "value": 400 }));
+    assert_eq!(patch[1], json!({ "op": "replace", "path": "/body", "value": body(&refused) }));
     let mut crm = Desk::new("hubspot");
     let search = r#"{"filterGroups":[]}"#;
     let (refused, _) = answer(&mut crm, "require: /locale", "POST", "/crm/v3/objects/deals/search", search);
@@ -58,6 +66,32 @@ fn a_capped_page_says_truly_that_there_is_more() {
 }
 
 #[test]
+fn a_capped_page_is_recorded_as_the_way_to_it_from_the_whole_one() {
+    let mut desk = Desk::new("hubspot");
+    desk.give("deals", 5);
+    let list = "/crm/v3/objects/deals?limit=4";
+    let mut whole = json!({ "headers": {}, "body": desk.get(list) });
+    let (page, patch) = recorded(&mut desk, "cap_page: 2", "GET", list, "");
+    let patch: json_patch::Patch = serde_json::from_value(patch).unwrap();
+    json_patch::patch(&mut whole, &patch).unwrap();
+    assert_eq!(whole["body"], body(&page));
+    assert_eq!(whole["body"]["results"].as_array().unwrap().len(), 2);
+    // Where the next page is told in a header field, that is part of what changed.
+    let mut github = Desk::new("github");
+    for _ in 0..3 {
+        github.send("POST", "/repos/me/mine/issues", r#"{"title":"It broke"}"#, &[]);
+    }
+    let (page, patch) = recorded(&mut github, "cap_page: 2", "GET", "/repos/me/mine/issues", "");
+    let link = page.response.as_ref().unwrap().headers.get("link").unwrap().to_owned();
+    assert!(link.contains("rel=\"next\""), "{link}");
+    let steps = [
+        json!({ "op": "add", "path": "/headers/link", "value": link }),
+        json!({ "op": "remove", "path": "/body/2" }),
+    ];
+    assert_eq!(patch, json!(steps));
+}
+
+#[test]
 fn a_webhook_changes_before_it_is_signed() {
     let mut desk = Desk::new("hubspot");
     let events = closed(&mut desk);
@@ -71,7 +105,10 @@ fn a_webhook_changes_before_it_is_signed() {
     };
     let (renamed, done) = drifted("rename: { field: /objectId, to: recordId }", None);
     assert!(renamed.as_array().unwrap().iter().all(|e| e.get("recordId").is_some()));
-    assert_eq!(done.unwrap().patch[0]["op"], "add");
+    let paths: Vec<Value> =
+        done.unwrap().patch.as_array().unwrap().iter().map(|step| step["path"].clone()).collect();
+    assert_eq!(paths.len(), 2 * events.len(), "every event of the delivery is recorded: {paths:?}");
+    assert!(paths.contains(&json!("/body/0/recordId")) && paths.contains(&json!("/body/1/objectId")));
     let (attempt, _) = drifted("remove: /attemptNumber", Some("deal.propertyChange"));
     assert!(attempt[0].get("attemptNumber").is_none(), "the count of attempts is part of what changed");
     let (other, done) = drifted("remove: /objectId", Some("deal.deletion"));

@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::contract::Contract;
 use crate::contract::document::{Version, escape, pointer_of};
 
-/// One of the two documents.
+/// A document.
 #[derive(Clone, Copy, Debug)]
 pub(in crate::contract) struct Doc<'d> {
     pub root: &'d Value,

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use indexmap::IndexMap;
 use serde_json::Value;
 
-use super::document::{Doc, Node, same};
+use super::node::{Doc, Node, same};
 use super::types::Types;
 use crate::contract::document::Version;
 
