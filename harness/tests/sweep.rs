@@ -81,19 +81,6 @@ fn an_undisturbed_run_teaches_every_field_that_is_read() {
 }
 
 #[test]
-fn the_sound_core_writes_nothing_wrong_in_any_of_a_sample_of_all_cells() {
-    with(None, |plan, play| {
-        let sweep = Sweep::prepare(&plan.scenario, &[], play).unwrap();
-        let cells = sweep.cells();
-        // Every field of every operation has some two dozen cells: the sample comes by all of them.
-        let sample = cells.iter().step_by(29);
-        let graded = sample.map(|cell| (format!("{} {}", cell.on, cell.mutation), sweep.run(cell, play)));
-        let bad: Vec<_> = graded.filter(|(_, graded)| graded.grade.is_bad()).collect();
-        assert!(bad.is_empty(), "{bad:#?}");
-    });
-}
-
-#[test]
 fn the_sound_core_refuses_a_drifted_amount_by_name() {
     let grades = graded(
         None,

@@ -153,6 +153,11 @@ fn vendor(body: &'static str, answers: usize) -> (String, std::thread::JoinHandl
     (url, asked)
 }
 
+/// Without the breaks of lines.
+fn squeezed(text: &str) -> String {
+    text.split_whitespace().collect()
+}
+
 #[test]
 fn a_live_vendor_is_asked_only_what_is_safe() {
     let project = project(json!("12"));
@@ -163,6 +168,9 @@ fn a_live_vendor_is_asked_only_what_is_safe() {
     assert_eq!(code, 1, "{out}{err}");
     assert!(out.contains("got         integer `12`") && out.contains("(live)"), "{out}");
     assert!(!out.contains("t0ken"), "{out}");
+    let again =
+        format!("firedrill verify --live {url} --vendor crm --header 'authorization: Bearer ${{CRM_TOKEN}}'");
+    assert!(squeezed(&out).contains(&squeezed(&again)), "{out}");
     let asked = asked.join().unwrap();
     assert!(
         asked[0].starts_with("get /deals/1 http/1.1") && asked[0].contains("authorization: bearer t0ken"),

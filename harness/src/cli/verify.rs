@@ -42,6 +42,17 @@ pub(super) fn run(args: &Verify, contracts: &Path, console: &mut Console<'_>) ->
     }
 }
 
+/// The rest of the command that called the vendor. A header field whose value the environment gives is
+/// repeated as it was written; the value of any other may be a secret.
+fn as_before(args: &Verify) -> String {
+    let fields = args.header.iter().map(|line| match line.split_once(':') {
+        Some((name, value)) if !value.contains("${") => format!(" --header '{name}: …'"),
+        _ => format!(" --header '{line}'"),
+    });
+    let authority = args.ca.iter().map(|file| format!(" --ca {}", file.display()));
+    fields.chain(authority).collect()
+}
+
 fn carry_out(
     args: &Verify,
     contracts: &Path,
@@ -100,6 +111,10 @@ fn carry_out(
         if args.learn.is_some() {
             learned.renew(Baseline::learn(contract, &sources));
         }
+    }
+    if args.live.is_some() {
+        let more = as_before(args);
+        whole.deviations.iter_mut().for_each(|d| d.reproduce.push_str(&more));
     }
     if let Some(file) = &args.learn {
         let mut all = if file.exists() { load(file)? } else { Baseline::default() };
