@@ -1,5 +1,8 @@
 //! The world of a drill, seen from outside: a toy vendor, toy subjects, plain `reqwest`.
 
+#[path = "../provider/mod.rs"]
+mod provider;
+
 mod basics;
 mod connection;
 mod http2;

@@ -249,7 +249,6 @@ where
     F: Fn(Start) -> Fut,
     Fut: Future<Output = ()> + 'static,
 {
-    name_a_tls_provider();
     Closure(move |start: Start| -> Life {
         let mut stop = start.stop.clone();
         let ready = start.ready.clone();
@@ -275,7 +274,7 @@ pub fn plan(lines: &str) -> Plan {
 }
 
 pub fn plan_of(lines: &str, toy: impl Fn() -> Toy + Send + Sync + 'static) -> Plan {
-    name_a_tls_provider();
+    crate::provider::name();
     let text = format!("drill: a test\nwhy: to know\nfamily: other\nvendors: {{ toy: toy }}\n{lines}\n");
     let scenario = parse("test.yaml", &text).unwrap_or_else(|m| panic!("{}:{}: {m}", m.line, m.column));
     Plan {
@@ -296,13 +295,7 @@ where
     run(&plan(lines), Seed(7), &worker(work)).unwrap_or_else(|e| panic!("{e}"))
 }
 
-/// Where nobody's reqwest brings a provider of its own, each process has to name one.
-fn name_a_tls_provider() {
-    let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
-}
-
 pub fn client() -> reqwest::Client {
-    name_a_tls_provider();
     reqwest::Client::builder().no_proxy().build().unwrap()
 }
 
