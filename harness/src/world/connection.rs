@@ -532,3 +532,51 @@ impl AsyncWrite for Stream {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::super::frames::{END_HEADERS, END_STREAM, goaway};
+    use super::super::open::begun;
+    use super::*;
+
+    #[tokio::test]
+    async fn an_exchange_is_over_when_the_last_frame_of_its_stream_is_written() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let socket = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let conn = Conn::new(Wire::Plain(socket), Recorder::new());
+        for stream in [1, 3] {
+            conn.begin(begun(stream));
+        }
+        let open = || conn.open_calls().into_iter().map(|(_, stream)| stream).collect::<Vec<_>>();
+        conn.wrote(&[0, 0, 0, kind::HEADERS, END_HEADERS, 0, 0, 0, 1]);
+        conn.wrote(&[0, 0, 1, kind::DATA, 0, 0, 0, 0, 1, b'a']);
+        assert_eq!(open(), [1, 3]);
+        conn.wrote(&[0, 0, 1, kind::DATA, END_STREAM, 0, 0, 0, 1, b'b']);
+        assert_eq!(open(), [3]);
+        conn.wrote(&[0, 0, 0, kind::HEADERS, END_HEADERS | END_STREAM, 0, 0, 0, 3]);
+        assert_eq!(open(), [0; 0]);
+    }
+
+    #[tokio::test]
+    async fn a_frame_of_ours_waits_for_the_end_of_the_one_under_way() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (socket, _) = listener.accept().await.unwrap();
+        let conn = Rc::new(Conn::new(Wire::Plain(socket), Recorder::new()));
+        conn.protocol.set(Protocol::Http2);
+        let mut stream = Stream(conn.clone());
+        let data = [&[0, 0, 4, kind::DATA, 0, 0, 0, 0, 1][..], b"body"].concat();
+        for cut in [4, 9, 11] {
+            stream.write_all(&data[..cut]).await.unwrap();
+            conn.write_frame(&goaway(1)).await.unwrap();
+            stream.write_all(&data[cut..]).await.unwrap();
+            stream.write_all(&data).await.unwrap();
+            let mut seen = vec![0; 2 * data.len() + 17];
+            client.read_exact(&mut seen).await.unwrap();
+            assert_eq!(seen, [&data[..], &goaway(1), &data].concat(), "cut at {cut}");
+        }
+    }
+}

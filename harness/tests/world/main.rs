@@ -5,8 +5,10 @@ mod provider;
 
 mod basics;
 mod connection;
+mod frames;
 mod http2;
 mod lives;
 mod raw;
+mod streams;
 mod toy;
 mod webhooks;

@@ -19,7 +19,8 @@ use serde_json::{Value, json};
 
 pub const ORIGIN: &str = "https://api.toy.test";
 
-/// `POST /items` makes an item, `GET /ping` answers, anything else is 404.
+/// `POST /items` makes an item, `GET /ping` answers, `GET /kept` by a field of HTTP/1.1, anything else is
+/// 404.
 pub struct Toy {
     profile: Profile,
     items: BTreeMap<u64, Arc<Value>>,
@@ -97,6 +98,11 @@ impl Vendor for Toy {
                 applied: true,
                 ..Reaction::default()
             },
+            ("GET", "/kept") => {
+                let mut response = Response::json(200, &json!({}));
+                response.headers.set("keep-alive", "timeout=5");
+                Reaction { response: Some(response), applied: true, ..Reaction::default() }
+            }
             ("POST", "/items") => {
                 let key = request.headers.get("idempotency-key").map(str::to_owned);
                 if let Some(saved) = key.as_ref().and_then(|k| self.saved.get(k)) {
