@@ -50,6 +50,8 @@ pub(crate) struct Conn {
     /// The last HTTP/2 stream that is processed, once no more are taken.
     last: Cell<Option<u32>>,
     left: Cell<bool>,
+    /// The error by which the client was lost, if it was one.
+    lost: RefCell<Option<io::Error>>,
 }
 
 /// How a connection is cut.
@@ -92,6 +94,7 @@ impl Conn {
             begun: Cell::new((0, 0)),
             last: Cell::new(None),
             left: Cell::new(false),
+            lost: RefCell::default(),
         }
     }
 
@@ -184,6 +187,17 @@ impl Conn {
     /// Whether it is cut.
     pub fn is_gone(&self) -> bool {
         self.socket.borrow().is_none()
+    }
+
+    /// Whether the client left, or was lost, before it began any request.
+    pub fn was_left_unused(&self) -> bool {
+        let gone = self.left.get() || self.lost.borrow().is_some();
+        gone && self.swallowed.borrow().is_none() && self.tap.borrow().heads() == 0
+    }
+
+    /// The error by which the client was lost; nothing if it left in peace.
+    pub fn lost(&self) -> Option<io::Error> {
+        self.lost.take()
     }
 
     /// Whether no more streams are taken.
@@ -423,7 +437,13 @@ impl Conn {
         loop {
             let before = buf.filled().len();
             match self.socket.borrow_mut().as_mut() {
-                Some(socket) => ready!(Pin::new(socket).poll_read(cx, buf))?,
+                Some(socket) => {
+                    if let Err(e) = ready!(Pin::new(socket).poll_read(cx, buf)) {
+                        let kind = e.kind();
+                        self.lost.replace(Some(e));
+                        return Poll::Ready(Err(kind.into()));
+                    }
+                }
                 None => return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
             }
             let new = &buf.filled()[before..];

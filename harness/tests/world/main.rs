@@ -10,5 +10,6 @@ mod http2;
 mod lives;
 mod raw;
 mod streams;
+mod tls;
 mod toy;
 mod webhooks;
