@@ -14,6 +14,8 @@ mod cpu;
 mod drills;
 #[path = "firedrill/memory.rs"]
 mod memory;
+#[path = "firedrill/mocked.rs"]
+mod mocked;
 #[path = "firedrill/reading.rs"]
 mod reading;
 #[path = "firedrill/sweep.rs"]

@@ -62,7 +62,11 @@ impl Drop for Running {
     }
 }
 
-fn running(
+/// Starts one: `serve` says where it listens and goes on until it is told to stop.
+///
+/// # Panics
+/// If it ends before it listens.
+pub fn running(
     serve: impl FnOnce(mpsc::Sender<SocketAddr>, tokio::sync::oneshot::Receiver<()>) + Send + 'static,
 ) -> Running {
     let (stop, stopped) = tokio::sync::oneshot::channel();

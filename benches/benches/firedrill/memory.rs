@@ -6,8 +6,8 @@ use std::process::Command;
 use firedrill_benches::load::load;
 use firedrill_benches::servers::{self, Keep, REQUEST};
 
-const SERVERS: [&str; 5] =
-    ["hyper", "firedrill-keep-10k", "firedrill-spill-10k", "firedrill-keep-all", "wiremock"];
+const SERVERS: [&str; 6] =
+    ["hyper", "firedrill-keep-10k", "firedrill-spill-10k", "firedrill-keep-all", "wiremock", "httpmock"];
 const STEPS: usize = 3;
 const REQUESTS: usize = 100_032;
 
@@ -27,6 +27,7 @@ fn measure(name: &str, requests: usize) {
     let server = match name {
         "hyper" => servers::bare(),
         "wiremock" => servers::wiremock(),
+        "httpmock" => crate::mocked::httpmock(),
         "firedrill-spill-10k" => servers::firedrill(Keep::Spilled(10_000), servers::stub),
         "firedrill-keep-all" => servers::firedrill(Keep::Whole, servers::stub),
         _ => servers::firedrill(Keep::Last(10_000), servers::stub),

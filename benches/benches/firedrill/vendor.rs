@@ -1,5 +1,5 @@
 //! A vendor: requests a second of its model alone, and on a socket with recording on, beside
-//! wiremock and a bare hyper server with the same answer.
+//! wiremock, httpmock and a bare hyper server with the same answer.
 
 use std::hint::black_box;
 use std::time::Duration;
@@ -60,6 +60,7 @@ pub fn socket(c: &mut Criterion) {
     measure("firedrill-stub-keep-10k", &|| servers::firedrill(Keep::Last(10_000), servers::stub));
     measure("firedrill-stub-keep-all", &|| servers::firedrill(Keep::Whole, servers::stub));
     measure("wiremock", &servers::wiremock);
+    measure("httpmock", &crate::mocked::httpmock);
     let mut measure = |name: &str, start: &dyn Fn() -> Running| {
         group.bench_function(name, |b| {
             let server = start();
