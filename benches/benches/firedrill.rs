@@ -2,6 +2,7 @@
 //!
 //! `cargo bench -p firedrill-benches` measures all of them, `… -- judge` one group; `… -- memory`
 //! takes no times but the memory that a long recording needs, `… -- cpu` the CPU time of an exchange.
+//! `… -- memory NAME REQUESTS` is short enough for a run under valgrind, which counts instructions.
 
 #[path = "firedrill/checks.rs"]
 mod checks;
@@ -13,6 +14,8 @@ mod cpu;
 mod drills;
 #[path = "firedrill/memory.rs"]
 mod memory;
+#[path = "firedrill/mocked.rs"]
+mod mocked;
 #[path = "firedrill/reading.rs"]
 mod reading;
 #[path = "firedrill/sweep.rs"]
@@ -43,7 +46,8 @@ criterion_group!(
 fn main() {
     let words: Vec<String> = std::env::args().skip(1).filter(|a| !a.starts_with('-')).collect();
     if words.first().is_some_and(|word| word == "memory") {
-        return memory::memory(words.get(1).map(String::as_str));
+        let requests = words.get(2).and_then(|n| n.parse().ok());
+        return memory::memory(words.get(1).map(String::as_str), requests);
     }
     if words.first().is_some_and(|word| word == "cpu") {
         return cpu::cpu(words.get(1).and_then(|n| n.parse().ok()));

@@ -1,8 +1,9 @@
-//! A plain HTTP/1.1 load of keep-alive connections.
+//! A plain load: keep-alive connections over HTTP/1.1, or streams over HTTP/2.
 //!
 //! Knows: how to send one prepared request over and over and count the answers. Must not know what
 //! answers. It spends as little as it can, so that the server is what is measured.
 
+use std::future::Future;
 use std::net::SocketAddr;
 use std::time::Duration;
 
@@ -14,27 +15,60 @@ use tokio::net::TcpStream;
 ///
 /// # Panics
 /// If a connection fails or an answer is not a 200 with a Content-Length.
-#[allow(clippy::disallowed_methods, reason = "a benchmark measures the machine's own time")]
 pub fn load(addr: SocketAddr, connections: usize, requests: usize, request: &'static [u8]) -> Duration {
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
-    runtime.block_on(async {
+    in_a_runtime(async {
         let mut sockets = Vec::with_capacity(connections);
         for _ in 0..connections {
-            let socket = TcpStream::connect(addr).await.expect("the server listens");
-            socket.set_nodelay(true).expect("TCP_NODELAY");
-            sockets.push(socket);
+            sockets.push(connected(addr).await);
         }
-        let started = std::time::Instant::now();
         let share = requests / connections;
-        let mut tasks = tokio::task::JoinSet::new();
-        for socket in sockets {
-            tasks.spawn(exchange(socket, share, request));
-        }
-        while let Some(done) = tasks.join_next().await {
-            done.expect("a connection was answered");
-        }
-        started.elapsed()
+        timed(sockets.into_iter().map(|socket| exchange(socket, share, request))).await
     })
+}
+
+/// Sends `requests` requests in all over `connections` connections that speak HTTP/2 with prior
+/// knowledge, `streams` at once on each, and returns how long it took.
+///
+/// # Panics
+/// If a connection fails or an answer is not a 200.
+pub fn load_http2(
+    addr: SocketAddr,
+    connections: usize,
+    streams: usize,
+    requests: usize,
+    request: &hyper::Request<()>,
+) -> Duration {
+    in_a_runtime(async {
+        let mut senders = Vec::with_capacity(connections * streams);
+        for _ in 0..connections {
+            let (send, connection) = h2::client::handshake(connected(addr).await).await.expect("HTTP/2");
+            tokio::spawn(connection);
+            senders.extend(std::iter::repeat_n(send, streams));
+        }
+        let share = requests / senders.len();
+        timed(senders.into_iter().map(|send| exchange_http2(send, share, request.clone()))).await
+    })
+}
+
+fn in_a_runtime<T>(work: impl Future<Output = T>) -> T {
+    tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime").block_on(work)
+}
+
+async fn connected(addr: SocketAddr) -> TcpStream {
+    let socket = TcpStream::connect(addr).await.expect("the server listens");
+    socket.set_nodelay(true).expect("TCP_NODELAY");
+    socket
+}
+
+/// How long all of these take together.
+#[allow(clippy::disallowed_methods, reason = "a benchmark measures the machine's own time")]
+async fn timed<F: Future<Output = ()> + Send + 'static>(work: impl Iterator<Item = F>) -> Duration {
+    let started = std::time::Instant::now();
+    let mut tasks: tokio::task::JoinSet<()> = work.collect();
+    while let Some(done) = tasks.join_next().await {
+        done.expect("a connection was answered");
+    }
+    started.elapsed()
 }
 
 async fn exchange(mut socket: TcpStream, times: usize, request: &'static [u8]) {
@@ -49,6 +83,24 @@ async fn exchange(mut socket: TcpStream, times: usize, request: &'static [u8]) {
             if whole(&buffer[..filled]) {
                 break;
             }
+        }
+    }
+}
+
+async fn exchange_http2(
+    send: h2::client::SendRequest<bytes::Bytes>,
+    times: usize,
+    request: hyper::Request<()>,
+) {
+    for _ in 0..times {
+        let mut ready = send.clone().ready().await.expect("the connection stands");
+        let (answer, _) = ready.send_request(request.clone(), true).expect("a request is sent");
+        let answer = answer.await.expect("an answer comes");
+        assert_eq!(answer.status(), 200);
+        let mut body = answer.into_body();
+        while let Some(piece) = body.data().await {
+            let piece = piece.expect("a body comes whole");
+            body.flow_control().release_capacity(piece.len()).expect("bytes that came");
         }
     }
 }

@@ -20,9 +20,9 @@ use firedrill::wire::{Headers, Request};
 use firedrill::world::{Disk, Journal, Server};
 use http_body_util::Full;
 use hyper::service::service_fn;
-use hyper_util::rt::TokioIo;
+use hyper_util::rt::{TokioExecutor, TokioIo};
 use serde_json::json;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 
 /// The answer of every stub: some 330 bytes of JSON.
 pub const ANSWER: &str = r#"{"id":"in_1NQfC2Fqk2XzVYcWnTzLdZQx","object":"invoice","amount_due":123456,"amount_paid":0,"currency":"eur","customer":"cus_OHAxJ5d1VtLxHk","status":"open","metadata":{"deal_id":"9000000001"},"livemode":false,"created":1772442000,"number":"A1B2C3D4-0001","description":"Deal 9000000001","total":123456,"attempt_count":0}"#;
@@ -31,6 +31,19 @@ pub const ANSWER: &str = r#"{"id":"in_1NQfC2Fqk2XzVYcWnTzLdZQx","object":"invoic
 pub const REQUEST: &[u8] = b"GET /v1/invoices/in_1NQfC2Fqk2XzVYcWnTzLdZQx HTTP/1.1\r\n\
     host: 127.0.0.1\r\naccept: application/json\r\nuser-agent: bench/1\r\n\
     authorization: Bearer sk_test_bench\r\n\r\n";
+
+/// The same over HTTP/2, from the server at `addr`.
+///
+/// # Panics
+/// If there can be no such request.
+pub fn request(addr: SocketAddr) -> hyper::Request<()> {
+    hyper::Request::get(format!("http://{addr}/v1/invoices/in_1NQfC2Fqk2XzVYcWnTzLdZQx"))
+        .header("accept", "application/json")
+        .header("user-agent", "bench/1")
+        .header("authorization", "Bearer sk_test_bench")
+        .body(())
+        .expect("a request")
+}
 
 /// A server on a thread of its own; it stops when this is dropped.
 pub struct Running {
@@ -49,7 +62,11 @@ impl Drop for Running {
     }
 }
 
-fn running(
+/// Starts one: `serve` says where it listens and goes on until it is told to stop.
+///
+/// # Panics
+/// If it ends before it listens.
+pub fn running(
     serve: impl FnOnce(mpsc::Sender<SocketAddr>, tokio::sync::oneshot::Receiver<()>) + Send + 'static,
 ) -> Running {
     let (stop, stopped) = tokio::sync::oneshot::channel();
@@ -61,20 +78,34 @@ fn running(
 
 /// hyper alone: nothing is looked at, nothing is kept.
 pub fn bare() -> Running {
-    running(|ready, stopped| {
+    accepting(|socket| {
+        let served = hyper::server::conn::http1::Builder::new()
+            .serve_connection(TokioIo::new(socket), service_fn(stub_answer));
+        tokio::task::spawn_local(served);
+    })
+}
+
+/// The same over HTTP/2.
+pub fn bare_http2() -> Running {
+    accepting(|socket| {
+        let served = hyper::server::conn::http2::Builder::new(TokioExecutor::new())
+            .serve_connection(TokioIo::new(socket), service_fn(stub_answer));
+        tokio::task::spawn_local(served);
+    })
+}
+
+fn accepting(serve: fn(TcpStream)) -> Running {
+    running(move |ready, stopped| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
         let local = tokio::task::LocalSet::new();
-        runtime.block_on(local.run_until(async {
+        runtime.block_on(local.run_until(async move {
             let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
             ready.send(listener.local_addr().expect("an address")).expect("somebody waits");
             tokio::task::spawn_local(async move {
                 loop {
                     let (socket, _) = listener.accept().await.expect("a connection");
                     let _ = socket.set_nodelay(true);
-                    tokio::task::spawn_local(
-                        hyper::server::conn::http1::Builder::new()
-                            .serve_connection(TokioIo::new(socket), service_fn(stub_answer)),
-                    );
+                    serve(socket);
                 }
             });
             let _ = stopped.await;

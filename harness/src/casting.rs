@@ -88,7 +88,7 @@ pub fn program(drill: &Loaded) -> Result<Option<(Program, PathBuf)>, Mistake> {
     let beside = Path::new(&drill.file).parent().unwrap_or(Path::new("."));
     let subject = &drill.scenario.subject;
     match (&subject.program, &subject.file) {
-        (Some(program), _) => Ok(Some((Program::clone(program), beside.to_owned()))),
+        (Some(program), _) => Ok(Some((Program::clone(program), folder_of(Path::new(&drill.file))))),
         (None, Some(file)) => subject_file(&beside.join(file)).map(Some),
         (None, None) => Ok(None),
     }
@@ -104,8 +104,7 @@ pub fn subject_file(path: &Path) -> Result<(Program, PathBuf), Mistake> {
         std::fs::read(path).map_err(|e| Mistake::whole(&shown, format!("cannot be read: {e}"), None))?;
     let document = Document::read(&shown, &bytes)?;
     let program = document.program()?;
-    let here = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let here = here.canonicalize().unwrap_or_else(|_| here.to_owned());
+    let here = folder_of(path);
     // A program that is told by a placeholder is known only in a drill.
     let named = program.command.first().filter(|word| !word.contains('{'));
     if let Some(Err(why)) = named.map(|word| executable(word, &here)) {
@@ -115,6 +114,12 @@ pub fn subject_file(path: &Path) -> Result<(Program, PathBuf), Mistake> {
         return Err(mistake);
     }
     Ok((program, here))
+}
+
+/// The folder that a file lies in, also for who works in another one.
+fn folder_of(file: &Path) -> PathBuf {
+    let folder = file.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    folder.canonicalize().unwrap_or_else(|_| folder.to_owned())
 }
 
 fn role(

@@ -151,7 +151,8 @@ pub enum What {
         /// The fault.
         fault: Option<FaultRef>,
     },
-    /// A TLS handshake that failed, or was done under a certificate that a client must not accept.
+    /// A TLS handshake that failed, was done under a certificate that a client must not accept, or came to
+    /// nothing: the client left without a request.
     Handshake {
         /// The vendor.
         vendor: Alias,
@@ -159,9 +160,9 @@ pub enum What {
         ended: Handshake,
         /// What is wrong with the certificate that the vendor showed, if anything is.
         certificate: Option<BadCertificate>,
-        /// The connection, numbered as in requests, where the handshake was done.
+        /// The connection, numbered as in requests, where the handshake was ever done.
         connection: Option<u32>,
-        /// What the vendor was told, or met, where it failed.
+        /// What the vendor was told, or met, where it failed or the client left.
         error: Option<String>,
         /// The fault.
         fault: Option<FaultRef>,
@@ -356,12 +357,15 @@ pub enum Outcome {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Handshake {
-    /// It was done. Many a client verifies the certificate only after that.
+    /// It was done. Many a client verifies the certificate only after that; see [`Handshake::Left`].
     Done,
     /// The client refused the certificate, and said so (an alert, RFC 8446 §6.2).
     Refused,
     /// The client left, or spoke no TLS.
     BrokenOff,
+    /// It had been done, and the client left before it began any request: it may have refused the
+    /// certificate then, or not have needed the connection.
+    Left,
 }
 
 /// What a vendor told the client in one answer, apart from the payload.

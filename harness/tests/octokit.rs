@@ -7,6 +7,7 @@
 #[path = "octokit/asker.rs"]
 mod asker;
 mod data;
+mod provider;
 #[path = "octokit/same.rs"]
 mod same;
 

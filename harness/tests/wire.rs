@@ -54,6 +54,7 @@ fn main() -> std::process::ExitCode {
         trial!(bundled::what_cannot_be_put_to_it_is_skipped_with_the_reason),
         trial!(mistakes::each_mistake_in_a_subject_file_is_told_with_its_place_and_a_way_out),
         trial!(mistakes::what_is_wrong_around_a_command_is_told_with_its_exit_code),
+        trial!(mistakes::a_drill_may_name_its_own_program),
         trial!(mistakes::exit_codes_tell_a_bad_file_from_a_subject_that_cannot_be_judged),
     ];
     let rest = vec![

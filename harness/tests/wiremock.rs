@@ -1,5 +1,6 @@
 //! A vendor inside a real wiremock server, called by a real client.
 
+mod provider;
 mod stub;
 
 use std::collections::BTreeMap;
@@ -28,7 +29,7 @@ fn error(status: u16, moment: Option<Moment>) -> Act {
 
 /// A server, and TLS for the clients that call it: reqwest brings none of its own here.
 async fn server() -> MockServer {
-    let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
+    provider::name();
     MockServer::start().await
 }
 

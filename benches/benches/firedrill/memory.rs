@@ -6,15 +6,15 @@ use std::process::Command;
 use firedrill_benches::load::load;
 use firedrill_benches::servers::{self, Keep, REQUEST};
 
-const SERVERS: [&str; 5] =
-    ["hyper", "firedrill-keep-10k", "firedrill-spill-10k", "firedrill-keep-all", "wiremock"];
+const SERVERS: [&str; 6] =
+    ["hyper", "firedrill-keep-10k", "firedrill-spill-10k", "firedrill-keep-all", "wiremock", "httpmock"];
 const STEPS: usize = 3;
 const REQUESTS: usize = 100_032;
 
-/// Measures the server called `name`, or all of them.
-pub fn memory(name: Option<&str>) {
+/// Measures the server called `name`, or all of them, with so many requests a step.
+pub fn memory(name: Option<&str>, requests: Option<usize>) {
     if let Some(name) = name {
-        return measure(name);
+        return measure(name, requests.unwrap_or(REQUESTS));
     }
     let this = std::env::current_exe().expect("this program has a path");
     for name in SERVERS {
@@ -23,10 +23,11 @@ pub fn memory(name: Option<&str>) {
     }
 }
 
-fn measure(name: &str) {
+fn measure(name: &str, requests: usize) {
     let server = match name {
         "hyper" => servers::bare(),
         "wiremock" => servers::wiremock(),
+        "httpmock" => crate::mocked::httpmock(),
         "firedrill-spill-10k" => servers::firedrill(Keep::Spilled(10_000), servers::stub),
         "firedrill-keep-all" => servers::firedrill(Keep::Whole, servers::stub),
         _ => servers::firedrill(Keep::Last(10_000), servers::stub),
@@ -34,12 +35,12 @@ fn measure(name: &str) {
     load(server.addr, 64, 6_400, REQUEST);
     print!("{name:<20} {:>7.1} MiB", resident());
     for step in 1..=STEPS {
-        let took = load(server.addr, 64, REQUESTS, REQUEST);
+        let took = load(server.addr, 64, requests, REQUEST);
         print!(
             "  after {:>3}k: {:>7.1} MiB ({:.0} requests/s)",
-            step * REQUESTS / 1_000,
+            step * requests / 1_000,
             resident(),
-            REQUESTS as f64 / took.as_secs_f64()
+            requests as f64 / took.as_secs_f64()
         );
     }
     println!();

@@ -1,16 +1,18 @@
 //! A vendor: requests a second of its model alone, and on a socket with recording on, beside
-//! wiremock and a bare hyper server with the same answer.
+//! wiremock, httpmock and a bare hyper server with the same answer.
 
 use std::hint::black_box;
 use std::time::Duration;
 
 use criterion::{BenchmarkGroup, Criterion, Throughput, measurement::WallTime};
 use firedrill::time::{At, Span};
-use firedrill_benches::load::load;
+use firedrill_benches::load::{load, load_http2};
 use firedrill_benches::servers::{self, Keep, REQUEST, Running};
 
 /// Keep-alive connections of the load.
 const CONNECTIONS: usize = 64;
+/// The same load over HTTP/2: connections, and exchanges at once on each.
+const STREAMS: (usize, usize) = (8, CONNECTIONS / 8);
 /// Requests of an iteration: enough for each connection to be used many times.
 const REQUESTS: usize = 6_400;
 
@@ -58,5 +60,18 @@ pub fn socket(c: &mut Criterion) {
     measure("firedrill-stub-keep-10k", &|| servers::firedrill(Keep::Last(10_000), servers::stub));
     measure("firedrill-stub-keep-all", &|| servers::firedrill(Keep::Whole, servers::stub));
     measure("wiremock", &servers::wiremock);
+    measure("httpmock", &crate::mocked::httpmock);
+    let mut measure = |name: &str, start: &dyn Fn() -> Running| {
+        group.bench_function(name, |b| {
+            let server = start();
+            let request = servers::request(server.addr);
+            b.iter_custom(|times| {
+                (0..times).map(|_| load_http2(server.addr, STREAMS.0, STREAMS.1, REQUESTS, &request)).sum()
+            });
+        });
+    };
+    measure("http2-hyper", &servers::bare_http2);
+    measure("http2-firedrill-stub-keep-10k", &|| servers::firedrill(Keep::Last(10_000), servers::stub));
+    measure("http2-firedrill-stub-keep-all", &|| servers::firedrill(Keep::Whole, servers::stub));
     group.finish();
 }

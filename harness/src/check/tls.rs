@@ -3,11 +3,11 @@
 //! Knows: the handshakes of note, and what was sent after them (RFC 5280 §6, RFC 9525). Must not
 //! know: how a client verifies.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::credentials::{presented, secret_fields};
 use super::evidence::Evidence;
-use super::say::{Findings, Say};
+use super::say::{Findings, Say, count};
 use crate::fault::BadCertificate;
 use crate::finding::Judgement;
 use crate::trace::{EventId, Handshake, What};
@@ -16,34 +16,40 @@ use crate::trace::{EventId, Handshake, What};
 pub(super) fn check(e: &Evidence<'_>) -> Option<Judgement> {
     let mut found = Findings::default();
     let mut judged = 0;
+    // Connections that were left without a request although nothing was wrong with the certificate.
+    let mut left: BTreeMap<&str, Vec<EventId>> = BTreeMap::new();
     // By vendor and connection: what was wrong with the certificate, and where that was shown.
     let mut bad: BTreeMap<(&str, u32), (BadCertificate, EventId)> = BTreeMap::new();
+    let mut met = BTreeSet::new();
     for (id, event) in e.trace.iter() {
         match &event.what {
             What::Handshake { vendor, ended, certificate, connection, error, .. } => {
-                judged += 1;
-                match (certificate, connection) {
-                    (Some(certificate), Some(n)) => {
-                        bad.insert((vendor, *n), (*certificate, id));
+                match (certificate, ended) {
+                    (Some(certificate), Handshake::Done) => {
+                        judged += 1;
+                        if let Some(n) = connection {
+                            bad.insert((vendor, *n), (*certificate, id));
+                        }
                     }
-                    (None, _) if *ended == Handshake::Refused => found.unknown(Say {
-                        rule: "tls/authority_not_trusted",
-                        group: vendor,
-                        message: format!(
-                            "the subject refused the good certificate of {vendor} at {}: {}",
-                            event.at,
-                            error.as_deref().unwrap_or("no reason given")
-                        ),
-                        expected: "the subject trusts the authority of the drill, and meets its vendors"
-                            .into(),
-                        hint: "hand the file `{ca}` to it: by SSL_CERT_FILE, NODE_EXTRA_CA_CERTS, \
-                               REQUESTS_CA_BUNDLE, or a setting of its own",
-                        evidence: vec![id],
-                    }),
-                    _ => {}
+                    // It was counted when it was done.
+                    (Some(_), _) if connection.is_some() => {}
+                    (None, Handshake::Left) => left.entry(vendor).or_default().push(id),
+                    (None, Handshake::Refused) => {
+                        judged += 1;
+                        let why = error.as_deref().unwrap_or("no reason given");
+                        found.unknown(Say {
+                            message: format!(
+                                "the subject refused the good certificate of {vendor} at {}: {why}",
+                                event.at
+                            ),
+                            ..not_trusted(vendor, vec![id])
+                        });
+                    }
+                    _ => judged += 1,
                 }
             }
             What::Request { call, vendor, connection, .. } => {
+                met.insert(&**vendor);
                 let Some((certificate, shown)) = bad.get(&(&**vendor, *connection)) else { continue };
                 let Some(call) = e.call(*call) else { continue };
                 let secret =
@@ -67,7 +73,32 @@ pub(super) fn check(e: &Evidence<'_>) -> Option<Judgement> {
             _ => {}
         }
     }
+    for (vendor, ids) in left.into_iter().filter(|(vendor, _)| !met.contains(vendor)) {
+        let n = ids.len() as u64;
+        judged += n;
+        found.unknown(Say {
+            message: format!(
+                "the subject left {} to {vendor} after the TLS handshake and sent no request at all, although \
+                 the certificate was good",
+                count(n, "connection")
+            ),
+            ..not_trusted(vendor, ids)
+        });
+    }
     (judged > 0).then(|| found.judgement("tls", judged))
+}
+
+/// What is said, but for the message, of a subject that does not trust what it has to.
+fn not_trusted(vendor: &str, evidence: Vec<EventId>) -> Say<'_> {
+    Say {
+        rule: "tls/authority_not_trusted",
+        group: vendor,
+        message: String::new(),
+        expected: "the subject trusts the authority of the drill, and meets its vendors".into(),
+        hint: "hand the file `{ca}` to it: by SSL_CERT_FILE, NODE_EXTRA_CA_CERTS, REQUESTS_CA_BUNDLE, or a \
+               setting of its own",
+        evidence,
+    }
 }
 
 fn called(certificate: BadCertificate) -> &'static str {
@@ -81,6 +112,7 @@ fn called(certificate: BadCertificate) -> &'static str {
 mod tests {
     use super::*;
     use crate::check::testing::*;
+    use crate::finding::Verdict;
     use crate::trace::FaultRef;
 
     fn handshake(
@@ -117,8 +149,13 @@ mod tests {
         let refused = handshake(drill(), Handshake::Refused, Some(BadCertificate::Expired), None);
         refused.call(call("billing", "GET /invoices", 10)).passes(&scenario(""), "tls");
         // Some verify only after the handshake; and its number is not that of the next connection.
-        let left = handshake(drill(), Handshake::Done, Some(BadCertificate::WrongHost), Some(7));
-        left.call(call("billing", "GET /invoices", 10)).passes(&scenario(""), "tls");
+        for ended in [Handshake::Left, Handshake::Refused] {
+            let done = handshake(drill(), Handshake::Done, Some(BadCertificate::WrongHost), Some(7));
+            let left = handshake(done, ended, Some(BadCertificate::WrongHost), Some(7));
+            let left = left.call(call("billing", "GET /invoices", 10));
+            let judged = left.judged(&scenario(""), "tls").unwrap();
+            assert_eq!((judged.verdict, judged.judged), (Verdict::Pass, 1), "one certificate was shown");
+        }
         let other = handshake(drill(), Handshake::Done, Some(BadCertificate::WrongHost), Some(0));
         other.call(call("crm", "GET /deals", 10)).passes(&scenario(""), "tls");
     }
@@ -128,6 +165,11 @@ mod tests {
         let b = handshake(drill(), Handshake::Refused, None, None);
         b.unknown(&scenario(""), "tls/authority_not_trusted");
         handshake(drill(), Handshake::BrokenOff, None, None).passes(&scenario(""), "tls");
+        // Nor one that looks only after the handshake, unless it was in need of one connection less.
+        let left = || handshake(drill(), Handshake::Left, None, Some(0));
+        left().unknown(&scenario(""), "tls/authority_not_trusted");
+        assert!(left().call(call("billing", "GET /invoices", 10)).judged(&scenario(""), "tls").is_none());
+        left().call(call("crm", "GET /deals", 10)).unknown(&scenario(""), "tls/authority_not_trusted");
     }
 
     #[test]

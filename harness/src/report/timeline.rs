@@ -241,6 +241,7 @@ impl<'a> Timeline<'a> {
                     Handshake::Done => "TLS handshake done",
                     Handshake::Refused => "refused the certificate",
                     Handshake::BrokenOff => "TLS handshake broken off",
+                    Handshake::Left => "left after the TLS handshake, without a request",
                 };
                 let mut line = plain(&format!("subject → {vendor}"), what.to_owned());
                 let shown = certificate.map(|bad| format!("shown {}", certificate_in_words(bad)));

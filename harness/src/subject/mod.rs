@@ -34,6 +34,10 @@ use crate::time::Span;
 /// * it keeps what must survive in [`Start::state_dir`], and nothing in statics;
 /// * it takes wall-clock time from [`Start::clock`], chance from [`Start::seed`], and timers from
 ///   `tokio::time`; its HTTP client needs no change.
+///
+/// Two things are beyond the drill: a client that does not set TCP_NODELAY (reqwest does by default)
+/// waits for the kernel's own timers, and virtual time is no longer exact; and a subject that never
+/// awaits cannot be interrupted, as both run on one thread.
 pub trait Subject {
     /// Runs the integration until it is stopped, fails, or is dropped.
     fn run(&self, start: Start) -> Pin<Box<dyn Future<Output = Result<(), String>>>>;

@@ -53,6 +53,8 @@ impl Canon {
 
 /// The origin under which a vendor is known, and where it really is in this drill.
 pub(crate) struct Origin {
+    /// What both spellings of the name have in common.
+    host: Finder<'static>,
     name: Finder<'static>,
     escaped: Finder<'static>,
     truth: String,
@@ -62,7 +64,10 @@ impl Origin {
     /// A vendor known as `name` that is really at `truth`.
     pub fn new(name: &str, truth: &str) -> Origin {
         let escaped = name.replace('/', "\\/");
+        let host = name.split_once("://").map_or(name, |(_, rest)| rest);
+        let host = host.split_once('/').map_or(host, |(host, _)| host);
         Origin {
+            host: Finder::new(host).into_owned(),
             name: Finder::new(name).into_owned(),
             escaped: Finder::new(&escaped).into_owned(),
             truth: truth.to_owned(),
@@ -71,39 +76,47 @@ impl Origin {
 
     /// `text` with the true address in place of the name, also where JSON escapes its slashes.
     pub fn truthful<'a>(&self, text: &'a str) -> Cow<'a, str> {
-        if self.name.find(text.as_bytes()).is_some() {
-            return Cow::Owned(replace_origin(text, &self.name, &self.truth));
+        match self.seen_in(text.as_bytes()) {
+            Some(seen) => Cow::Owned(self.replaced(text, seen)),
+            None => Cow::Borrowed(text),
         }
-        if self.escaped.find(text.as_bytes()).is_some() {
-            return Cow::Owned(replace_origin(text, &self.escaped, &self.truth.replace('/', "\\/")));
-        }
-        Cow::Borrowed(text)
     }
 
     /// The same of bytes; `None` if they stay as they are, as all do that are no text.
     pub fn truthful_bytes(&self, bytes: &[u8]) -> Option<String> {
-        if self.name.find(bytes).is_none() && self.escaped.find(bytes).is_none() {
-            return None;
+        let seen = self.seen_in(bytes)?;
+        Some(self.replaced(std::str::from_utf8(bytes).ok()?, seen))
+    }
+
+    /// Where the name first stands, and whether its slashes are escaped.
+    fn seen_in(&self, bytes: &[u8]) -> Option<(usize, bool)> {
+        // Most texts hold neither, and are looked through once.
+        self.host.find(bytes)?;
+        let plain = self.name.find(bytes).map(|at| (at, false));
+        plain.or_else(|| self.escaped.find(bytes).map(|at| (at, true)))
+    }
+
+    fn replaced(&self, text: &str, (first, escaped): (usize, bool)) -> String {
+        if escaped {
+            return replace_origin(text, first, &self.escaped, &self.truth.replace('/', "\\/"));
         }
-        match self.truthful(std::str::from_utf8(bytes).ok()?) {
-            Cow::Owned(text) => Some(text),
-            Cow::Borrowed(_) => None,
-        }
+        replace_origin(text, first, &self.name, &self.truth)
     }
 }
 
-/// Replaces an origin, but not where it is only the beginning of a longer host name
-/// (`https://api.vendor.com.example`).
-fn replace_origin(text: &str, name: &Finder<'_>, truth: &str) -> String {
+/// Replaces an origin from where it `first` stands, but not where it is only the beginning of a longer
+/// host name (`https://api.vendor.com.example`).
+fn replace_origin(text: &str, first: usize, name: &Finder<'_>, truth: &str) -> String {
     let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(at) = name.find(rest.as_bytes()) {
+    let (mut rest, mut next) = (text, Some(first));
+    while let Some(at) = next {
         let end = at + name.needle().len();
         let longer =
             rest[end..].starts_with(|c: char| c.is_ascii_alphanumeric() || matches!(c, '.' | '-' | ':'));
         out.push_str(&rest[..at]);
         out.push_str(if longer { &rest[at..end] } else { truth });
         rest = &rest[end..];
+        next = name.find(rest.as_bytes());
     }
     out.push_str(rest);
     out

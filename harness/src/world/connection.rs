@@ -50,6 +50,8 @@ pub(crate) struct Conn {
     /// The last HTTP/2 stream that is processed, once no more are taken.
     last: Cell<Option<u32>>,
     left: Cell<bool>,
+    /// The error by which the client was lost, if it was one.
+    lost: RefCell<Option<io::Error>>,
 }
 
 /// How a connection is cut.
@@ -92,6 +94,7 @@ impl Conn {
             begun: Cell::new((0, 0)),
             last: Cell::new(None),
             left: Cell::new(false),
+            lost: RefCell::default(),
         }
     }
 
@@ -184,6 +187,17 @@ impl Conn {
     /// Whether it is cut.
     pub fn is_gone(&self) -> bool {
         self.socket.borrow().is_none()
+    }
+
+    /// Whether the client left, or was lost, before it began any request.
+    pub fn was_left_unused(&self) -> bool {
+        let gone = self.left.get() || self.lost.borrow().is_some();
+        gone && self.swallowed.borrow().is_none() && self.tap.borrow().heads() == 0
+    }
+
+    /// The error by which the client was lost; nothing if it left in peace.
+    pub fn lost(&self) -> Option<io::Error> {
+        self.lost.take()
     }
 
     /// Whether no more streams are taken.
@@ -423,7 +437,13 @@ impl Conn {
         loop {
             let before = buf.filled().len();
             match self.socket.borrow_mut().as_mut() {
-                Some(socket) => ready!(Pin::new(socket).poll_read(cx, buf))?,
+                Some(socket) => {
+                    if let Err(e) = ready!(Pin::new(socket).poll_read(cx, buf)) {
+                        let kind = e.kind();
+                        self.lost.replace(Some(e));
+                        return Poll::Ready(Err(kind.into()));
+                    }
+                }
                 None => return Poll::Ready(Err(io::ErrorKind::ConnectionReset.into())),
             }
             let new = &buf.filled()[before..];
@@ -529,6 +549,54 @@ impl AsyncWrite for Stream {
         match self.0.socket.borrow_mut().as_mut() {
             Some(socket) if !self.0.left.get() => Pin::new(socket).poll_shutdown(cx),
             _ => Poll::Ready(Ok(())),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+    use tokio::net::{TcpListener, TcpStream};
+
+    use super::super::frames::{END_HEADERS, END_STREAM, goaway};
+    use super::super::open::begun;
+    use super::*;
+
+    #[tokio::test]
+    async fn an_exchange_is_over_when_the_last_frame_of_its_stream_is_written() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let socket = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let conn = Conn::new(Wire::Plain(socket), Recorder::new());
+        for stream in [1, 3] {
+            conn.begin(begun(stream));
+        }
+        let open = || conn.open_calls().into_iter().map(|(_, stream)| stream).collect::<Vec<_>>();
+        conn.wrote(&[0, 0, 0, kind::HEADERS, END_HEADERS, 0, 0, 0, 1]);
+        conn.wrote(&[0, 0, 1, kind::DATA, 0, 0, 0, 0, 1, b'a']);
+        assert_eq!(open(), [1, 3]);
+        conn.wrote(&[0, 0, 1, kind::DATA, END_STREAM, 0, 0, 0, 1, b'b']);
+        assert_eq!(open(), [3]);
+        conn.wrote(&[0, 0, 0, kind::HEADERS, END_HEADERS | END_STREAM, 0, 0, 0, 3]);
+        assert_eq!(open(), [0; 0]);
+    }
+
+    #[tokio::test]
+    async fn a_frame_of_ours_waits_for_the_end_of_the_one_under_way() {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let mut client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (socket, _) = listener.accept().await.unwrap();
+        let conn = Rc::new(Conn::new(Wire::Plain(socket), Recorder::new()));
+        conn.protocol.set(Protocol::Http2);
+        let mut stream = Stream(conn.clone());
+        let data = [&[0, 0, 4, kind::DATA, 0, 0, 0, 0, 1][..], b"body"].concat();
+        for cut in [4, 9, 11] {
+            stream.write_all(&data[..cut]).await.unwrap();
+            conn.write_frame(&goaway(1)).await.unwrap();
+            stream.write_all(&data[cut..]).await.unwrap();
+            stream.write_all(&data).await.unwrap();
+            let mut seen = vec![0; 2 * data.len() + 17];
+            client.read_exact(&mut seen).await.unwrap();
+            assert_eq!(seen, [&data[..], &goaway(1), &data].concat(), "cut at {cut}");
         }
     }
 }

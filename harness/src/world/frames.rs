@@ -119,7 +119,8 @@ mod tests {
             let bytes = [
                 frame(4, 0, 0, b""),
                 frame(kind::HEADERS, END_HEADERS, 1, &[7; 33]),
-                frame(kind::DATA, END_STREAM, 1, &[9; 300]),
+                // The highest bit is reserved, and says nothing.
+                frame(kind::DATA, END_STREAM, 0x8000_0001, &[9; 300]),
                 goaway(1),
             ]
             .concat();

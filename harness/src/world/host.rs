@@ -201,8 +201,33 @@ impl Host {
     }
 }
 
+/// How a connection was greeted over TLS.
+#[derive(Clone, Default)]
+struct Greeting {
+    /// What was wrong with the certificate, if anything was.
+    certificate: Option<BadCertificate>,
+    /// By which fault.
+    fault: Option<FaultRef>,
+}
+
+impl Greeting {
+    /// Writes what came of it.
+    fn note(
+        self,
+        world: &World,
+        host: &Host,
+        ended: Handshake,
+        connection: Option<u32>,
+        error: Option<&io::Error>,
+    ) {
+        let Greeting { certificate, fault } = self;
+        let (vendor, error) = (host.alias.clone(), error.map(io::Error::to_string));
+        world.recorder.note(What::Handshake { vendor, ended, certificate, connection, error, fault });
+    }
+}
+
 /// The faults that hit a connection as it is made: how late it is taken up, and how it is greeted.
-fn on_connect(world: &World, host: &Host) -> (Span, Option<BadCertificate>, Option<FaultRef>) {
+fn on_connect(world: &World, host: &Host) -> (Span, Greeting) {
     let now = world.recorder.now();
     let mut schedule = world.schedule.borrow_mut();
     let late = schedule.connect(now, &host.alias, |act| matches!(act, Act::SlowAccept(_)));
@@ -217,50 +242,45 @@ fn on_connect(world: &World, host: &Host) -> (Span, Option<BadCertificate>, Opti
         _ => Span::ZERO,
     };
     match bad {
-        Some(Bite { act: Act::Certificate(bad), fault, .. }) => (span, Some(bad), Some(fault)),
-        _ => (span, None, None),
+        Some(Bite { act: Act::Certificate(bad), fault, .. }) => {
+            (span, Greeting { certificate: Some(bad), fault: Some(fault) })
+        }
+        _ => (span, Greeting::default()),
     }
 }
 
 /// Takes up a connection, as late and with such a certificate as the rules have it.
 async fn take_up(world: Rc<World>, host: Rc<Host>, socket: TcpStream) {
-    let (late, bad, fault) = on_connect(&world, &host);
+    let (late, greeting) = on_connect(&world, &host);
     if late > Span::ZERO {
         tokio::time::sleep(late.duration()).await;
     }
     let wire = match &host.tls {
         None => Wire::Plain(socket),
-        Some(authority) => match authority.greet(socket, bad).await {
+        Some(authority) => match authority.greet(socket, greeting.certificate).await {
             Ok(stream) => Wire::Tls(Box::new(stream)),
             Err(error) => {
                 // A client that counts its attempts counts this one too.
                 host.unseen.set(host.unseen.get() + 1);
-                world.recorder.note(What::Handshake {
-                    vendor: host.alias.clone(),
-                    ended: tls::ended(&error),
-                    certificate: bad,
-                    connection: None,
-                    error: Some(error.to_string()),
-                    fault,
-                });
+                greeting.note(&world, &host, tls::ended(&error), None, Some(&error));
                 return;
             }
         },
     };
     let number = host.accepted.replace(host.accepted.get() + 1);
-    if bad.is_some() {
-        world.recorder.note(What::Handshake {
-            vendor: host.alias.clone(),
-            ended: Handshake::Done,
-            certificate: bad,
-            connection: Some(number),
-            error: None,
-            fault,
-        });
+    if greeting.certificate.is_some() {
+        greeting.clone().note(&world, &host, Handshake::Done, Some(number), None);
     }
     let conn = Rc::new(Conn::new(wire, world.recorder.clone()));
     host.conns.borrow_mut().insert(number, conn.clone());
-    attend(world, host, number, conn).await;
+    attend(world.clone(), host.clone(), number, conn.clone()).await;
+    if host.tls.is_some() && conn.was_left_unused() {
+        let lost = conn.lost();
+        // Some say that they refuse only now; any other end says no more than that they left.
+        let said = lost.filter(|e| tls::ended(e) == Handshake::Refused);
+        let ended = if said.is_some() { Handshake::Refused } else { Handshake::Left };
+        greeting.note(&world, &host, ended, Some(number), said.as_ref());
+    }
 }
 
 /// Accepts connections for as long as the drill lasts.

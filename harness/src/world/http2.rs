@@ -240,10 +240,9 @@ impl Answering<'_> {
             Way::Leave(Goaway::Unprocessed) => {
                 let last = self.conn().leave(Some(self.stream));
                 let _ = self.conn().write_frame(&goaway(last)).await;
-                if self.stream < last {
-                    // A later one is processed, so that GOAWAY cannot speak for this one.
-                    self.respond.send_reset(Reason::REFUSED_STREAM);
-                }
+                // Where a later one is processed, GOAWAY cannot speak for this one; and a stream that is
+                // only dropped is cancelled, which tells nothing (RFC 9113 §8.7).
+                self.respond.send_reset(Reason::REFUSED_STREAM);
                 self.conn().end(self.stream, Outcome::Unprocessed);
                 Err(Over)
             }

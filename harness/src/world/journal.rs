@@ -1,12 +1,15 @@
 //! Events on disk, where they are too many for memory.
 //!
-//! Knows: a file of JSON lines, one event each, and where in it each stretch of events begins. Must
-//! not know: what events mean.
+//! Knows: a file of JSON lines, one event each, where in it each stretch of events begins, and the
+//! thread that writes it, so that whoever makes events does not wait for them to be spelled out. Must
+//! not know: what events mean. No drill uses it: what a drill does may not hang on a second thread.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, Seek, SeekFrom, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::thread::JoinHandle;
 
 use crate::trace::Event;
 
@@ -18,17 +21,27 @@ pub const FILE: &str = "trace.jsonl";
 
 /// A file that takes over the older events, so that memory stays bounded.
 pub struct Disk {
-    out: BufWriter<File>,
+    tasks: Option<SyncSender<Task>>,
+    writer: Option<JoinHandle<()>>,
     reads: File,
     keep: usize,
     events: u64,
-    bytes: u64,
-    marks: Vec<u64>,
+}
+
+/// What the thread that writes is asked for, in order.
+enum Task {
+    /// To write these.
+    Take(Vec<Event>),
+    /// To put everything so far into the file, and to say where its stretches begin.
+    Settle(SyncSender<io::Result<Vec<u64>>>),
+    /// To forget everything.
+    Clear(SyncSender<io::Result<Vec<u64>>>),
 }
 
 impl Disk {
     /// Writes `trace.jsonl` in `folder`, which is made if it is not there; a file of that name that
-    /// holds something is left alone. Memory keeps at most `keep` events.
+    /// holds something is left alone. Memory keeps at most `keep` events, and for a moment those that
+    /// are being written.
     ///
     /// # Errors
     /// If the folder or the file cannot be made, or the file holds something.
@@ -53,8 +66,12 @@ impl Disk {
 
     fn over(file: File, keep: usize) -> io::Result<Disk> {
         let reads = file.try_clone()?;
-        let out = BufWriter::with_capacity(64 * 1024, file);
-        Ok(Disk { out, reads, keep, events: 0, bytes: 0, marks: Vec::new() })
+        // One batch may wait while another is written; whoever makes more waits.
+        let (tasks, asked) = sync_channel(1);
+        let writer = std::thread::Builder::new()
+            .name("journal".to_owned())
+            .spawn(move || Writer::over(file).work(&asked))?;
+        Ok(Disk { tasks: Some(tasks), writer: Some(writer), reads, keep, events: 0 })
     }
 
     /// How many events memory may keep.
@@ -62,29 +79,18 @@ impl Disk {
         self.keep
     }
 
-    /// How many events lie on disk: these are the first ones.
+    /// How many events lie on disk, or are on their way there: these are the first ones.
     pub fn events(&self) -> u64 {
         self.events
     }
 
-    /// Takes over these events.
+    /// Takes over these events. What goes wrong in writing them is told when the file is needed.
     ///
     /// # Errors
-    /// If they cannot be written.
-    pub fn take(&mut self, events: impl Iterator<Item = Event>) -> io::Result<()> {
-        let mut line = Vec::new();
-        for event in events {
-            line.clear();
-            serde_json::to_writer(&mut line, &event)?;
-            line.push(b'\n');
-            self.out.write_all(&line)?;
-            if self.events.is_multiple_of(STRETCH) {
-                self.marks.push(self.bytes);
-            }
-            self.events += 1;
-            self.bytes += line.len() as u64;
-        }
-        Ok(())
+    /// If nobody writes any more.
+    pub fn take(&mut self, events: Vec<Event>) -> io::Result<()> {
+        self.events += events.len() as u64;
+        self.ask(Task::Take(events))
     }
 
     /// Forgets everything.
@@ -92,20 +98,17 @@ impl Disk {
     /// # Errors
     /// If the file cannot be cut.
     pub fn clear(&mut self) -> io::Result<()> {
-        self.out.flush()?;
-        self.reads.set_len(0)?;
-        self.out.get_mut().seek(SeekFrom::Start(0))?;
-        (self.events, self.bytes) = (0, 0);
-        self.marks.clear();
+        self.answer(Task::Clear)?;
+        self.events = 0;
         Ok(())
     }
 
     /// Writes down what is still buffered.
     ///
     /// # Errors
-    /// If it cannot be written.
+    /// If it, or anything before it, could not be written.
     pub fn flush(&mut self) -> io::Result<()> {
-        self.out.flush()
+        self.answer(Task::Settle).map(drop)
     }
 
     /// Shows the events on disk from number `from` on, until `each` has enough.
@@ -117,9 +120,9 @@ impl Disk {
         from: u64,
         mut each: impl FnMut(u64, Event) -> ControlFlow<()>,
     ) -> io::Result<ControlFlow<()>> {
-        self.out.flush()?;
+        let marks = self.answer(Task::Settle)?;
         let stretch = from / STRETCH;
-        let Some(start) = usize::try_from(stretch).ok().and_then(|s| self.marks.get(s)) else {
+        let Some(start) = usize::try_from(stretch).ok().and_then(|s| marks.get(s)) else {
             return Ok(ControlFlow::Continue(()));
         };
         let mut reader = BufReader::with_capacity(64 * 1024, &self.reads);
@@ -138,9 +141,157 @@ impl Disk {
                 }
             }
         }
-        // The two handles share one position; what is written next goes to the end.
+        // Writer and reader share one position; what is written next goes to the end.
         drop(reader);
-        self.out.get_mut().seek(SeekFrom::End(0))?;
+        self.reads.seek(SeekFrom::End(0))?;
         Ok(flow)
+    }
+
+    fn ask(&self, task: Task) -> io::Result<()> {
+        let sent = self.tasks.as_ref().is_some_and(|tasks| tasks.send(task).is_ok());
+        if sent { Ok(()) } else { Err(nobody_writes()) }
+    }
+
+    /// Asks for something, and waits for the answer.
+    fn answer(&self, task: fn(SyncSender<io::Result<Vec<u64>>>) -> Task) -> io::Result<Vec<u64>> {
+        let (answer, answered) = sync_channel(1);
+        self.ask(task(answer))?;
+        answered.recv().unwrap_or_else(|_| Err(nobody_writes()))
+    }
+}
+
+impl Drop for Disk {
+    fn drop(&mut self) {
+        // What was taken over is written before the end.
+        self.tasks.take();
+        if let Some(writer) = self.writer.take() {
+            let _ = writer.join();
+        }
+    }
+}
+
+fn nobody_writes() -> io::Error {
+    io::Error::other("the thread that writes the journal is gone")
+}
+
+/// Writes the file.
+struct Writer {
+    out: BufWriter<File>,
+    line: Vec<u8>,
+    events: u64,
+    bytes: u64,
+    marks: Vec<u64>,
+    /// The first thing that went wrong, until it is told.
+    broken: Option<io::Error>,
+}
+
+impl Writer {
+    fn over(file: File) -> Writer {
+        let out = BufWriter::with_capacity(64 * 1024, file);
+        Writer { out, line: Vec::new(), events: 0, bytes: 0, marks: Vec::new(), broken: None }
+    }
+
+    fn work(mut self, tasks: &Receiver<Task>) {
+        for task in tasks {
+            // Whoever no longer waits for an answer is at its end.
+            let _ = match task {
+                Task::Take(events) => {
+                    if let Err(e) = events.iter().try_for_each(|event| self.write(event)) {
+                        self.broken.get_or_insert(e);
+                    }
+                    Ok(())
+                }
+                Task::Settle(answer) => answer.send(self.settle()),
+                Task::Clear(answer) => answer.send(self.clear()),
+            };
+        }
+    }
+
+    fn write(&mut self, event: &Event) -> io::Result<()> {
+        self.line.clear();
+        serde_json::to_writer(&mut self.line, event)?;
+        self.line.push(b'\n');
+        self.out.write_all(&self.line)?;
+        if self.events.is_multiple_of(STRETCH) {
+            self.marks.push(self.bytes);
+        }
+        self.events += 1;
+        self.bytes += self.line.len() as u64;
+        Ok(())
+    }
+
+    fn settle(&mut self) -> io::Result<Vec<u64>> {
+        let flushed = self.out.flush();
+        self.broken.take().map_or(flushed, Err)?;
+        Ok(self.marks.clone())
+    }
+
+    fn clear(&mut self) -> io::Result<Vec<u64>> {
+        self.out.flush()?;
+        self.out.get_mut().set_len(0)?;
+        self.out.get_mut().seek(SeekFrom::Start(0))?;
+        (self.events, self.bytes, self.broken) = (0, 0, None);
+        self.marks.clear();
+        Ok(Vec::new())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::time::At;
+    use crate::trace::What;
+
+    fn event(n: u64) -> Event {
+        Event { at: At(n), what: What::Log { level: "info".to_owned(), line: format!("line {n}") } }
+    }
+
+    /// The moments of the events from number `from` on.
+    fn read(disk: &mut Disk, from: u64) -> Vec<u64> {
+        let mut seen = Vec::new();
+        let flow = disk.read(from, |number, event| {
+            assert_eq!(event.at.0, number);
+            seen.push(number);
+            ControlFlow::Continue(())
+        });
+        assert!(flow.unwrap().is_continue());
+        seen
+    }
+
+    #[test]
+    fn what_was_taken_over_can_be_read_from_anywhere_and_written_on() {
+        let mut disk = Disk::nameless(4).unwrap();
+        let mut next = 0;
+        for batch in [1, 1023, 1, 3000, 0, 7] {
+            disk.take((next..next + batch).map(event).collect()).unwrap();
+            next += batch;
+            assert_eq!((read(&mut disk, 0).len() as u64, disk.events()), (next, next));
+        }
+        for from in [1, 1023, 1024, 1025, 4031, 4032, 9000] {
+            assert_eq!(read(&mut disk, from), (from..next).collect::<Vec<_>>(), "from {from}");
+        }
+        disk.clear().unwrap();
+        assert_eq!(read(&mut disk, 0), [] as [u64; 0]);
+        let other = |n| Event { at: At(n), what: What::Healed };
+        disk.take((0..1500).map(other).collect()).unwrap();
+        assert_eq!(read(&mut disk, 1400), (1400..1500).collect::<Vec<_>>());
+    }
+
+    #[test]
+    fn what_is_buffered_is_in_the_file_when_nobody_holds_it_any_more() {
+        let folder = tempfile::tempdir().unwrap();
+        let mut disk = Disk::in_folder(folder.path(), 4).unwrap();
+        disk.take(vec![event(0), event(1)]).unwrap();
+        drop(disk);
+        assert_eq!(std::fs::read_to_string(folder.path().join(FILE)).unwrap().lines().count(), 2);
+        assert!(Disk::in_folder(folder.path(), 4).is_err(), "it holds an earlier journal");
+    }
+
+    #[test]
+    fn what_could_not_be_written_is_told_when_the_file_is_needed() {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        let mut disk = Disk::over(File::open(file.path()).unwrap(), 4).unwrap();
+        disk.take(vec![event(0)]).unwrap();
+        assert!(disk.flush().is_err(), "the file is not open for writing");
     }
 }

@@ -129,3 +129,38 @@ impl Open {
         }
     }
 }
+
+#[cfg(test)]
+pub(super) fn begun(stream: u32) -> Exchange {
+    Exchange {
+        call: CallId(stream),
+        stream,
+        response: None,
+        applied: true,
+        replayed: false,
+        told: Told::default(),
+        fault: None,
+        comes_to: Some(Outcome::Answered),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_written_on_one_stream_says_nothing_of_another() {
+        let mut open = Open::default();
+        let cx = Context::from_waker(Waker::noop());
+        for stream in [1, 3] {
+            open.begin(begun(stream));
+        }
+        open.wrote(1, true, 12);
+        assert!(open.is_written(1, 12, &cx) && !open.is_written(1, 13, &cx));
+        assert!(!open.is_written(3, 0, &cx), "not even its head");
+        open.wrote(3, true, 0);
+        assert!(open.is_written(3, 0, &cx) && !open.is_written(3, 1, &cx));
+        assert!(open.end(3, Outcome::Reset).is_some() && open.is_written(3, u64::MAX, &cx), "it is over");
+        assert!(!open.is_written(1, 13, &cx));
+    }
+}

@@ -181,6 +181,10 @@ fn framing(head: &[u8]) -> State {
     while let Some(end) = memchr::memchr(b'\n', lines) {
         let line = &lines[..end];
         lines = &lines[end + 1..];
+        // Most lines are told apart by their first letter.
+        if !matches!(line.first(), Some(b'c' | b'C' | b't' | b'T')) {
+            continue;
+        }
         if let Some(value) = value(line, b"content-length:") {
             length = std::str::from_utf8(value).ok().and_then(|v| v.parse().ok()).unwrap_or(0);
         } else if let Some(value) = value(line, b"transfer-encoding:")
@@ -203,7 +207,7 @@ mod tests {
     use super::*;
 
     const STREAM: &[u8] = b"GET /a HTTP/1.1\r\nhost: x\r\n\r\n\
-        POST /b HTTP/1.1\r\nContent-Length: 5\r\n\r\nhello\
+        POST /b HTTP/1.1\r\nContent-Length: 5\r\n\r\na\r\n\r\n\
         POST /c HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nwi\r\n\r\n3;x=y\r\nabc\r\n0\r\nt: 1\r\n\r\n\
         PUT /d HTTP/1.1\r\ncontent-length: 9\r\n\r\nhalf";
 
@@ -244,6 +248,8 @@ mod tests {
             frame(1, 0x4, 9),
             frame(0, 0x0, 9),
             frame(8, 0x1, 0),
+            // And one whose fields never come to their end.
+            frame(1, 0x1, 11),
         ];
         [PREFACE, &frames.concat()].concat()
     }
@@ -253,7 +259,7 @@ mod tests {
         fn requests_are_counted_however_the_bytes_are_cut(cuts in proptest::collection::vec(1usize..40, 1..60)) {
             let (one, two) = (Tap::Http1(Messages::default()), Tap::Http2(Streams::default()));
             proptest::prop_assert_eq!(counted(one, STREAM, &cuts), (4, 3));
-            proptest::prop_assert_eq!(counted(two, &streams(), &cuts), (5, 4));
+            proptest::prop_assert_eq!(counted(two, &streams(), &cuts), (6, 4));
         }
     }
 }

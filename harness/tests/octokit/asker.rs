@@ -65,7 +65,7 @@ async fn life(
     seen: Rc<RefCell<Vec<Seen>>>,
 ) -> Result<(), String> {
     start.ready.set(Endpoints::default());
-    let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
+    crate::provider::name();
     let client = reqwest::Client::builder()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())

@@ -1,5 +1,7 @@
 //! The recording proxy and the importers, seen from outside.
 
+#[path = "../provider/mod.rs"]
+mod provider;
 #[path = "../recorder/mod.rs"]
 mod recorder;
 

@@ -103,7 +103,7 @@ fn file(folder: &Path) -> PathBuf {
 
 /// A client that goes where it is told and decodes nothing.
 pub fn client() -> reqwest::Client {
-    let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
+    crate::provider::name();
     reqwest::Client::builder()
         .no_proxy()
         .redirect(reqwest::redirect::Policy::none())

@@ -1,5 +1,6 @@
 //! What is hard to see from inside a drill: connections as a raw socket and as reqwest meet them.
 
+use std::io::ErrorKind;
 use std::time::Duration;
 
 use serde_json::{Value, json};
@@ -17,9 +18,21 @@ async fn arm(served: &Served, act: Value) {
 /// Sends one request by hand; gives all that comes until the connection ends or is quiet, and how
 /// it ended.
 async fn raw(served: &Served) -> (String, String) {
-    let authority = served.url("billing").trim_start_matches("http://").to_owned();
-    let key = served.vendor("billing")["credentials"]["api_key"].as_str().unwrap();
-    let mut socket = TcpStream::connect(&authority).await.unwrap();
+    over(&mut connected(served).await, served).await
+}
+
+fn authority(served: &Served) -> &str {
+    served.url("billing").trim_start_matches("http://")
+}
+
+async fn connected(served: &Served) -> TcpStream {
+    TcpStream::connect(authority(served)).await.unwrap()
+}
+
+/// The same over a connection that is there.
+async fn over(socket: &mut TcpStream, served: &Served) -> (String, String) {
+    let (authority, vendor) = (authority(served), served.vendor("billing"));
+    let key = vendor["credentials"]["api_key"].as_str().unwrap();
     let request =
         format!("GET /v1/customers HTTP/1.1\r\nhost: {authority}\r\nauthorization: Bearer {key}\r\n\r\n");
     socket.write_all(request.as_bytes()).await.unwrap();
@@ -163,6 +176,31 @@ async fn each_fault_looks_to_a_raw_socket_as_its_name_says() {
     let (text, end) = raw(&served).await;
     assert!(!text.contains("HTTP/") && !text.is_empty(), "{text}");
     assert_eq!(end, "closed");
+}
+
+#[tokio::test]
+async fn a_kept_alive_connection_is_closed_as_it_is_used_again() {
+    let served = both();
+    arm(&served, json!("stale_keep_alive")).await;
+    let mut socket = connected(&served).await;
+    let (text, end) = over(&mut socket, &served).await;
+    assert!(text.starts_with("HTTP/1.1 200 OK\r\n") && end == "open", "{end}: {text}");
+    assert_eq!(over(&mut socket, &served).await, (String::new(), "closed".to_owned()));
+    assert!(raw(&served).await.0.starts_with("HTTP/1.1 200 OK\r\n"));
+}
+
+#[tokio::test]
+async fn a_vendor_that_refuses_answers_no_connect_and_resets_what_is_open() {
+    let served = both();
+    let mut open = connected(&served).await;
+    assert_eq!(over(&mut open, &served).await.1, "open");
+    done(&served, "POST", "/faults", json!({ "on": "billing", "window": "0s..1h", "do": "refuse" })).await;
+    // The door closes in the background, and the open connection with it.
+    let read = tokio::time::timeout(Duration::from_secs(10), open.read(&mut [0; 16])).await.unwrap();
+    assert_eq!(read.unwrap_err().kind(), ErrorKind::ConnectionReset);
+    let connect = TcpStream::connect(authority(&served)).await;
+    assert_eq!(connect.unwrap_err().kind(), ErrorKind::ConnectionRefused);
+    assert!(customer(&served, "a").await.unwrap_err().is_connect());
 }
 
 #[tokio::test]

@@ -1,5 +1,7 @@
 //! `firedrill serve`, as a user meets it: started as a program, called over HTTP.
 
+#[path = "../provider/mod.rs"]
+mod provider;
 #[path = "../recorder/mod.rs"]
 mod recorder;
 #[path = "../served/mod.rs"]
@@ -22,7 +24,7 @@ fn both() -> Served {
 
 fn client() -> reqwest::Client {
     // Which cryptography reqwest uses is said once a program; it is not used here.
-    let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
+    provider::name();
     reqwest::Client::builder().no_proxy().build().unwrap()
 }
 

@@ -51,6 +51,34 @@ pub fn exit_codes_tell_a_bad_file_from_a_subject_that_cannot_be_judged() {
     assert!(text.contains("SKIP") && text.contains("1 skipped"), "{text}");
 }
 
+/// Whoever runs it stands beside it, or elsewhere.
+pub fn a_drill_may_name_its_own_program() {
+    let folder = tempfile::tempdir().unwrap();
+    let program = |says: &str| format!("command: [sh, -c, 'echo {says}; exit 3']");
+    std::fs::write(folder.path().join("it.yaml"), program("in a file") + "\nready: { line: ready }\n")
+        .unwrap();
+    let here = format!("{{ program: {{ {}, ready: {{ line: ready }} }} }}", program("in the drill"));
+    for (subject, says) in [(here.as_str(), "in the drill"), ("{ file: it.yaml }", "in a file")] {
+        let drill = format!(
+            "drill: d\nwhy: w\nfamily: other\nvendors: {{ crm: hubspot }}\nends_at: 1s\nsubject: {subject}\n"
+        );
+        std::fs::write(folder.path().join("drill.yaml"), drill).unwrap();
+        for (at, name) in
+            [(folder.path(), "drill.yaml".into()), (Path::new("."), folder.path().join("drill.yaml"))]
+        {
+            let output = std::process::Command::new(env!("CARGO_BIN_EXE_firedrill"))
+                .arg("run")
+                .arg::<PathBuf>(name)
+                .current_dir(at)
+                .output()
+                .unwrap();
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            assert_eq!(output.status.code(), Some(2), "{text}");
+            assert!(text.contains(says), "{text}");
+        }
+    }
+}
+
 /// What can be wrong around a command although its words are right: ports, programs, certificates.
 pub fn what_is_wrong_around_a_command_is_told_with_its_exit_code() {
     if !super::common::there("python3") {

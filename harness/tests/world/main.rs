@@ -1,9 +1,15 @@
 //! The world of a drill, seen from outside: a toy vendor, toy subjects, plain `reqwest`.
 
+#[path = "../provider/mod.rs"]
+mod provider;
+
 mod basics;
 mod connection;
+mod frames;
 mod http2;
 mod lives;
 mod raw;
+mod streams;
+mod tls;
 mod toy;
 mod webhooks;

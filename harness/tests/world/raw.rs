@@ -97,7 +97,9 @@ async fn see(mut response: ResponseFuture) -> Seen {
 async fn look(response: &mut ResponseFuture, seen: &mut Seen) -> String {
     let head = poll_fn(|cx| {
         while let Poll::Ready(Some(Ok(interim))) = response.poll_informational(cx) {
-            seen.statuses.push(interim.status().as_u16());
+            let status = interim.status().as_u16();
+            assert_eq!(interim.headers().contains_key("link"), status == 103, "early hints are links");
+            seen.statuses.push(status);
         }
         Pin::new(&mut *response).poll(cx)
     });

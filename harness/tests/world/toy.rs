@@ -19,7 +19,8 @@ use serde_json::{Value, json};
 
 pub const ORIGIN: &str = "https://api.toy.test";
 
-/// `POST /items` makes an item, `GET /ping` answers, anything else is 404.
+/// `POST /items` makes an item, `GET /ping` answers, `GET /kept` by a field of HTTP/1.1, anything else is
+/// 404.
 pub struct Toy {
     profile: Profile,
     items: BTreeMap<u64, Arc<Value>>,
@@ -97,6 +98,11 @@ impl Vendor for Toy {
                 applied: true,
                 ..Reaction::default()
             },
+            ("GET", "/kept") => {
+                let mut response = Response::json(200, &json!({}));
+                response.headers.set("keep-alive", "timeout=5");
+                Reaction { response: Some(response), applied: true, ..Reaction::default() }
+            }
             ("POST", "/items") => {
                 let key = request.headers.get("idempotency-key").map(str::to_owned);
                 if let Some(saved) = key.as_ref().and_then(|k| self.saved.get(k)) {
@@ -249,7 +255,6 @@ where
     F: Fn(Start) -> Fut,
     Fut: Future<Output = ()> + 'static,
 {
-    name_a_tls_provider();
     Closure(move |start: Start| -> Life {
         let mut stop = start.stop.clone();
         let ready = start.ready.clone();
@@ -275,7 +280,7 @@ pub fn plan(lines: &str) -> Plan {
 }
 
 pub fn plan_of(lines: &str, toy: impl Fn() -> Toy + Send + Sync + 'static) -> Plan {
-    name_a_tls_provider();
+    crate::provider::name();
     let text = format!("drill: a test\nwhy: to know\nfamily: other\nvendors: {{ toy: toy }}\n{lines}\n");
     let scenario = parse("test.yaml", &text).unwrap_or_else(|m| panic!("{}:{}: {m}", m.line, m.column));
     Plan {
@@ -296,13 +301,7 @@ where
     run(&plan(lines), Seed(7), &worker(work)).unwrap_or_else(|e| panic!("{e}"))
 }
 
-/// Where nobody's reqwest brings a provider of its own, each process has to name one.
-fn name_a_tls_provider() {
-    let _ = tokio_rustls::rustls::crypto::ring::default_provider().install_default();
-}
-
 pub fn client() -> reqwest::Client {
-    name_a_tls_provider();
     reqwest::Client::builder().no_proxy().build().unwrap()
 }
 
