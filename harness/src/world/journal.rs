@@ -9,6 +9,7 @@ use std::io::{self, BufRead, BufReader, BufWriter, Seek, SeekFrom, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 
 use crate::trace::Event;
@@ -26,6 +27,7 @@ pub struct Disk {
     reads: File,
     keep: usize,
     events: u64,
+    broken: Broken,
 }
 
 /// What the thread that writes is asked for, in order.
@@ -36,6 +38,25 @@ enum Task {
     Settle(SyncSender<io::Result<Vec<u64>>>),
     /// To forget everything.
     Clear(SyncSender<io::Result<Vec<u64>>>),
+}
+
+/// The first thing that went wrong in writing. Nothing is written after it: the number of an event is
+/// its place in the file.
+#[derive(Clone, Default)]
+struct Broken(Arc<Mutex<Option<io::Error>>>);
+
+impl Broken {
+    fn with<T>(&self, then: impl FnOnce(&mut Option<io::Error>) -> T) -> T {
+        then(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// An error again for whoever asks, if there was one.
+    fn told(&self) -> io::Result<()> {
+        self.with(|broken| match broken {
+            Some(e) => Err(io::Error::new(e.kind(), e.to_string())),
+            None => Ok(()),
+        })
+    }
 }
 
 impl Disk {
@@ -68,10 +89,11 @@ impl Disk {
         let reads = file.try_clone()?;
         // One batch may wait while another is written; whoever makes more waits.
         let (tasks, asked) = sync_channel(1);
-        let writer = std::thread::Builder::new()
-            .name("journal".to_owned())
-            .spawn(move || Writer::over(file).work(&asked))?;
-        Ok(Disk { tasks: Some(tasks), writer: Some(writer), reads, keep, events: 0 })
+        let broken = Broken::default();
+        let work = Writer::over(file, broken.clone());
+        let writer =
+            std::thread::Builder::new().name("journal".to_owned()).spawn(move || work.work(&asked))?;
+        Ok(Disk { tasks: Some(tasks), writer: Some(writer), reads, keep, events: 0, broken })
     }
 
     /// How many events memory may keep.
@@ -84,11 +106,12 @@ impl Disk {
         self.events
     }
 
-    /// Takes over these events. What goes wrong in writing them is told when the file is needed.
+    /// Takes over these events. What goes wrong in writing them is told by the next call.
     ///
     /// # Errors
-    /// If nobody writes any more.
+    /// If earlier ones could not be written.
     pub fn take(&mut self, events: Vec<Event>) -> io::Result<()> {
+        self.broken.told()?;
         self.events += events.len() as u64;
         self.ask(Task::Take(events))
     }
@@ -181,14 +204,13 @@ struct Writer {
     events: u64,
     bytes: u64,
     marks: Vec<u64>,
-    /// The first thing that went wrong, until it is told.
-    broken: Option<io::Error>,
+    broken: Broken,
 }
 
 impl Writer {
-    fn over(file: File) -> Writer {
+    fn over(file: File, broken: Broken) -> Writer {
         let out = BufWriter::with_capacity(64 * 1024, file);
-        Writer { out, line: Vec::new(), events: 0, bytes: 0, marks: Vec::new(), broken: None }
+        Writer { out, line: Vec::new(), events: 0, bytes: 0, marks: Vec::new(), broken }
     }
 
     fn work(mut self, tasks: &Receiver<Task>) {
@@ -196,9 +218,9 @@ impl Writer {
             // Whoever no longer waits for an answer is at its end.
             let _ = match task {
                 Task::Take(events) => {
-                    if let Err(e) = events.iter().try_for_each(|event| self.write(event)) {
-                        self.broken.get_or_insert(e);
-                    }
+                    let written =
+                        self.broken.told().and_then(|()| events.iter().try_for_each(|e| self.write(e)));
+                    self.note(written);
                     Ok(())
                 }
                 Task::Settle(answer) => answer.send(self.settle()),
@@ -222,15 +244,23 @@ impl Writer {
 
     fn settle(&mut self) -> io::Result<Vec<u64>> {
         let flushed = self.out.flush();
-        self.broken.take().map_or(flushed, Err)?;
+        self.note(flushed);
+        self.broken.told()?;
         Ok(self.marks.clone())
+    }
+
+    fn note(&self, written: io::Result<()>) {
+        if let Err(e) = written {
+            self.broken.with(|broken| broken.get_or_insert(e).kind());
+        }
     }
 
     fn clear(&mut self) -> io::Result<Vec<u64>> {
         self.out.flush()?;
         self.out.get_mut().set_len(0)?;
         self.out.get_mut().seek(SeekFrom::Start(0))?;
-        (self.events, self.bytes, self.broken) = (0, 0, None);
+        (self.events, self.bytes) = (0, 0);
+        self.broken.with(Option::take);
         self.marks.clear();
         Ok(Vec::new())
     }
@@ -288,10 +318,13 @@ mod tests {
     }
 
     #[test]
-    fn what_could_not_be_written_is_told_when_the_file_is_needed() {
+    fn what_could_not_be_written_is_told_at_the_next_call() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let mut disk = Disk::over(File::open(file.path()).unwrap(), 4).unwrap();
         disk.take(vec![event(0)]).unwrap();
-        assert!(disk.flush().is_err(), "the file is not open for writing");
+        for again in 0..2 {
+            assert!(disk.flush().is_err(), "the file is not open for writing: {again}");
+        }
+        assert!(disk.take(vec![event(1)]).is_err());
     }
 }

@@ -150,11 +150,13 @@ async fn each_fault_looks_to_a_raw_socket_as_its_name_says() {
     let body = r#"{"object":"list","url":"/v1/customers","has_more":false,"data":[]}"#;
     for (act, answered, ends) in [
         (json!({ "reset": "before_applied" }), None, "ConnectionReset"),
+        (json!({ "reset": "while_applying" }), None, "ConnectionReset"),
         (json!({ "reset": "after_applied" }), None, "ConnectionReset"),
         (json!({ "reset": "during_response" }), Some(body.len() / 2), "ConnectionReset"),
         (json!({ "close": "after_applied" }), None, "closed"),
         (json!({ "close": "during_response" }), Some(body.len() / 2), "closed"),
         (json!({ "hang": "before_applied" }), None, "open"),
+        (json!({ "hang": "after_applied" }), None, "open"),
         (json!({ "truncate": { "after": 7 } }), Some(7), "closed"),
         (json!({ "stall": { "after": 7 } }), Some(7), "open"),
         (json!({ "slow_body": { "bytes": 10, "every": "10ms" } }), Some(body.len()), "closed"),

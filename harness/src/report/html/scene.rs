@@ -14,7 +14,7 @@ use crate::finding::Verdict;
 use crate::report::Ran;
 use crate::report::timeline::Timeline;
 use crate::time::At;
-use crate::trace::{Cause, ChangeKind, EventId, FaultRef, Outcome, SubjectEvent, What};
+use crate::trace::{Cause, ChangeKind, EventId, FaultRef, Handshake, Outcome, SubjectEvent, What};
 use crate::wire::Response;
 
 /// Text longer than this is cut in the page; the trace file has it whole.
@@ -233,7 +233,9 @@ impl<'a> Stage<'a> {
             What::Connection { vendor, fault, .. } | What::Handshake { vendor, fault, .. } => {
                 let text = self.timeline.line(what, None).what;
                 let lane = self.lane(vendor);
-                self.put(lane, (at, at), "bad", text, fault.as_ref(), vec![id.0]);
+                let unused = matches!(what, What::Handshake { ended: Handshake::Done | Handshake::Left, .. });
+                let tone = if unused { "note" } else { "bad" };
+                self.put(lane, (at, at), tone, text, fault.as_ref(), vec![id.0]);
             }
             What::Emission { vendor, fault: Some(fault), .. } => {
                 let text = self.timeline.line(what, None).what;
