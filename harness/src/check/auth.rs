@@ -111,37 +111,41 @@ fn after_invalid_grant(e: &Evidence<'_>, requests: &[&Call<'_>], auth: &Auth, fo
                 c.vendor == call.vendor && c.handed_over && c.at >= first.ended && c.at <= call.arrived
             };
             if e.credentials.iter().any(new) {
+                too_many(first, &std::mem::take(&mut after), allowed, found);
                 refused = None;
-                after.clear();
             } else if call.arrived >= first.ended {
                 after.push(call);
             }
         }
-        if refused.is_some() && after.len() as u64 > u64::from(allowed) {
-            found.fail(Say {
-                rule: "auth/invalid_grant_loop",
-                group: call.vendor,
-                message: format!(
-                    "{} came by {} after `invalid_grant` at {}",
-                    count(after.len() as u64, "more token request"),
-                    call.arrived,
-                    refused.map_or(At::START, |c| c.ended)
-                ),
-                expected: format!("at most {allowed} until the operator hands over a new grant"),
-                hint: "a revoked grant never comes back by itself: stop, alert, and wait for the new one",
-                evidence: refused
-                    .into_iter()
-                    .flat_map(|c| c.cite())
-                    .chain(after.iter().map(|c| c.asked))
-                    .collect(),
-            });
-        }
-        let says_so = call.error() == Some(ErrorKind::InvalidGrant)
-            || call.response.is_some_and(|r| field(&r.body, "error").as_deref() == Some("invalid_grant"));
-        if refused.is_none() && says_so && call.status().is_some() {
+        let says_so = || {
+            call.error() == Some(ErrorKind::InvalidGrant)
+                || call.response.is_some_and(|r| field(&r.body, "error").as_deref() == Some("invalid_grant"))
+        };
+        if refused.is_none() && call.status().is_some() && says_so() {
             refused = Some(call);
         }
     }
+    if let Some(first) = refused {
+        too_many(first, &after, allowed, found);
+    }
+}
+
+/// One finding, however many token requests came `after` the one that was refused.
+fn too_many(refused: &Call<'_>, after: &[&Call<'_>], allowed: u32, found: &mut Findings) {
+    let Some(last) = after.last().filter(|_| after.len() as u64 > u64::from(allowed)) else { return };
+    found.fail(Say {
+        rule: "auth/invalid_grant_loop",
+        group: last.vendor,
+        message: format!(
+            "{} came by {} after `invalid_grant` at {}",
+            count(after.len() as u64, "more token request"),
+            last.arrived,
+            refused.ended
+        ),
+        expected: format!("at most {allowed} until the operator hands over a new grant"),
+        hint: "a revoked grant never comes back by itself: stop, alert, and wait for the new one",
+        evidence: refused.cite().into_iter().chain(after.iter().map(|c| c.asked).take(6)).collect(),
+    });
 }
 
 /// Calls with a credential that the vendor had refused before.
@@ -277,6 +281,11 @@ mod tests {
         let revoked = |at| refresh(2, at).error(400, ErrorKind::InvalidGrant);
         sound().call(revoked(100_000)).passes(&scenario(AUTH), "auth");
         sound().calls([revoked(100_000), revoked(130_000)]).fails(&scenario(AUTH), "auth/invalid_grant_loop");
+        let loops = sound().calls((0..500).map(|n| revoked(100_000 + n * 1_000)));
+        let judged = loops.judged(&scenario(AUTH), "auth").unwrap();
+        let found = judged.findings.iter().find(|f| &*f.rule == "auth/invalid_grant_loop").unwrap();
+        assert!(found.message.starts_with("499 more token requests came by "), "{}", found.message);
+        assert_eq!((found.more, found.evidence.len()), (0, 8), "one loop is one finding");
         sound()
             .call(revoked(100_000))
             .event(
