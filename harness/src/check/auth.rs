@@ -285,7 +285,7 @@ mod tests {
         let judged = loops.judged(&scenario(AUTH), "auth").unwrap();
         let found = judged.findings.iter().find(|f| &*f.rule == "auth/invalid_grant_loop").unwrap();
         assert!(found.message.starts_with("499 more token requests came by "), "{}", found.message);
-        assert_eq!((found.more, found.evidence.len()), (0, 8), "one loop is one finding");
+        assert_eq!(found.more, 0, "one loop is one finding");
         sound()
             .call(revoked(100_000))
             .event(
