@@ -11,8 +11,9 @@
 //! | `properties.closedate` | `metadata[deal_closed_at]` | ISO 8601 → seconds since the epoch |
 //! | `updatedAt` | (ledger) | ISO 8601 → milliseconds since the epoch: which state is newer |
 //!
-//! Nothing stands in for a text that is missing: a customer named after a deal, or an item called
-//! "Deal", is what a vendor that emptied the field would have us write for weeks.
+//! Nothing stands in for what is missing, and nothing is left out: a customer named after a deal, an
+//! item called "Deal" or an invoice without its date is what a vendor that emptied the field would
+//! have us write for weeks. HubSpot dates a deal when it is won, so a won deal without a date is none.
 
 use jiff::Timestamp;
 use serde_json::Value;
@@ -44,6 +45,7 @@ pub(crate) struct Terms {
     pub description: String,
     pub amount: i64,
     pub currency: String,
+    /// `None` only of terms that were guessed.
     pub closed_s: Option<i64>,
 }
 
@@ -120,13 +122,13 @@ impl Terms {
         at_most(&description, "dealname", LONGEST_DESCRIPTION)?;
         let name = required("billing_name")?.to_owned();
         at_most(&name, "billing_name", LONGEST_NAME)?;
-        let closed = property(deal, "closedate").map(|text| instant("closedate", text)).transpose()?;
+        let closed = instant("closedate", required("closedate")?)?;
         Ok(Self {
             email,
             name,
             amount: money.minor_units(required("amount")?, currency)?,
             currency: currency.to_ascii_lowercase(),
-            closed_s: closed.map(Timestamp::as_second),
+            closed_s: Some(closed.as_second()),
             description,
         })
     }
@@ -193,7 +195,8 @@ mod tests {
 
     #[test]
     fn nothing_is_guessed() {
-        for name in ["amount", "deal_currency_code", "billing_email", "billing_name", "dealname"] {
+        for name in ["amount", "deal_currency_code", "billing_email", "billing_name", "dealname", "closedate"]
+        {
             for nothing in [Value::Null, json!(""), json!("  ")] {
                 let mut deal = deal();
                 deal["properties"][name] = nothing;
