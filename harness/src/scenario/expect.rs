@@ -163,8 +163,9 @@ pub struct Backoff {
     pub jitter: Jitter,
     /// Attempts of one operation in all, the first included.
     pub attempts: u32,
-    /// A pause at least this long starts a new operation (a job taken up again later), to which
-    /// the count of attempts and the envelope start anew.
+    /// A pause at least this long starts a new operation, to which the count of attempts and the
+    /// envelope start anew: the shortest after which a job is taken up again, be it by its queue or
+    /// because a breaker lets calls through again.
     pub rest: Span,
     /// The longest from the first to the last attempt of one operation.
     #[serde(default, skip_serializing_if = "Option::is_none")]
