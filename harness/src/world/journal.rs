@@ -1,16 +1,12 @@
 //! Events on disk, where they are too many for memory.
 //!
-//! Knows: a file of JSON lines, one event each, where in it each stretch of events begins, and the
-//! thread that writes it, so that whoever makes events does not wait for them to be spelled out. Must
-//! not know: what events mean. No drill uses it: what a drill does may not hang on a second thread.
+//! Knows: a file of JSON lines, one event each, and where in it each stretch of events begins. Must
+//! not know: what events mean.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, BufRead, BufReader, BufWriter, Seek, SeekFrom, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::JoinHandle;
 
 use crate::trace::Event;
 
@@ -22,47 +18,21 @@ pub const FILE: &str = "trace.jsonl";
 
 /// A file that takes over the older events, so that memory stays bounded.
 pub struct Disk {
-    tasks: Option<SyncSender<Task>>,
-    writer: Option<JoinHandle<()>>,
+    out: BufWriter<File>,
     reads: File,
+    line: Vec<u8>,
     keep: usize,
     events: u64,
-    broken: Broken,
-}
-
-/// What the thread that writes is asked for, in order.
-enum Task {
-    /// To write these.
-    Take(Vec<Event>),
-    /// To put everything so far into the file, and to say where its stretches begin.
-    Settle(SyncSender<io::Result<Vec<u64>>>),
-    /// To forget everything.
-    Clear(SyncSender<io::Result<Vec<u64>>>),
-}
-
-/// The first thing that went wrong in writing. Nothing is written after it: the number of an event is
-/// its place in the file.
-#[derive(Clone, Default)]
-struct Broken(Arc<Mutex<Option<io::Error>>>);
-
-impl Broken {
-    fn with<T>(&self, then: impl FnOnce(&mut Option<io::Error>) -> T) -> T {
-        then(&mut self.0.lock().unwrap_or_else(PoisonError::into_inner))
-    }
-
-    /// An error again for whoever asks, if there was one.
-    fn told(&self) -> io::Result<()> {
-        self.with(|broken| match broken {
-            Some(e) => Err(io::Error::new(e.kind(), e.to_string())),
-            None => Ok(()),
-        })
-    }
+    bytes: u64,
+    marks: Vec<u64>,
+    /// The first thing that went wrong in writing. Nothing is written after it: the number of an event
+    /// is its place in the file.
+    broken: Option<io::Error>,
 }
 
 impl Disk {
     /// Writes `trace.jsonl` in `folder`, which is made if it is not there; a file of that name that
-    /// holds something is left alone. Memory keeps at most `keep` events, and for a moment those that
-    /// are being written.
+    /// holds something is left alone. Memory keeps at most `keep` events.
     ///
     /// # Errors
     /// If the folder or the file cannot be made, or the file holds something.
@@ -87,13 +57,9 @@ impl Disk {
 
     fn over(file: File, keep: usize) -> io::Result<Disk> {
         let reads = file.try_clone()?;
-        // One batch may wait while another is written; whoever makes more waits.
-        let (tasks, asked) = sync_channel(1);
-        let broken = Broken::default();
-        let work = Writer::over(file, broken.clone());
-        let writer =
-            std::thread::Builder::new().name("journal".to_owned()).spawn(move || work.work(&asked))?;
-        Ok(Disk { tasks: Some(tasks), writer: Some(writer), reads, keep, events: 0, broken })
+        let out = BufWriter::with_capacity(64 * 1024, file);
+        let (line, marks) = (Vec::new(), Vec::new());
+        Ok(Disk { out, reads, line, keep, events: 0, bytes: 0, marks, broken: None })
     }
 
     /// How many events memory may keep.
@@ -101,28 +67,59 @@ impl Disk {
         self.keep
     }
 
-    /// How many events lie on disk, or are on their way there: these are the first ones.
+    /// How many events lie on disk: these are the first ones.
     pub fn events(&self) -> u64 {
         self.events
     }
 
-    /// Takes over these events. What goes wrong in writing them is told by the next call.
+    /// Takes over these events.
     ///
     /// # Errors
-    /// If earlier ones could not be written.
-    pub fn take(&mut self, events: Vec<Event>) -> io::Result<()> {
-        self.broken.told()?;
-        self.events += events.len() as u64;
-        self.ask(Task::Take(events))
+    /// If they, or earlier ones, cannot be written.
+    pub fn take(&mut self, events: impl Iterator<Item = Event>) -> io::Result<()> {
+        self.told()?;
+        for event in events {
+            let written = self.write(&event);
+            self.note(written)?;
+        }
+        Ok(())
     }
 
-    /// Forgets everything.
+    fn write(&mut self, event: &Event) -> io::Result<()> {
+        self.line.clear();
+        serde_json::to_writer(&mut self.line, event)?;
+        self.line.push(b'\n');
+        self.out.write_all(&self.line)?;
+        if self.events.is_multiple_of(STRETCH) {
+            self.marks.push(self.bytes);
+        }
+        self.events += 1;
+        self.bytes += self.line.len() as u64;
+        Ok(())
+    }
+
+    fn note(&mut self, written: io::Result<()>) -> io::Result<()> {
+        if let Err(e) = written {
+            self.broken.get_or_insert(e);
+        }
+        self.told()
+    }
+
+    /// An error again for whoever asks, if there was one.
+    fn told(&self) -> io::Result<()> {
+        self.broken.as_ref().map_or(Ok(()), |e| Err(io::Error::new(e.kind(), e.to_string())))
+    }
+
+    /// Forgets everything, also what went wrong.
     ///
     /// # Errors
     /// If the file cannot be cut.
     pub fn clear(&mut self) -> io::Result<()> {
-        self.answer(Task::Clear)?;
-        self.events = 0;
+        self.out.flush()?;
+        self.out.get_mut().set_len(0)?;
+        self.out.get_mut().seek(SeekFrom::Start(0))?;
+        (self.events, self.bytes, self.broken) = (0, 0, None);
+        self.marks.clear();
         Ok(())
     }
 
@@ -131,7 +128,8 @@ impl Disk {
     /// # Errors
     /// If it, or anything before it, could not be written.
     pub fn flush(&mut self) -> io::Result<()> {
-        self.answer(Task::Settle).map(drop)
+        let flushed = self.out.flush();
+        self.note(flushed)
     }
 
     /// Shows the events on disk from number `from` on, until `each` has enough.
@@ -143,9 +141,9 @@ impl Disk {
         from: u64,
         mut each: impl FnMut(u64, Event) -> ControlFlow<()>,
     ) -> io::Result<ControlFlow<()>> {
-        let marks = self.answer(Task::Settle)?;
+        self.flush()?;
         let stretch = from / STRETCH;
-        let Some(start) = usize::try_from(stretch).ok().and_then(|s| marks.get(s)) else {
+        let Some(start) = usize::try_from(stretch).ok().and_then(|s| self.marks.get(s)) else {
             return Ok(ControlFlow::Continue(()));
         };
         let mut reader = BufReader::with_capacity(64 * 1024, &self.reads);
@@ -164,105 +162,10 @@ impl Disk {
                 }
             }
         }
-        // Writer and reader share one position; what is written next goes to the end.
+        // The two handles share one position; what is written next goes to the end.
         drop(reader);
         self.reads.seek(SeekFrom::End(0))?;
         Ok(flow)
-    }
-
-    fn ask(&self, task: Task) -> io::Result<()> {
-        let sent = self.tasks.as_ref().is_some_and(|tasks| tasks.send(task).is_ok());
-        if sent { Ok(()) } else { Err(nobody_writes()) }
-    }
-
-    /// Asks for something, and waits for the answer.
-    fn answer(&self, task: fn(SyncSender<io::Result<Vec<u64>>>) -> Task) -> io::Result<Vec<u64>> {
-        let (answer, answered) = sync_channel(1);
-        self.ask(task(answer))?;
-        answered.recv().unwrap_or_else(|_| Err(nobody_writes()))
-    }
-}
-
-impl Drop for Disk {
-    fn drop(&mut self) {
-        // What was taken over is written before the end.
-        self.tasks.take();
-        if let Some(writer) = self.writer.take() {
-            let _ = writer.join();
-        }
-    }
-}
-
-fn nobody_writes() -> io::Error {
-    io::Error::other("the thread that writes the journal is gone")
-}
-
-/// Writes the file.
-struct Writer {
-    out: BufWriter<File>,
-    line: Vec<u8>,
-    events: u64,
-    bytes: u64,
-    marks: Vec<u64>,
-    broken: Broken,
-}
-
-impl Writer {
-    fn over(file: File, broken: Broken) -> Writer {
-        let out = BufWriter::with_capacity(64 * 1024, file);
-        Writer { out, line: Vec::new(), events: 0, bytes: 0, marks: Vec::new(), broken }
-    }
-
-    fn work(mut self, tasks: &Receiver<Task>) {
-        for task in tasks {
-            // Whoever no longer waits for an answer is at its end.
-            let _ = match task {
-                Task::Take(events) => {
-                    let written =
-                        self.broken.told().and_then(|()| events.iter().try_for_each(|e| self.write(e)));
-                    self.note(written);
-                    Ok(())
-                }
-                Task::Settle(answer) => answer.send(self.settle()),
-                Task::Clear(answer) => answer.send(self.clear()),
-            };
-        }
-    }
-
-    fn write(&mut self, event: &Event) -> io::Result<()> {
-        self.line.clear();
-        serde_json::to_writer(&mut self.line, event)?;
-        self.line.push(b'\n');
-        self.out.write_all(&self.line)?;
-        if self.events.is_multiple_of(STRETCH) {
-            self.marks.push(self.bytes);
-        }
-        self.events += 1;
-        self.bytes += self.line.len() as u64;
-        Ok(())
-    }
-
-    fn settle(&mut self) -> io::Result<Vec<u64>> {
-        let flushed = self.out.flush();
-        self.note(flushed);
-        self.broken.told()?;
-        Ok(self.marks.clone())
-    }
-
-    fn note(&self, written: io::Result<()>) {
-        if let Err(e) = written {
-            self.broken.with(|broken| broken.get_or_insert(e).kind());
-        }
-    }
-
-    fn clear(&mut self) -> io::Result<Vec<u64>> {
-        self.out.flush()?;
-        self.out.get_mut().set_len(0)?;
-        self.out.get_mut().seek(SeekFrom::Start(0))?;
-        (self.events, self.bytes) = (0, 0);
-        self.broken.with(Option::take);
-        self.marks.clear();
-        Ok(Vec::new())
     }
 }
 
@@ -293,7 +196,7 @@ mod tests {
         let mut disk = Disk::nameless(4).unwrap();
         let mut next = 0;
         for batch in [1, 1023, 1, 3000, 0, 7] {
-            disk.take((next..next + batch).map(event).collect()).unwrap();
+            disk.take((next..next + batch).map(event)).unwrap();
             next += batch;
             assert_eq!((read(&mut disk, 0).len() as u64, disk.events()), (next, next));
         }
@@ -303,7 +206,7 @@ mod tests {
         disk.clear().unwrap();
         assert_eq!(read(&mut disk, 0), [] as [u64; 0]);
         let other = |n| Event { at: At(n), what: What::Healed };
-        disk.take((0..1500).map(other).collect()).unwrap();
+        disk.take((0..1500).map(other)).unwrap();
         assert_eq!(read(&mut disk, 1400), (1400..1500).collect::<Vec<_>>());
     }
 
@@ -311,7 +214,7 @@ mod tests {
     fn what_is_buffered_is_in_the_file_when_nobody_holds_it_any_more() {
         let folder = tempfile::tempdir().unwrap();
         let mut disk = Disk::in_folder(folder.path(), 4).unwrap();
-        disk.take(vec![event(0), event(1)]).unwrap();
+        disk.take([event(0), event(1)].into_iter()).unwrap();
         drop(disk);
         assert_eq!(std::fs::read_to_string(folder.path().join(FILE)).unwrap().lines().count(), 2);
         assert!(Disk::in_folder(folder.path(), 4).is_err(), "it holds an earlier journal");
@@ -321,10 +224,10 @@ mod tests {
     fn what_could_not_be_written_is_told_at_the_next_call() {
         let file = tempfile::NamedTempFile::new().unwrap();
         let mut disk = Disk::over(File::open(file.path()).unwrap(), 4).unwrap();
-        disk.take(vec![event(0)]).unwrap();
+        disk.take([event(0)].into_iter()).unwrap();
         for again in 0..2 {
             assert!(disk.flush().is_err(), "the file is not open for writing: {again}");
         }
-        assert!(disk.take(vec![event(1)]).is_err());
+        assert!(disk.take([event(1)].into_iter()).is_err());
     }
 }

@@ -114,7 +114,7 @@ impl Recorder {
                 events.push(event);
                 if events.len() > disk.keep() {
                     let old = events.len() - disk.keep() / 2;
-                    if let Err(e) = disk.take(events.drain(..old).collect()) {
+                    if let Err(e) = disk.take(events.drain(..old)) {
                         self.0.broken.borrow_mut().get_or_insert(e);
                     }
                 }
@@ -208,7 +208,7 @@ impl Recorder {
     pub fn flush(&self) -> io::Result<()> {
         match &mut *self.0.journal.borrow_mut() {
             Journal::Spilled(disk) => {
-                disk.take(self.0.events.take())?;
+                disk.take(self.0.events.borrow_mut().drain(..))?;
                 disk.flush()
             }
             Journal::Lines(out) => out.flush(),
