@@ -4,12 +4,19 @@
 
 use std::collections::BTreeSet;
 
+use serde_json::Value;
+
 use super::evidence::Evidence;
 use super::say::{Findings, Say};
 use crate::fault::{Act, Rule, Target};
 use crate::finding::Judgement;
+use crate::schedule::request_json;
 use crate::time::At;
 use crate::trace::What;
+use crate::wire::Request;
+
+/// Field names that are shown of a body.
+const NAMED: usize = 8;
 
 /// See the module.
 pub(super) fn check(e: &Evidence<'_>) -> Option<Judgement> {
@@ -127,11 +134,11 @@ fn why(e: &Evidence<'_>, rule: &Rule) -> String {
                 rule.on.matches_call(c.vendor, &c.request.method, c.request.path())
             };
             let all = e.calls_of(vendor).filter(matches).count();
-            let n = e.calls_of(vendor).filter(matches).filter(|c| inside(c.arrived)).count();
-            match (all, n) {
+            let met = || e.calls_of(vendor).filter(matches).filter(|c| inside(c.arrived));
+            match (all, met().count()) {
                 (0, _) => format!("no call to `{}` came in the whole drill", rule.on),
                 (_, 0) => format!("{all} such calls came, but none {window}"),
-                (_, n) => narrowed(n, "calls"),
+                (_, n) => narrowed(n, "calls") + &unanswerable(rule, met().map(|c| c.request)),
             }
         }
         Target::Webhook { vendor, event } => {
@@ -146,6 +153,39 @@ fn why(e: &Evidence<'_>, rule: &Rule) -> String {
             }
         }
         Target::Subject => format!("the subject was not running {window}, or the drill ended first"),
+    }
+}
+
+/// Where `when` has an answer for none of the requests: the error of the first, and what an expression
+/// can ask of it.
+fn unanswerable<'t>(rule: &Rule, mut requests: impl Iterator<Item = &'t Request>) -> String {
+    let Some(when) = &rule.when else { return String::new() };
+    let asked = |request: &Request| {
+        let shown = request_json(request);
+        when.holds(&[("request", &shown)]).err().map(|error| (error, shown))
+    };
+    match requests.next().and_then(asked) {
+        Some((error, shown)) if requests.all(|r| asked(r).is_some()) => {
+            let part = |name: &str| format!("`request.{name}` is {}", shape(&shown[name]));
+            format!("; {error} (there, {} and {})", part("query"), part("body"))
+        }
+        _ => String::new(),
+    }
+}
+
+/// What kind of value it is, without what may be secret in it.
+fn shape(value: &Value) -> String {
+    match value {
+        Value::Object(fields) if fields.is_empty() => "an empty map".to_owned(),
+        Value::Object(fields) => {
+            let names: Vec<&str> = fields.keys().take(NAMED).map(String::as_str).collect();
+            let more = if fields.len() > NAMED { ", …" } else { "" };
+            format!("a map of {}{more}", names.join(", "))
+        }
+        Value::Array(items) => format!("a list of {}", items.len()),
+        Value::String(text) if text.is_empty() => "empty".to_owned(),
+        Value::String(_) => "text".to_owned(),
+        _ => "a plain value".to_owned(),
     }
 }
 
@@ -171,6 +211,24 @@ mod tests {
         drill().unknown(&s, "faults/never_fired");
         let late = drill().call(call("billing", "POST /invoices", 30_000)).judged(&s, "faults").unwrap();
         assert!(late.findings[0].message.contains("1 such calls came, but none inside 10s..20s"), "{late:?}");
+    }
+
+    #[test]
+    fn a_condition_that_has_no_answer_is_shown_with_what_it_could_ask() {
+        let rule = "faults:\n  - { on: billing POST /invoices, when: \"request.body.currency == 'gbp'\", do: { reset: before_applied } }";
+        let s = scenario_of("other", "", rule);
+        let asked = |body: &str| {
+            let invoice = call("billing", "POST /invoices", 1_000).body(body);
+            drill().call(invoice).judged(&s, "faults").unwrap().findings[0].message.clone()
+        };
+        let said = asked(r#"{"amount": 1, "secret": "s3cret"}"#);
+        assert!(said.contains("could not be evaluated"), "{said}");
+        assert!(
+            said.contains("`request.body` is a map of amount, secret") && !said.contains("s3cret"),
+            "{said}"
+        );
+        let said = asked(r#"{"currency": "usd"}"#);
+        assert!(!said.contains("could not be evaluated"), "{said}");
     }
 
     #[test]
