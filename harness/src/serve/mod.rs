@@ -38,8 +38,9 @@ pub use api::{Overview, Served};
 pub use deeds::check_target;
 pub use describe::{document, pretty};
 
-/// How many events memory keeps; the others lie on disk.
-const KEPT_EVENTS: usize = 10_000;
+/// How many events memory keeps; the others lie on disk. Few enough to be in the processor's cache still
+/// when they are written down.
+const KEPT_EVENTS: usize = 1_000;
 
 /// How often what happened goes to a journal that somebody may be reading.
 const JOURNAL_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
