@@ -103,6 +103,7 @@ fn github(root: &Path) -> Result<(), Failed> {
             from: name,
             recorded: Some(jiff::civil::date(2022, 7, 19)),
             exchanges,
+            again: "",
         })
         .collect();
     let report = verify(&contract, &sources);

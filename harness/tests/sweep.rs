@@ -2,15 +2,13 @@
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::thread::{available_parallelism, scope};
+use std::thread::available_parallelism;
 
 use firedrill::drill::{self, DrillError, Drilled, Judge, Plan, Script};
 use firedrill::fault::{Mutation, Target};
 use firedrill::finding::Verdict;
 use firedrill::prove::defects;
-use firedrill::report::sweep::yaml;
+use firedrill::report::sweep::{Example, Report, json, terminal, yaml};
 use firedrill::report::timeline::Timeline;
 use firedrill::scenario::{Scenario, parse};
 use firedrill::seed::Seed;
@@ -18,6 +16,7 @@ use firedrill::subject::bundled::{Bundled, Plant};
 use firedrill::sweep::{Cell, Grade, Graded, Sweep, SweepError};
 use firedrill::trace::{FaultRef, What};
 use firedrill::{casting, plan};
+use integration_core::Policies;
 
 const DEAL: &str = "crm GET /crm/v3/objects/deals/{id}";
 
@@ -147,22 +146,12 @@ fn whatever_drifts_the_sound_core_writes_nothing_wrong_and_keeps_going() {
     with(None, |plan, play| {
         let sweep = Sweep::prepare(&plan.scenario, &[], play).unwrap();
         let cells = sweep.cells();
-        let (next, bad) = (AtomicUsize::new(0), Mutex::new(Vec::new()));
-        scope(|threads| {
-            for _ in 0..available_parallelism().map_or(1, |n| n.get()) {
-                threads.spawn(|| {
-                    while let Some(cell) = cells.get(next.fetch_add(1, Ordering::Relaxed)) {
-                        let graded = sweep.run(cell, play);
-                        if !matches!(graded.grade, Grade::Harmless | Grade::RefusedLoudly) {
-                            let line =
-                                format!("{} {}: {:?}, {}", cell.on, cell.mutation, graded.grade, graded.why);
-                            bad.lock().unwrap().push(line);
-                        }
-                    }
-                });
-            }
-        });
-        let bad = bad.into_inner().unwrap();
+        let jobs = available_parallelism().map_or(1, |n| n.get());
+        let grades = sweep.run_all(&cells, jobs, play, |_| {});
+        let bad = cells.iter().zip(&grades);
+        let bad = bad.filter(|(_, g)| !matches!(g.grade, Grade::Harmless | Grade::RefusedLoudly));
+        let bad: Vec<String> =
+            bad.map(|(c, g)| format!("{} {}: {:?}, {}", c.on, c.mutation, g.grade, g.why)).collect();
         assert!(bad.is_empty(), "{} of {} cells:\n{}", bad.len(), cells.len(), bad.join("\n"));
     });
 }
@@ -231,19 +220,70 @@ fn a_core_that_passes_over_an_unknown_stage_loses_records_in_silence() {
 #[test]
 fn a_core_that_asks_without_end_is_broke() {
     let plan = swept();
-    let core = Bundled::with_defect("stubborn", |_, p| {
-        p.retry = std::sync::Arc::new(Always);
-        p.patience.attempts = u32::MAX;
-        p.patience.deadline = None;
-        p.patience.budget = None;
-        p.backoff = std::sync::Arc::new(AtOnce);
-    });
+    let core = Bundled::with_defect("stubborn", |_, p| stubborn(p));
     let play = |scenario: &Scenario, most_calls: u32, judge: Judge<'_>| {
         drill::run_script(&plan, &Script { scenario, most_calls }, Seed(1), &core, judge)
     };
     let sweep = Sweep::prepare(&plan.scenario, &[], &play).unwrap();
     let graded = sweep.run(&cell("billing POST /v1/invoices", "require: /account_tax_ids"), &play);
     assert_eq!(graded.grade, Grade::Broke, "{graded:?}");
+}
+
+fn stubborn(p: &mut Policies) {
+    p.retry = std::sync::Arc::new(Always);
+    p.patience.attempts = u32::MAX;
+    p.patience.deadline = None;
+    p.patience.budget = None;
+    p.backoff = std::sync::Arc::new(AtOnce);
+}
+
+/// Seen by whoever changes how it looks: all four grades, of a core that passes over what it does not
+/// know and asks without end.
+#[test]
+fn the_matrix_shows_each_grade_as_text_and_as_json() {
+    const INVOICE: &str = "billing POST /v1/invoices";
+    let plan = swept();
+    let core = Bundled::with_defect("careless", |c, p| {
+        c.deal_stages.clear();
+        p.reconcile.enabled = false;
+        p.sync.enabled = false;
+        stubborn(p);
+    });
+    let play = |scenario: &Scenario, most_calls: u32, judge: Judge<'_>| {
+        drill::run_script(&plan, &Script { scenario, most_calls }, Seed(1), &core, judge)
+    };
+    let only = [DEAL, INVOICE].map(|on| on.parse().unwrap());
+    let sweep = Sweep::prepare(&plan.scenario, &only, &play).unwrap();
+    let wanted = [
+        format!("{DEAL} remove /createdAt"),
+        format!("{DEAL} nullify /createdAt"),
+        format!("{DEAL} remove /properties/amount"),
+        format!("{DEAL} decimal_comma /properties/amount"),
+        format!("{DEAL} new_enum_value /properties/dealstage"),
+        format!("{DEAL} unicode_text /properties/dealname"),
+        format!("{INVOICE} require /required_since_drift"),
+    ];
+    let mut cells = sweep.cells();
+    cells.retain(|c| wanted.contains(&format!("{} {}", c.on, c.mutation)));
+    assert_eq!(cells.len(), wanted.len());
+    let mut done = 0;
+    let grades = sweep.run_all(&cells, 2, &play, |_| done += 1);
+    assert_eq!(done, cells.len());
+    let worst = cells.iter().zip(&grades).max_by_key(|(_, graded)| graded.grade).unwrap();
+    let (scenario, verdict) = sweep.smallest(worst.0, worst.1.grade, &play);
+    let report = Report {
+        file: "scenarios/drift/_sweep.yaml",
+        seed: Seed(1),
+        lessons: sweep.lessons(),
+        cells: &cells,
+        grades: &grades,
+        example: Some(Example { cell: worst.0.clone(), scenario, verdict }),
+        real: None,
+        again: Some("careless"),
+    };
+    let text = terminal(&report, false);
+    insta::assert_snapshot!("matrix_as_text", anstream::adapter::strip_str(&text).to_string());
+    insta::assert_snapshot!("matrix_as_json", json(&report));
 }
 
 struct Always;

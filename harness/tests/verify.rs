@@ -159,6 +159,48 @@ fn squeezed(text: &str) -> String {
 }
 
 #[test]
+fn the_command_that_shows_a_finding_again_is_whole() {
+    let project = project(json!(12));
+    let root = project.path();
+    std::fs::rename(root.join("fixtures"), root.join("what we saw")).unwrap();
+    std::fs::rename(root.join("contracts"), root.join("apis")).unwrap();
+    let again = "verify 'what we saw/crm/run.json' --vendor crm --contracts apis";
+    let (code, out, err) = firedrill(root, &["verify", "what we saw", "--contracts", "apis"]);
+    assert_eq!(code, 1, "{out}{err}");
+    assert!(squeezed(&out).contains(&squeezed(&format!("again firedrill {again}"))), "{out}");
+
+    let (url, asked) = vendor(r#"{"amount": 12}"#, 1);
+    let token = "authorization: Bearer ${CRM_TOKEN}";
+    let words = [
+        "verify",
+        "what we saw/crm/run.json",
+        "--vendor",
+        "crm",
+        "--contract",
+        "apis/crm/openapi.yaml",
+        "--live",
+        &url,
+        "--header",
+        token,
+        "--header",
+        "x-key: s3cret",
+        "--with",
+        "id=7",
+        "--with",
+        "api_key=s3cret",
+    ];
+    let (code, out, err) = firedrill(root, &words);
+    assert_eq!(code, 1, "{out}{err}");
+    let again = format!(
+        "again firedrill verify 'what we saw/crm/run.json' --live {url} --vendor crm --header '{token}' \
+         --header 'x-key: …' --with id=7 --with 'api_key=…' --contract apis/crm/openapi.yaml"
+    );
+    assert!(squeezed(&out).contains(&squeezed(&again)), "{out}");
+    assert!(!out.contains("s3cret"), "{out}");
+    asked.join().unwrap();
+}
+
+#[test]
 fn a_live_vendor_is_asked_only_what_is_safe() {
     let project = project(json!("12"));
     let (url, asked) = vendor(r#"{"amount": 12}"#, 1);

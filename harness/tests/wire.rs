@@ -48,6 +48,7 @@ fn main() -> std::process::ExitCode {
         trial!(lives::what_keeps_a_subject_from_being_judged_is_unknown_and_quotes_it),
         trial!(lives::waits_of_its_own_are_not_held_against_a_subject_in_a_shortened_drill),
         trial!(lives::a_busy_port_is_told_in_the_subjects_own_words),
+        trial!(end::no_subject_outlives_a_drill_in_which_firedrill_panics),
         trial!(end::what_a_subject_leaves_behind_goes_with_it),
         trial!(tls::a_program_that_does_not_verify_is_found_with_the_credential_it_gave_away),
         trial!(tls::a_drill_of_certificates_is_skipped_for_a_program_that_is_met_in_clear),

@@ -37,6 +37,8 @@ pub struct Standing {
     /// Calls of which the same one, word for word, made several records that are all there in the
     /// end: how many too many. Targets of the promise are judged by it instead.
     pub twins: BTreeMap<String, usize>,
+    /// What the targets are: `billing.invoices`.
+    pub to: String,
     fields: Vec<String>,
     /// The states that the live targets of a source passed through.
     passed: BTreeMap<String, Vec<State>>,
@@ -86,6 +88,7 @@ pub fn standing(
         }
     }
     let to = format!("{}.{}", agreement.to.0, agreement.to.1);
+    this.to.clone_from(&to);
     for key in agreement.keys() {
         let lack = match agreement.wrong(key) {
             None => continue,
@@ -126,10 +129,10 @@ impl Standing {
                 let fields = self.fields.iter().enumerate();
                 let new = fields.filter(|(n, _)| known.iter().all(|k| !same(&k[*n], &state[*n])));
                 let mut words: Vec<String> =
-                    new.map(|(n, name)| format!("{name} = {}", shown(&state[n]))).collect();
+                    new.map(|(n, name)| format!("`{name}` = {}", shown(&state[n]))).collect();
                 if words.is_empty() {
                     words =
-                        self.fields.iter().zip(state).map(|(f, v)| format!("{f} = {}", shown(v))).collect();
+                        self.fields.iter().zip(state).map(|(f, v)| format!("`{f}` = {}", shown(v))).collect();
                 }
                 found.push(Novelty { key: key.clone(), shown: words.join(", "), as_told });
             }

@@ -13,6 +13,9 @@ use crate::fault::Target;
 use crate::seed::Seed;
 use crate::time::Span;
 
+/// Where vendors are described unless another folder is named.
+pub const CONTRACTS: &str = "contracts";
+
 /// Failure drills for API integrations: faults, virtual time, verdicts.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "firedrill", version, after_help = exit_code::HELP, max_term_width = 90)]
@@ -21,7 +24,7 @@ pub struct Args {
     #[command(subcommand)]
     pub command: Command,
     /// The folder that describes the vendors.
-    #[arg(long, global = true, value_name = "DIR", default_value = "contracts")]
+    #[arg(long, global = true, value_name = "DIR", default_value = CONTRACTS)]
     pub contracts: PathBuf,
 }
 
@@ -365,8 +368,8 @@ Exit codes:
    0  all was saved
    1  something was held back, since it looked like it holds a secret
    2  there was nothing to save
-  64  wrong usage, or a mistake in a file; nothing was written
-  70  a recording could not be written";
+  64  wrong usage, a mistake in a file, or one that cannot be written
+  70  a fault of firedrill itself";
 
 /// Options of `verify`.
 #[derive(Clone, Debug, ClapArgs)]
@@ -434,7 +437,7 @@ Exit codes:
    0  the contract holds
    1  it is broken, and the finding is not accepted
    2  something could not be judged, or there was nothing to judge
-  64  wrong usage, or a mistake in a file
+  64  wrong usage, a mistake in a file, or one that cannot be written
   70  a fault of firedrill itself";
 
 /// Options of `new`.

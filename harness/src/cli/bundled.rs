@@ -174,3 +174,36 @@ fn row(proof: &Proof, false_alarms: Vec<String>) -> Row {
         false_alarms,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_drill_is_made_ready_once_and_never_taken_for_another() {
+        let folder = tempfile::tempdir().unwrap();
+        for name in ["one", "other"] {
+            let text = format!(
+                "drill: {name}\nwhy: w\nfamily: other\nvendors: {{ crm: hubspot, billing: stripe }}\nends_at: 1m\n"
+            );
+            std::fs::create_dir(folder.path().join(name)).unwrap();
+            std::fs::write(folder.path().join(name).join(format!("{name}.yaml")), text).unwrap();
+        }
+        let drills = crate::plan::load(&[folder.path().to_owned()], &|_| Ok(None)).unwrap();
+        let backend = Bundled::default();
+        let setting = Setting {
+            contracts: folder.path().to_owned(),
+            defect: None,
+            program: None,
+            scale: 1,
+            max_real: crate::time::Span::mins(1),
+        };
+        for drill in drills.iter().chain(&drills) {
+            let drilled = backend.run(&setting, drill, Seed(1)).unwrap();
+            assert_eq!(drilled.trace.head.drill, drill.scenario.drill);
+            let plan = || backend.plan(&setting, drill).unwrap();
+            assert!(Arc::ptr_eq(&plan(), &plan()));
+        }
+        assert_eq!(backend.plans.lock().unwrap().len(), 2);
+    }
+}

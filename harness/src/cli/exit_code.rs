@@ -16,7 +16,7 @@ pub enum ExitCode {
     Failed = 1,
     /// No drill failed, and at least one could not be judged.
     Unknown = 2,
-    /// The command was used wrongly, or a file asks for what cannot be.
+    /// The command was used wrongly, a file asks for what cannot be, or one cannot be written.
     Usage = 64,
     /// firedrill itself did something wrong; no verdict of this run can be trusted.
     Internal = 70,
@@ -28,7 +28,7 @@ Exit codes:
    0  all drills passed
    1  a drill failed: the subject broke a promise
    2  a drill could not be judged (a fault never fired, too little happened)
-  64  wrong usage, or a mistake in a file
+  64  wrong usage, a mistake in a file, or one that cannot be written
   70  a fault of firedrill itself; no verdict of this run can be trusted";
 
 /// The exit codes of a sweep, for its `--help`.

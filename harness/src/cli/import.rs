@@ -49,8 +49,8 @@ pub(super) fn import(args: &Import, console: &mut Console<'_>) -> io::Result<Exi
     let mut worst = ExitCode::Passed;
     for read in all {
         let code = keep(read, args, &rules, &rules_file, console)?;
-        worst = if [code, worst].contains(&ExitCode::Internal) {
-            ExitCode::Internal
+        worst = if [code, worst].contains(&ExitCode::Usage) {
+            ExitCode::Usage
         } else if [code, worst].contains(&ExitCode::Failed) {
             ExitCode::Failed
         } else if code == ExitCode::Passed {
@@ -91,6 +91,7 @@ fn read(file: &Path, args: &Import) -> Result<Read, String> {
     if to.exists() && !args.replace {
         return Err(format!("{} exists already; choose another --name, or --replace it", to.display()));
     }
+    Fixture::try_put(&to).map_err(|e| e.to_string())?;
     Ok(Read { from: file.to_owned(), to, imported })
 }
 
@@ -193,7 +194,7 @@ fn keep(
     }
     if let Err(error) = run.put(&to, args.replace) {
         console.say(&format!("error: {error}\n"));
-        return Ok(ExitCode::Internal);
+        return Ok(ExitCode::Usage);
     }
     let mut said = vec![
         count(run.exchanges.len(), "exchange"),

@@ -139,7 +139,7 @@ fn finish(console: &mut Console<'_>, summary: &Summary, rules: &Path) -> ExitCod
     console.say(&text);
     if let Some(why) = &summary.not_written {
         console.say(&format!("error: {why}; the last exchanges are lost\n"));
-        return ExitCode::Internal;
+        return ExitCode::Usage;
     }
     if !summary.held_back.is_empty() {
         console.say(&format!(

@@ -35,8 +35,8 @@ pub(super) struct Reporter<'r, 'c> {
     pub summary: Summary,
     junit: Option<Suites>,
     site: Option<Site>,
-    /// Something that firedrill should have done and could not.
-    pub broken: Option<String>,
+    /// A file that was asked for and cannot be written.
+    pub unwritten: Option<String>,
 }
 
 impl<'r, 'c> Reporter<'r, 'c> {
@@ -44,7 +44,7 @@ impl<'r, 'c> Reporter<'r, 'c> {
     pub fn new(args: &'r Run, console: &'r mut Console<'c>) -> Reporter<'r, 'c> {
         let junit = args.junit.as_ref().map(|_| Suites::new(args.drilling.seeds.seeds.get() > 1));
         let site = args.html.as_ref().map(|_| Site::default());
-        Reporter { args, console, summary: Summary::default(), junit, site, broken: None }
+        Reporter { args, console, summary: Summary::default(), junit, site, unwritten: None }
     }
 
     /// The command that runs a drill again as it was run now.
@@ -57,7 +57,7 @@ impl<'r, 'c> Reporter<'r, 'c> {
     /// Reports one drill.
     ///
     /// # Errors
-    /// If standard output cannot be written; other files that cannot are kept in `broken`.
+    /// If standard output cannot be written; other files that cannot are kept in `unwritten`.
     pub fn report(&mut self, loaded: &Loaded, seed: Seed, outcome: &Outcome) -> io::Result<()> {
         let again = self.again(loaded, seed);
         let text = match &outcome.drilled {
@@ -122,7 +122,7 @@ impl<'r, 'c> Reporter<'r, 'c> {
 
     fn note(&mut self, written: io::Result<()>, path: &Path) {
         if let Err(e) = written {
-            self.broken.get_or_insert_with(|| format!("{} cannot be written: {e}", path.display()));
+            self.unwritten.get_or_insert_with(|| format!("{} cannot be written: {e}", path.display()));
         }
     }
 }

@@ -70,16 +70,18 @@ pub(super) fn run(
     let mut reporter = Reporter::new(args, console);
     let ran = carry_out(&jobs, workers, args, setting, backend, &mut reporter)?;
     reporter.finish();
-    let Reporter { summary, broken, console, .. } = reporter;
+    let Reporter { summary, unwritten, console, .. } = reporter;
     if args.format == Format::Terminal {
         let real = console.real_times.then(|| watch.elapsed());
         console.print(&summary.render(jobs.len() - ran, real))?;
     }
-    if let Some(message) = broken {
+    let code = ExitCode::of(summary.worst());
+    if let Some(message) = unwritten {
         console.say(&format!("error: {message}\n"));
-        return Ok(ExitCode::Internal);
+        // A fault of firedrill itself is the worse.
+        return Ok(if code == ExitCode::Internal { code } else { ExitCode::Usage });
     }
-    Ok(ExitCode::of(summary.worst()))
+    Ok(code)
 }
 
 /// The first line: what is needed to run the same again.

@@ -1,12 +1,9 @@
 //! `firedrill sweep`: one drill, once for each field × mutation of all that its subject reads.
 //!
-//! Knows: threads, progress, exit codes. Must not know: how a cell is run or graded, or how the
-//! matrix looks.
+//! Knows: progress, exit codes. Must not know: how a cell is run or graded, or how the matrix looks.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::sync::atomic::{AtomicUsize, Ordering};
-use std::sync::mpsc;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -21,7 +18,7 @@ use crate::report::sweep::{Example, Report, json, terminal};
 use crate::report::terminal::Worst;
 use crate::scenario::{Scenario, nearest};
 use crate::seed::Seed;
-use crate::sweep::{Cell, Grade, Graded, Sweep, SweepError};
+use crate::sweep::{Grade, Sweep, SweepError};
 
 /// Sweeps what `args` asks for.
 pub(super) fn sweep(
@@ -77,8 +74,16 @@ pub(super) fn sweep(
         return Ok(ExitCode::Usage);
     }
     let watch = Stopwatch::start();
-    let jobs = args.jobs.map_or_else(cores, |n| n.get()).min(cells.len());
-    let grades = run(&cells, jobs, console.progress, |cell| sweep.run(cell, &play));
+    let bar = console.progress.then(|| bar(cells.len()));
+    let mut bad = 0;
+    let grades = sweep.run_all(&cells, args.jobs.map_or_else(cores, |n| n.get()), &play, |graded| {
+        bad += usize::from(graded.grade.is_bad());
+        if let Some(bar) = &bar {
+            bar.inc(1);
+            bar.set_message(if bad == 0 { String::new() } else { format!("{bad} bad") });
+        }
+    });
+    bar.iter().for_each(ProgressBar::finish_and_clear);
     let example = cells
         .iter()
         .zip(&grades)
@@ -110,41 +115,6 @@ pub(super) fn sweep(
     } else {
         ExitCode::Passed
     })
-}
-
-/// Runs all cells on `jobs` threads; the grades come in the order of the cells.
-fn run(cells: &[Cell], jobs: usize, progress: bool, one: impl Fn(&Cell) -> Graded + Sync) -> Vec<Graded> {
-    let next = AtomicUsize::new(0);
-    let (send, receive) = mpsc::channel();
-    let mut grades: Vec<Option<Graded>> = vec![None; cells.len()];
-    std::thread::scope(|scope| {
-        for _ in 0..jobs {
-            let (send, next, one) = (send.clone(), &next, &one);
-            scope.spawn(move || {
-                loop {
-                    let index = next.fetch_add(1, Ordering::Relaxed);
-                    let Some(cell) = cells.get(index) else { break };
-                    if send.send((index, one(cell))).is_err() {
-                        break;
-                    }
-                }
-            });
-        }
-        drop(send);
-        let bar = progress.then(|| bar(cells.len()));
-        let mut bad = 0;
-        for (index, graded) in receive {
-            bad += usize::from(graded.grade.is_bad());
-            if let Some(bar) = &bar {
-                bar.inc(1);
-                bar.set_message(if bad == 0 { String::new() } else { format!("{bad} bad") });
-            }
-            grades[index] = Some(graded);
-        }
-        bar.iter().for_each(ProgressBar::finish_and_clear);
-    });
-    let lost = || Graded::unknown("the thread that ran it ended".to_owned());
-    grades.into_iter().map(|g| g.unwrap_or_else(lost)).collect()
 }
 
 fn bar(len: usize) -> ProgressBar {

@@ -362,8 +362,12 @@ fn a_report_that_cannot_be_written_is_said_and_not_a_pass() {
     std::fs::write(folder.path().join("file"), "").unwrap();
     let there = folder.path().join("file/junit.xml");
     let said = firedrill(&Fake::default(), &["run", &path, "--junit", &there.to_string_lossy()]);
-    assert_eq!(said.code, ExitCode::Internal);
+    assert_eq!(said.code, ExitCode::Usage);
     assert!(said.err.contains("cannot be written"), "{}", said.err);
+    let (folder, path) = self::folder(&["broken"]);
+    let there = folder.path().join("0_broken.yaml/junit.xml");
+    let said = firedrill(&Fake::default(), &["run", &path, "--junit", &there.to_string_lossy()]);
+    assert_eq!(said.code, ExitCode::Internal, "a fault of firedrill is the worse: {}", said.err);
 }
 
 #[test]

@@ -10,12 +10,12 @@ use std::path::{Path, PathBuf};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::args::{Format, Verify};
+use super::args::{CONTRACTS, Format, Verify};
 use super::console::Console;
 use super::{ExitCode, live, persist};
 use crate::contract::Contract;
-use crate::fixture::{Exchange, Fixture};
-use crate::report::verify as report;
+use crate::fixture::{Exchange, Fixture, displayable_target};
+use crate::report::{shell_word, verify as report};
 use crate::utf8;
 use crate::verify::accepted::Accepted;
 use crate::verify::baseline::Baseline;
@@ -30,6 +30,8 @@ struct Recording {
     from: String,
     recorded: Option<jiff::civil::Date>,
     exchanges: Vec<Exchange>,
+    /// The command that has it judged again.
+    again: String,
 }
 
 pub(super) fn run(args: &Verify, contracts: &Path, console: &mut Console<'_>) -> io::Result<ExitCode> {
@@ -42,15 +44,42 @@ pub(super) fn run(args: &Verify, contracts: &Path, console: &mut Console<'_>) ->
     }
 }
 
-/// The rest of the command that called the vendor. A header field whose value the environment gives is
-/// repeated as it was written; the value of any other may be a secret.
-fn as_before(args: &Verify) -> String {
-    let fields = args.header.iter().map(|line| match line.split_once(':') {
-        Some((name, value)) if !value.contains("${") => format!(" --header '{name}: …'"),
-        _ => format!(" --header '{line}'"),
-    });
-    let authority = args.ca.iter().map(|file| format!(" --ca {}", file.display()));
-    fields.chain(authority).collect()
+/// The command that judges `paths` again, or calls the vendor again as they show it.
+fn again(args: &Verify, contracts: &Path, paths: &[PathBuf], vendor: &str) -> String {
+    let mut words = vec!["firedrill".to_owned(), "verify".to_owned()];
+    words.extend(paths.iter().map(|path| shell_word(&path.to_string_lossy())));
+    let mut option = |name: &str, value: &str| words.extend([name.to_owned(), shell_word(value)]);
+    if let Some(url) = &args.live {
+        option("--live", url);
+    }
+    option("--vendor", vendor);
+    for line in &args.header {
+        // What the environment gives is repeated as it was written; any other value may be a secret.
+        match line.split_once(':') {
+            Some((name, value)) if !value.contains("${") => option("--header", &format!("{name}: …")),
+            _ => option("--header", line),
+        }
+    }
+    for pair in &args.with {
+        let query = format!("/?{pair}");
+        match pair.split_once('=') {
+            Some((name, _)) if displayable_target(&query) != query => option("--with", &format!("{name}=…")),
+            _ => option("--with", pair),
+        }
+    }
+    let files = [("--ca", &args.ca), ("--contract", &args.contract), ("--baseline", &args.baseline)];
+    for (name, file) in files {
+        if let Some(file) = file {
+            option(name, &file.to_string_lossy());
+        }
+    }
+    if contracts != Path::new(CONTRACTS) {
+        option("--contracts", &contracts.to_string_lossy());
+    }
+    if args.unsafe_calls {
+        words.push("--unsafe".to_owned());
+    }
+    words.join(" ")
 }
 
 fn carry_out(
@@ -61,7 +90,7 @@ fn carry_out(
     if (args.add || args.prune) && args.accept.is_none() {
         return Err("--add and --prune change the file that --accept names; name one".to_owned());
     }
-    let mut recordings = read(args)?;
+    let mut recordings = read(args, contracts)?;
     let mut unjudged: Vec<String> = Vec::new();
     let mut known: BTreeMap<String, Option<Contract>> = BTreeMap::new();
     let mut vendors: BTreeSet<String> = recordings.iter().map(|r| r.vendor.clone()).collect();
@@ -83,6 +112,7 @@ fn carry_out(
             from: url.clone(),
             recorded: None,
             exchanges: called.exchanges,
+            again: again(args, contracts, &args.paths, vendor),
         }];
         vendors = BTreeSet::from([vendor.to_owned()]);
     }
@@ -111,10 +141,6 @@ fn carry_out(
         if args.learn.is_some() {
             learned.renew(Baseline::learn(contract, &sources));
         }
-    }
-    if args.live.is_some() {
-        let more = as_before(args);
-        whole.deviations.iter_mut().for_each(|d| d.reproduce.push_str(&more));
     }
     if let Some(file) = &args.learn {
         let mut all = if file.exists() { load(file)? } else { Baseline::default() };
@@ -152,7 +178,13 @@ fn carry_out(
 
 impl Recording {
     fn source(&self) -> Source<'_> {
-        Source { vendor: &self.vendor, from: &self.from, recorded: self.recorded, exchanges: &self.exchanges }
+        Source {
+            vendor: &self.vendor,
+            from: &self.from,
+            recorded: self.recorded,
+            exchanges: &self.exchanges,
+            again: &self.again,
+        }
     }
 }
 
@@ -172,7 +204,7 @@ fn contract(args: &Verify, contracts: &Path, vendor: &str) -> Result<Option<Cont
 }
 
 /// Reads the recordings that the arguments name.
-fn read(args: &Verify) -> Result<Vec<Recording>, Refused> {
+fn read(args: &Verify, contracts: &Path) -> Result<Vec<Recording>, Refused> {
     let mut files = Vec::new();
     let default = [PathBuf::from("fixtures")];
     let paths = if args.paths.is_empty() { &default[..] } else { &args.paths };
@@ -197,6 +229,7 @@ fn read(args: &Verify) -> Result<Vec<Recording>, Refused> {
             return Err(format!("{}: whose is it? name the vendor with --vendor", file.display()));
         }
         recordings.push(Recording {
+            again: again(args, contracts, std::slice::from_ref(&file), &vendor),
             vendor,
             from: file.display().to_string(),
             recorded: Some(fixture.recorded),
@@ -266,7 +299,8 @@ fn load<T: DeserializeOwned>(file: &Path) -> Result<T, Refused> {
     serde_json::from_str(text).map_err(|e| {
         let said = e.to_string();
         let what = said.rsplit_once(" at line ").map_or(said.as_str(), |(what, _)| what);
-        wrong(e.line(), e.column().max(1), what)
+        let (line, column) = utf8::json_place(text, &e);
+        wrong(line, column, what)
     })
 }
 

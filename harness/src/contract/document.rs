@@ -138,7 +138,7 @@ fn gather(source: &Source<'_>, raw: &mut Value, fetch: &mut Fetch<'_>) -> Result
             Source { file: &referrer.file, text }.at(
                 &referrer.written,
                 why,
-                "put the file there, or mend the reference",
+                "the files of a description lie in its own folder or below: put it there, or mend the reference",
             )
         })?;
         total += bytes.len();

@@ -18,13 +18,15 @@ const NAMES: [&str; 3] = ["openapi.json", "openapi.yaml", "openapi.yml"];
 const SCHEMA: &str = ".schema.json";
 
 impl Contract {
-    /// Reads a description, and the files beside it that it refers to.
+    /// Reads a description, and the files that it refers to: those in its own folder and below, and no
+    /// others, however they are reached.
     ///
     /// # Errors
     /// [`ContractError`], with file, line and column where there are any.
     pub fn load(file: &Path) -> Result<Contract, ContractError> {
         let bytes = read(file).map_err(|why| ContractError::Read { file: file.to_owned(), why })?;
-        Contract::parse_with(file, &bytes, &mut beside)
+        let folders = folders(file);
+        Contract::parse_with(file, &bytes, &mut |path| beside(&folders, path))
     }
 
     /// Reads a vendor's folder: `openapi.{json,yaml}`, and `webhooks/NAME.schema.json`, one JSON
@@ -78,11 +80,28 @@ impl Contract {
     }
 }
 
-/// The bytes of a file that a description refers to. What would wait, or never end, is none.
-fn beside(file: &Path) -> Result<Vec<u8>, String> {
-    let kind = std::fs::metadata(file).map_err(|e| e.to_string())?.file_type();
+/// The folder of a description, without links: where it is said to be, and where it truly is. One that is
+/// read from a pipe has none.
+fn folders(file: &Path) -> Vec<PathBuf> {
+    let named = file.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let true_file = file.canonicalize().ok();
+    let mut folders: Vec<PathBuf> = named.canonicalize().ok().into_iter().collect();
+    folders.extend(true_file.as_deref().and_then(Path::parent).map(Path::to_owned));
+    folders.dedup();
+    folders
+}
+
+/// The bytes of a file that a description refers to. A description that came from elsewhere has no
+/// business with the other files of this machine. What would wait, or never end, is no file.
+fn beside(folders: &[PathBuf], file: &Path) -> Result<Vec<u8>, String> {
+    let file = file.canonicalize().map_err(|e| e.to_string())?;
+    if !folders.iter().any(|folder| file.starts_with(folder)) {
+        let folders: Vec<String> = folders.iter().map(|folder| folder.display().to_string()).collect();
+        return Err(format!("it is {}, outside of {}", file.display(), folders.join(" and ")));
+    }
+    let kind = std::fs::metadata(&file).map_err(|e| e.to_string())?.file_type();
     match kind.is_file() || kind.is_dir() {
-        true => read(file),
+        true => read(&file),
         false => Err("it is a device or a pipe, and no file".to_owned()),
     }
 }

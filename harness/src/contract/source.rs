@@ -78,13 +78,8 @@ impl<'a> Source<'a> {
         } else {
             (format!("this is not JSON: {what}"), "")
         };
-        Err(ContractError::At {
-            file: self.file.to_owned(),
-            line: e.line(),
-            column: e.column().max(1),
-            why,
-            help: help.to_owned(),
-        })
+        let (line, column) = utf8::json_place(self.text, &e);
+        Err(ContractError::At { file: self.file.to_owned(), line, column, why, help: help.to_owned() })
     }
 
     fn yaml(&self) -> Result<Value, ContractError> {
@@ -127,7 +122,7 @@ impl<'a> Source<'a> {
     pub fn at(&self, needle: &str, why: impl Into<String>, help: &str) -> ContractError {
         match self.text.find(needle) {
             Some(offset) => {
-                let (line, column) = place(self.text, offset);
+                let (line, column) = utf8::place(self.text, offset);
                 ContractError::At {
                     file: self.file.to_owned(),
                     line,
@@ -152,13 +147,6 @@ fn unfolds(error: &serde_saphyr::Error) -> bool {
         | Error::AliasReplayStackDepthExceeded { .. } => true,
         _ => false,
     }
-}
-
-/// Line and column, both from 1, of a byte offset.
-fn place(text: &str, offset: usize) -> (usize, usize) {
-    let before = &text[..offset.min(text.len())];
-    let line = before.matches('\n').count() + 1;
-    (line, before.rsplit('\n').next().unwrap_or_default().chars().count() + 1)
 }
 
 /// A JSON value read from YAML: keys that YAML takes for numbers (`200:`) are names.

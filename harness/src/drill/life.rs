@@ -42,8 +42,8 @@ pub(super) async fn live(
     }
     stage.begin();
     let head = &stage.head;
-    tokio::task::spawn_local(world::afflict(world.clone()));
-    tokio::task::spawn_local(world::run_workload(world.clone(), undone.clone()));
+    world::spawn(world, world::afflict(world.clone()));
+    world::spawn(world, world::run_workload(world.clone(), undone.clone()));
     let mut healed = false;
     loop {
         let next = if healed { head.ends_at } else { head.heals_at.min(head.ends_at) };

@@ -195,6 +195,16 @@ struct Ran {
     ready: bool,
 }
 
+/// Ends the subject of a drill that comes to no end of its own, by a panic: before the drill's folders go,
+/// into which the subject may be writing.
+struct Curtain(Rc<world::World>);
+
+impl Drop for Curtain {
+    fn drop(&mut self) {
+        self.0.subject.end(&self.0, world::End::Killed, None);
+    }
+}
+
 async fn disturb_and_heal(
     plan: &Plan,
     script: &Script<'_>,
@@ -203,6 +213,7 @@ async fn disturb_and_heal(
 ) -> Result<Ran, DrillError> {
     let (mut stage, alerts) = set_up(plan, script, seed).await?;
     let world = stage.world.clone();
+    let _curtain = Curtain(world.clone());
     let recorder = world.recorder.clone();
     // The log of what runs inside this process; a program has a voice of its own.
     let _logs = plan.pacing.is_none().then(|| {
@@ -215,12 +226,12 @@ async fn disturb_and_heal(
     });
     for host in world.hosts.values() {
         if plan.pacing.is_none() {
-            tokio::task::spawn_local(world::keep_door(world.clone(), host.clone()));
+            world::spawn(&world, world::keep_door(world.clone(), host.clone()));
         }
-        tokio::task::spawn_local(world::serve(world.clone(), host.clone()));
+        world::spawn(&world, world::serve(world.clone(), host.clone()));
     }
-    tokio::task::spawn_local(world::drive(world.clone()));
-    tokio::task::spawn_local(world::alerts(world.clone(), alerts));
+    world::spawn(&world, world::drive(world.clone()));
+    world::spawn(&world, world::alerts(world.clone(), alerts));
     let undone = Rc::new(RefCell::new(Vec::new()));
     let ready = live(&mut stage, subject, &undone).await;
     if ready {

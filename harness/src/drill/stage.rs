@@ -48,9 +48,9 @@ impl Stage {
         let schedule = Schedule::new(&scenario.faults, self.head.heals_at, self.seed);
         world.begin(scenario, schedule);
         for host in world.hosts.values() {
-            tokio::task::spawn_local(world::keep_door(world.clone(), host.clone()));
+            world::spawn(world, world::keep_door(world.clone(), host.clone()));
         }
-        tokio::task::spawn_local(world::listen_for_noise(self.noise.clone()));
+        world::spawn(world, world::listen_for_noise(self.noise.clone()));
     }
 }
 

@@ -254,15 +254,16 @@ impl Keeper {
             }
         };
         let limit = self.limit.saturating_mul(EXPANSION);
-        if let Some(label) = headers.get("content-encoding")
-            && let Err(why) = decode(label, &bytes, limit)
-        {
-            // What cannot be looked into may hold secrets.
-            but.push(format!("the body of the {side} is not kept: {why}"));
-            return Some(Body::Omitted(Omitted::of(&bytes)));
-        }
-        let bytes = if cut { up_to_last_event(&bytes) } else { bytes };
-        readable(headers, &bytes, limit)
+        let label = headers.get("content-encoding").unwrap_or_default();
+        let plain = match decode(label, &bytes, limit) {
+            Ok(plain) => plain,
+            Err(why) => {
+                // What cannot be looked into may hold secrets.
+                but.push(format!("the body of the {side} is not kept: {why}"));
+                return Some(Body::Omitted(Omitted::of(&bytes)));
+            }
+        };
+        readable(headers, &if cut { up_to_last_event(&plain) } else { plain })
     }
 
     fn next_part(&mut self) {
@@ -327,6 +328,7 @@ fn up_to_last_event(bytes: &Bytes) -> Bytes {
     let last = end(b"\n\n").max(end(b"\r\n\r\n")).unwrap_or(0);
     bytes.slice(..last)
 }
+
 /// A request line without the parts in which something was found: what is held back is not said aloud.
 fn without_suspects(line: &str, suspects: &[Suspect]) -> String {
     let found = |part: &str| suspects.iter().any(|s| s.at.starts_with(part));

@@ -71,11 +71,17 @@ impl Ran<'_> {
 
 /// The command line that runs a drill again.
 pub fn replay(file: &str, seed: Seed) -> String {
+    format!("firedrill run {} --seed {seed}", shell_word(file))
+}
+
+/// A word as it is written in a command line of a shell: in quotes where it has to be.
+pub(crate) fn shell_word(text: &str) -> String {
     let plain = |c: char| c.is_ascii_alphanumeric() || "/._-+=:@%".contains(c);
-    if file.chars().all(plain) {
-        format!("firedrill run {file} --seed {seed}")
+    if !text.is_empty() && text.chars().all(plain) {
+        text.to_owned()
     } else {
-        format!("firedrill run '{}' --seed {seed}", file.replace('\'', r"'\''"))
+        // Whatever stands in double quotes would be looked at by the shell; in single ones nothing is.
+        format!("'{}'", text.replace('\'', r"'\''"))
     }
 }
 

@@ -3,7 +3,7 @@
 //! Knows: rows, columns, letters, and how to show a scenario as a file. Must not know: how a cell
 //! was run or graded.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use anstyle::Style;
@@ -101,8 +101,9 @@ fn letter(graded: &Graded) -> (char, Style) {
 
 /// The report for people.
 pub fn terminal(report: &Report<'_>, verbose: bool) -> String {
+    let planted = report.again.map(|name| format!(", with the defect {name}")).unwrap_or_default();
     let mut text = format!(
-        "firedrill: drift sweep of {}, {}, seed {}\n",
+        "firedrill: drift sweep of {}, {}, seed {}{planted}\n",
         report.file,
         count(report.cells.len(), "cell"),
         report.seed
@@ -116,22 +117,29 @@ pub fn terminal(report: &Report<'_>, verbose: bool) -> String {
             text.push_str(&matrix(lesson, cells));
         }
     }
-    text.push_str(&legend());
+    text.push_str(&legend(report.cells));
     text.push_str(&details(report, verbose));
     text.push_str(&summary(report));
     if let Some(example) = &report.example {
-        text.push_str(&shown(example));
+        text.push_str(&shown(example, report.again));
     }
     text
 }
 
+/// The columns that these mutations stand in.
+fn columns<'c>(mutations: impl Iterator<Item = &'c Mutation>) -> BTreeSet<usize> {
+    mutations.map(column).collect()
+}
+
+/// The word of a column, and its short form.
+fn heading(column: usize) -> (&'static str, &'static str) {
+    COLUMNS.get(column).copied().unwrap_or(("cap_page", "pg"))
+}
+
 fn matrix(lesson: &Lesson, cells: &[(usize, &Cell, &Graded)]) -> String {
-    let mut used: Vec<usize> = cells.iter().map(|(_, cell, _)| column(&cell.mutation)).collect();
-    used.sort_unstable();
-    used.dedup();
-    let heading = |n: usize| COLUMNS.get(n).map_or("pg", |(_, short)| *short);
+    let used = columns(cells.iter().map(|(_, cell, _)| &cell.mutation));
     let width = (WIDTH.saturating_sub(used.len() * 3)).clamp(20, 44);
-    let head: String = used.iter().map(|n| format!("{:>3}", heading(*n))).collect();
+    let head: String = used.iter().map(|n| format!("{:>3}", heading(*n).1)).collect();
     let on = lesson.on.to_string();
     let mut text = format!("\n{}\n{:width$}{}\n", paint(BOLD, &on), "", paint(DIM, &head));
     for (row, mutations) in &lesson.rows {
@@ -157,7 +165,7 @@ fn matrix(lesson: &Lesson, cells: &[(usize, &Cell, &Graded)]) -> String {
         }
         if any {
             let name = tail(&row.to_string(), width.saturating_sub(1));
-            text.push_str(&format!("{name:width$}{line}\n"));
+            text.push_str(&format!("{name:width$}{}\n", line.trim_end()));
         }
     }
     text
@@ -172,7 +180,8 @@ fn tail(text: &str, width: usize) -> String {
     }
 }
 
-fn legend() -> String {
+/// What the letters mean, and the columns that there are.
+fn legend(cells: &[Cell]) -> String {
     let mut text = String::from("\n");
     for (letter, style, says) in [
         ('R', GREEN, "refused loudly, the field named"),
@@ -186,11 +195,17 @@ fn legend() -> String {
     ] {
         text.push_str(&format!("  {}  {says}\n", paint(style, &letter.to_string())));
     }
-    let columns: Vec<String> = COLUMNS.iter().map(|(word, short)| format!("{short} {word}")).collect();
-    let columns = format!("{}, pg cap_page", columns.join(", "));
-    for line in wrap(&columns, WIDTH - 2) {
-        text.push_str(&format!("  {}\n", paint(DIM, &line)));
+    let mut line = String::new();
+    for (word, short) in columns(cells.iter().map(|c| &c.mutation)).into_iter().map(heading) {
+        let one = format!("{short} {word}");
+        if line.len() + 2 + one.len() > WIDTH - 2 {
+            text.push_str(&format!("  {}\n", paint(DIM, &format!("{line},"))));
+            line.clear();
+        }
+        line.push_str(if line.is_empty() { "" } else { ", " });
+        line.push_str(&one);
     }
+    text.push_str(&format!("  {}\n", paint(DIM, &line)));
     text
 }
 
@@ -244,20 +259,26 @@ fn summary(report: &Report<'_>) -> String {
     text
 }
 
-fn shown(example: &Example) -> String {
+fn shown(example: &Example, planted: Option<&str>) -> String {
+    let run =
+        format!("firedrill run FILE{}", planted.map(|name| format!(" --defect {name}")).unwrap_or_default());
+
     let mut text = format!("\n{}\n\n", paint(BOLD, "The smallest drill that shows the worst of it"));
     for line in yaml(&example.scenario).lines() {
         text.push_str(&format!("  {}\n", paint(CYAN, line)));
     }
     text.push('\n');
-    text.push_str(match example.verdict {
-        Some(Verdict::Fail) => "  Save it and run it with `firedrill run FILE`: it fails.\n",
-        Some(_) => {
-            "  `firedrill run FILE` passes it, as what goes wrong is put right before its end; the sweep\n  \
-             saw it by comparing with the undisturbed run.\n"
-        }
-        None => "  It was not run again.\n",
-    });
+    let said = match example.verdict {
+        Some(Verdict::Fail) => format!("Save it and run it with `{run}`: it fails."),
+        Some(_) => format!(
+            "`{run}` passes it, as what goes wrong is put right before its end; the sweep saw it by \
+             comparing with the undisturbed run."
+        ),
+        None => "It was not run again.".to_owned(),
+    };
+    for line in wrap(&said, WIDTH - 4) {
+        text.push_str(&format!("  {line}\n"));
+    }
     text
 }
 

@@ -13,7 +13,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{Cell, Clean, spans};
-use crate::check::{Lack, Standing, reasons};
+use crate::check::{Lack, Novelty, Standing, reasons};
 use crate::drill::Drilled;
 use crate::fault::Mutation;
 use crate::finding::{Judgement, Verdict};
@@ -272,7 +272,8 @@ fn of_ledgers(standing: &Standing, clean: &Standing) -> Ledgers {
             found.as_told = true;
         } else {
             found.wrong.get_or_insert_with(|| {
-                format!("{} got {}, which it never has undisturbed", novelty.key, novelty.shown)
+                let Novelty { key, shown, .. } = &novelty;
+                format!("{} of {key} got {shown}, which it never has undisturbed", standing.to)
             });
         }
     }

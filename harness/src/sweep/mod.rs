@@ -1,11 +1,12 @@
 //! The drift sweep: one drill, run once for each field × mutation of all that its subject reads.
 //!
 //! Knows: how an undisturbed run teaches which payloads there are, and how each cell is put
-//! together. Must not know: how cells are spread over threads, or shown.
+//! together. Must not know: how it is shown.
 
 mod grade;
 mod learn;
 mod smallest;
+mod spread;
 
 pub use grade::{Grade, Graded};
 pub use learn::Lesson;

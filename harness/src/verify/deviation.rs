@@ -5,6 +5,7 @@
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
+use super::Source;
 use crate::contract::{Severity, Violation};
 
 /// Which way the message went.
@@ -89,7 +90,7 @@ pub struct Deviation {
 impl Deviation {
     #[expect(clippy::too_many_arguments, reason = "each is a column of the finding")]
     pub(super) fn of(
-        vendor: &str,
+        source: &Source<'_>,
         contract: &str,
         sighting: &Sighting,
         way: Way,
@@ -98,6 +99,7 @@ impl Deviation {
         media: Option<&str>,
         violation: &Violation,
     ) -> Deviation {
+        let vendor = source.vendor;
         let key = format!(
             "{vendor}\n{operation}\n{status:?}\n{way:?}\n{:?}\n{}\n{}",
             violation.part, violation.wild, violation.schema
@@ -123,10 +125,7 @@ impl Deviation {
             count: 1,
             exchanges: 1,
             recorded: sighting.recorded.clone().map(|day| (day.clone(), day)),
-            reproduce: match sighting.recorded {
-                Some(_) => format!("firedrill verify {} --vendor {vendor}", sighting.from),
-                None => format!("firedrill verify --live {} --vendor {vendor}", sighting.from),
-            },
+            reproduce: source.again.to_owned(),
             accepted: false,
             last: (sighting.from.clone(), sighting.exchange),
             first: sighting.clone(),

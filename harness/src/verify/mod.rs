@@ -33,6 +33,8 @@ pub struct Source<'e> {
     pub recorded: Option<Date>,
     /// The exchanges, in order.
     pub exchanges: &'e [Exchange],
+    /// The command that has them, or their like, judged again.
+    pub again: &'e str,
 }
 
 /// How many messages came to which verdict.
@@ -178,16 +180,8 @@ pub fn against(baseline: &Baseline, contract: Option<&Contract>, sources: &[Sour
                 recorded: first.recorded.map(|day| day.to_string()),
             };
             let status = status.parse().ok();
-            let deviation = Deviation::of(
-                vendor,
-                &learned,
-                &sighting,
-                Way::Response,
-                operation,
-                status,
-                None,
-                &violation,
-            );
+            let deviation =
+                Deviation::of(first, &learned, &sighting, Way::Response, operation, status, None, &violation);
             report.deviations.push(deviation);
         }
     }
@@ -244,8 +238,7 @@ impl Found<'_> {
         media: Option<&str>,
         violation: &Violation,
     ) {
-        let fresh =
-            Deviation::of(source.vendor, self.contract, sighting, way, operation, status, media, violation);
+        let fresh = Deviation::of(source, self.contract, sighting, way, operation, status, media, violation);
         match self.deviations.get_mut(&fresh.id) {
             Some(known) => known.seen_again(sighting),
             None => {

@@ -37,6 +37,7 @@ fn source(exchanges: &[Exchange]) -> Source<'_> {
         from: "fixtures/crm/run.json",
         recorded: Some(jiff::civil::date(2024, 3, 2)),
         exchanges,
+        again: "firedrill verify fixtures/crm/run.json --vendor crm",
     }
 }
 

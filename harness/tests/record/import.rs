@@ -136,6 +136,16 @@ fn several_origins_are_chosen_from_and_nothing_is_written_over() {
 }
 
 #[test]
+fn a_recording_that_cannot_be_written_is_refused_and_nothing_is() {
+    let good = har(&[entry("https://api.shop.test/a", json!({}))]);
+    let folder = folder(&[("a.har", good), ("out/file", String::new())]);
+    let said = import(folder.path(), &["a.har", "--out", "out/file"]);
+    assert_eq!(said.code, Some(64), "{}", said.err);
+    assert!(said.err.contains("out/file/shop/a.json: cannot be written: "), "{}", said.err);
+    assert!(said.err.ends_with("nothing was written\n"), "{}", said.err);
+}
+
+#[test]
 fn a_secret_nobody_knows_is_held_back_until_a_rule_is_written() {
     let text = json!({ "shop_credential": "k9J2mQ7xR4tV8wZ1bN6cL3" }).to_string();
     let odd = entry("https://api.shop.test/b", json!({ "response": { "content": { "text": text } } }));

@@ -1,9 +1,19 @@
 //! Nothing of a subject outlives its drill, or firedrill.
 
+use std::cell::RefCell;
 use std::collections::BTreeSet;
-use std::path::PathBuf;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::{Path, PathBuf};
+use std::pin::{Pin, pin};
 use std::process::{Command, Stdio};
+use std::sync::{Arc, Mutex};
+use std::task::{Context, Wake, Waker};
 use std::time::Duration;
+
+use firedrill::pacing::Pacing;
+use firedrill::seed::Seed;
+use firedrill::subject::{Start, Subject, command};
+use firedrill::{casting, drill};
 
 use super::common::*;
 
@@ -60,9 +70,7 @@ fn killed(runs: u32, bug: &str, faults: &str) {
         firedrill.wait().unwrap();
     }
     assert_eq!(gone(&mark), Vec::<String>::new());
-    let ports = std::fs::read_to_string(folder.path().join("ports")).unwrap();
-    let ports: BTreeSet<u16> =
-        ports.split_whitespace().map(|w| w.rsplit(':').next().unwrap().parse().unwrap()).collect();
+    let ports = ports_of(&folder.path().join("ports"));
     // Whoever listens there now is somebody else's, unless nobody at all holds the socket.
     assert_eq!(unheld(&ports), Vec::<u16>::new(), "of {} ports", ports.len());
     let swept = Command::new(env!("CARGO_BIN_EXE_firedrill"))
@@ -75,6 +83,24 @@ fn killed(runs: u32, bug: &str, faults: &str) {
     eprintln!("{runs} runs killed, {} lives, {} ports: nothing is left", ports.len() / 3, ports.len());
 }
 
+/// The ports that a program wrote down: its own, and in addresses those of its vendors.
+fn ports_of(file: &Path) -> BTreeSet<u16> {
+    let text = std::fs::read_to_string(file).unwrap_or_default();
+    text.split_whitespace().map(|w| w.rsplit(':').next().unwrap().parse().unwrap()).collect()
+}
+
+/// The sockets that listen on any of `ports`, each by its port and its inode.
+fn listening(ports: &BTreeSet<u16>) -> BTreeSet<(u16, String)> {
+    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
+    let sockets = table.lines().skip(1).filter_map(|line| {
+        let words: Vec<&str> = line.split_whitespace().collect();
+        let port = u16::from_str_radix(words[1].rsplit(':').next()?, 16).ok()?;
+        // State 0A is LISTEN.
+        (words[3] == "0A" && ports.contains(&port)).then(|| (port, words[9].to_owned()))
+    });
+    sockets.collect()
+}
+
 /// Those of `ports` that are listened on through sockets that no process holds.
 fn unheld(ports: &BTreeSet<u16>) -> Vec<u16> {
     let mut held = BTreeSet::new();
@@ -83,14 +109,8 @@ fn unheld(ports: &BTreeSet<u16>) -> Vec<u16> {
             held.extend(std::fs::read_link(file.path()).ok().map(|to| to.to_string_lossy().into_owned()));
         }
     }
-    let table = std::fs::read_to_string("/proc/net/tcp").unwrap();
-    let listening = table.lines().skip(1).filter_map(|line| {
-        let words: Vec<&str> = line.split_whitespace().collect();
-        let port = u16::from_str_radix(words[1].rsplit(':').next()?, 16).ok()?;
-        // State 0A is LISTEN.
-        (words[3] == "0A" && ports.contains(&port)).then(|| (port, format!("socket:[{}]", words[9])))
-    });
-    listening.filter(|(_, socket)| !held.contains(socket)).map(|(port, _)| port).collect()
+    let sockets = listening(ports).into_iter();
+    sockets.filter(|(_, inode)| !held.contains(&format!("socket:[{inode}]"))).map(|(port, _)| port).collect()
 }
 
 /// Folders of drills that these processes left.
@@ -118,6 +138,92 @@ fn gone(mark: &str) -> Vec<String> {
         wait(Duration::from_millis(50));
     }
     alive(mark)
+}
+
+/// A program, and a timer beside it whose bell breaks the thread that holds both: outside of any task, so
+/// that nothing of firedrill's catches it.
+struct Doomed {
+    program: command::Command,
+    bell: Arc<Bell>,
+    folder: RefCell<PathBuf>,
+}
+
+/// Breaks when it is rung, once the program is up.
+struct Bell {
+    /// Where the program writes its ports.
+    ports: PathBuf,
+    /// What listened on them when it broke.
+    listened: Mutex<BTreeSet<(u16, String)>>,
+}
+
+impl Wake for Bell {
+    fn wake(self: Arc<Self>) {
+        *self.listened.lock().unwrap() = listening(&ports_of(&self.ports));
+        panic!("the bell broke");
+    }
+}
+
+impl Subject for Doomed {
+    fn run(&self, start: Start) -> Pin<Box<dyn Future<Output = Result<(), String>>>> {
+        self.folder.replace(start.state_dir.clone());
+        let (ready, bell) = (start.ready.clone(), Waker::from(self.bell.clone()));
+        let program = self.program.run(start);
+        Box::pin(async move {
+            let broken = async {
+                ready.wait().await;
+                let mut timer = pin!(tokio::time::sleep(Duration::from_millis(600)));
+                // Polled once, and not again: it is the bell that the timer rings.
+                assert!(timer.as_mut().poll(&mut Context::from_waker(&bell)).is_pending());
+                std::future::pending().await
+            };
+            tokio::select! {
+                biased;
+                ended = program => ended,
+                never = broken => never,
+            }
+        })
+    }
+
+    fn name(&self) -> &str {
+        self.program.name()
+    }
+}
+
+pub fn no_subject_outlives_a_drill_in_which_firedrill_panics() {
+    if !there("python3") {
+        return;
+    }
+    // A group that stands still goes too.
+    for (bug, faults) in [("leaves_children", ""), ("", PAUSED)] {
+        let folder = tempfile::tempdir().unwrap();
+        let mark = format!("MARK=panicked-{}-{bug}", std::process::id());
+        let (mut program, here) = poller(bug);
+        program.env.insert("MARK".to_owned(), mark.split_once('=').unwrap().1.to_owned());
+        let ports = folder.path().join("ports");
+        // It writes without end, also while its folder is being removed.
+        let writes = "while :; do n=$(((n + 1) % 2000)); : > \"$STATE/$n\"; done";
+        let tells = format!("echo $PORT $CRM $BILLING >> '{}'; {writes} & exec \"$@\"", ports.display());
+        program.command.splice(0..0, ["sh", "-c", &tells, "sh"].map(str::to_owned));
+        let loaded = drill_of(faults);
+        let pacing = Pacing::new(&program, 1);
+        let plan = casting::plan_in_real_time(&loaded, &contracts(), &program, pacing).unwrap();
+        let subject = Doomed {
+            program: command::Command::new(&program, &here, 1),
+            bell: Arc::new(Bell { ports, listened: Mutex::default() }),
+            folder: RefCell::default(),
+        };
+        let ran = catch_unwind(AssertUnwindSafe(|| drill::run(&plan, Seed(1), &subject)));
+        let said = ran.expect_err("the bell was rung").downcast::<&str>().unwrap();
+        assert_eq!(*said, "the bell broke");
+        // This process lives on, and so does the subject that held the program: neither is an excuse.
+        assert_eq!(gone(&mark), Vec::<String>::new());
+        let listened = subject.bell.listened.lock().unwrap().clone();
+        assert_eq!(listened.len(), 3, "the program and its vendors were there: {listened:?}");
+        let still = listening(&ports_of(&subject.bell.ports));
+        assert_eq!(still.intersection(&listened).collect::<Vec<_>>(), Vec::<&(u16, String)>::new());
+        let state = subject.folder.take();
+        assert!(state.ends_with("state") && !state.parent().unwrap().exists(), "{}", state.display());
+    }
 }
 
 const PAUSED: &str = "faults: [{ on: subject, window: 100ms..1s, do: { pause: { for: 10s } } }]";

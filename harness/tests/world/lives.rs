@@ -4,7 +4,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use axum::routing::{get, post};
-use firedrill::drill;
+use firedrill::drill::{self, DrillError};
 use firedrill::finding::Verdict;
 use firedrill::seed::Seed;
 use firedrill::subject::{Endpoints, Start};
@@ -333,4 +333,24 @@ fn attempts_that_a_kill_left_uncounted_are_no_fault_of_the_harness() {
         std::future::pending::<()>().await;
     });
     assert!(answers(&drilled.trace).iter().any(|a| a.1 == Outcome::SubjectGone));
+}
+
+#[test]
+fn a_panic_of_firedrill_in_the_midst_of_a_drill_is_never_a_verdict() {
+    let idle = worker(|_| async {});
+    // The workload's own task ends by it: what comes after it is not done.
+    let ran = run(
+        &plan("workload: [{ at: 1s, do: toy.items.break }, { at: 2s, do: toy.items.make }]"),
+        Seed(7),
+        &idle,
+    );
+    let error = ran.map(|drilled| jsonl(&drilled.trace)).unwrap_err();
+    assert!(matches!(error, DrillError::Harness(_)), "{error}");
+    assert_eq!(error.to_string(), "test.yaml (seed 7): it panicked: the toy broke");
+    // That of one connection, whose request is then counted and in no trace.
+    let asks = worker(|start| async move {
+        let _ = client().get(format!("{}/breaks", base(&start))).send().await;
+    });
+    let error = run(&plan("ends_at: 60s"), Seed(7), &asks).map(|drilled| jsonl(&drilled.trace)).unwrap_err();
+    assert!(matches!(error, DrillError::Harness(_)), "{error}");
 }

@@ -98,6 +98,7 @@ impl Vendor for Toy {
                 applied: true,
                 ..Reaction::default()
             },
+            ("GET", "/breaks") => panic!("the toy broke"),
             ("GET", "/kept") => {
                 let mut response = Response::json(200, &json!({}));
                 response.headers.set("keep-alive", "timeout=5");
@@ -182,6 +183,7 @@ impl Vendor for Toy {
                     reaction.changes.push(change);
                 }
             }
+            ("items", "break") => panic!("the toy broke"),
             ("keys", "roll") => {
                 self.key += 1;
                 reaction.credentials.push(CredentialChange { change: "rolled".into(), handed_over: true });

@@ -80,15 +80,78 @@ fn a_description_over_several_files_is_read_and_nothing_outside_it() {
 
 #[cfg(unix)]
 #[test]
+fn a_reference_out_of_the_folder_of_the_description_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().canonicalize().unwrap();
+    let (api, secret) = (root.join("api"), root.join("secret.json"));
+    std::fs::create_dir_all(api.join("below")).unwrap();
+    std::fs::write(&secret, r#"{"a": {"const": "s3cret"}}"#).unwrap();
+    std::os::unix::fs::symlink(&secret, api.join("link.json")).unwrap();
+    std::os::unix::fs::symlink(&root, api.join("up")).unwrap();
+    let refused = |file: &Path, to: &str| {
+        let document = described(json!({}), json!({ "it": { "$ref": format!("{to}#/a") } }));
+        std::fs::write(file, document.to_string()).unwrap();
+        Contract::load(file).err().map(|e| e.to_string().replace(root.to_str().unwrap(), "ROOT"))
+    };
+    let file = api.join("openapi.json");
+    let absolute = secret.to_str().unwrap();
+    for to in [
+        "../secret.json",
+        "below/../../secret.json",
+        "%2e%2e/secret.json",
+        "link.json",
+        "up/secret.json",
+        absolute,
+    ] {
+        let said = refused(&file, to).unwrap();
+        assert!(
+            said.contains("which cannot be read: it is ROOT/secret.json, outside of ROOT/api\n"),
+            "{said}"
+        );
+        assert!(!said.contains("s3cret"), "{said}");
+    }
+    insta::assert_snapshot!(refused(&file, "../secret.json").unwrap(), @"
+    ROOT/api/openapi.json:1:114: `../secret.json#/a` leads to ROOT/secret.json, which cannot be read: it is ROOT/secret.json, outside of ROOT/api
+      help: the files of a description lie in its own folder or below: put it there, or mend the reference
+    ");
+    // Through a file below, too.
+    std::fs::write(api.join("below/part.json"), r#"{"a": {"$ref": "../../secret.json#/a"}}"#).unwrap();
+    let said = refused(&file, "below/part.json").unwrap();
+    assert!(
+        said.starts_with("ROOT/api/below/part.json:1:") && said.contains("outside of ROOT/api"),
+        "{said}"
+    );
+    // What truly lies in the folder is no way out: neither such a link, nor a description that is one itself.
+    std::fs::write(api.join("below/part.json"), r#"{"a": {"type": "object"}}"#).unwrap();
+    std::os::unix::fs::symlink("below/part.json", api.join("short.json")).unwrap();
+    for to in ["below/part.json", "./below/../short.json", "up/api/short.json"] {
+        assert_eq!(refused(&file, to), None, "{to}");
+    }
+    let elsewhere = root.join("elsewhere");
+    std::fs::create_dir(&elsewhere).unwrap();
+    for name in ["openapi.json", "below"] {
+        std::os::unix::fs::symlink(api.join(name), elsewhere.join(name)).unwrap();
+    }
+    assert_eq!(refused(&elsewhere.join("openapi.json"), "below/part.json"), None);
+}
+
+#[cfg(unix)]
+#[test]
 fn a_reference_into_what_never_ends_is_refused_and_so_is_a_description_without_end() {
     let folder = tempfile::tempdir().unwrap();
     let file = folder.path().join("openapi.json");
-    for device in ["/dev/zero", "/dev/stdin"] {
-        let document = described(json!({}), json!({ "it": { "$ref": format!("{device}#/a") } }));
+    let refused = |to: &str| {
+        let document = described(json!({}), json!({ "it": { "$ref": format!("{to}#/a") } }));
         std::fs::write(&file, document.to_string()).unwrap();
-        let said = Contract::load(&file).unwrap_err().to_string();
-        assert!(said.contains(&format!("leads to {device}, which cannot be read: it is a device")), "{said}");
-        assert!(said.contains("openapi.json:1:"), "{said}");
+        Contract::load(&file).unwrap_err().to_string()
+    };
+    let _socket = std::os::unix::net::UnixListener::bind(folder.path().join("socket")).unwrap();
+    let said = refused("socket");
+    assert!(said.contains("/socket, which cannot be read: it is a device or a pipe"), "{said}");
+    assert!(said.contains("openapi.json:1:"), "{said}");
+    for device in ["/dev/zero", "/dev/stdin"] {
+        let said = refused(device);
+        assert!(said.contains(&format!("leads to {device}, which cannot be read: it is ")), "{said}");
     }
     let said = Contract::load(Path::new("/dev/zero")).unwrap_err().to_string();
     assert_eq!(said, "/dev/zero: cannot be read: it does not end; a contract has at most 64 MB");
