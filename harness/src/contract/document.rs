@@ -138,7 +138,8 @@ fn gather(source: &Source<'_>, raw: &mut Value, fetch: &mut Fetch<'_>) -> Result
             Source { file: &referrer.file, text }.at(
                 &referrer.written,
                 why,
-                "the files of a description lie in its own folder or below: put it there, or mend the reference",
+                "the files of a description lie in its own folder or below (if it is in the working folder, there): \
+                 put it there, or mend the reference",
             )
         })?;
         total += bytes.len();

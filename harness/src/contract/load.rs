@@ -18,8 +18,8 @@ const NAMES: [&str; 3] = ["openapi.json", "openapi.yaml", "openapi.yml"];
 const SCHEMA: &str = ".schema.json";
 
 impl Contract {
-    /// Reads a description, and the files that it refers to: those in its own folder and below, and no
-    /// others, however they are reached.
+    /// Reads a description, and the files that it refers to: those in its own folder and below (or in the
+    /// working folder and below, if it lies there), and no others, however they are reached.
     ///
     /// # Errors
     /// [`ContractError`], with file, line and column where there are any.
@@ -80,13 +80,19 @@ impl Contract {
     }
 }
 
-/// The folder of a description, without links: where it is said to be, and where it truly is. One that is
-/// read from a pipe has none.
+/// The folder of a description, without links: where it is said to be, and where it truly is. In the place
+/// of one that lies in the working folder, that one: the parts of a project may refer to each other. A
+/// description that is read from a pipe has none.
 fn folders(file: &Path) -> Vec<PathBuf> {
     let named = file.parent().filter(|f| !f.as_os_str().is_empty()).unwrap_or(Path::new("."));
     let true_file = file.canonicalize().ok();
     let mut folders: Vec<PathBuf> = named.canonicalize().ok().into_iter().collect();
     folders.extend(true_file.as_deref().and_then(Path::parent).map(Path::to_owned));
+    if let Some(project) = Path::new(".").canonicalize().ok().filter(|p| p.parent().is_some()) {
+        for folder in folders.iter_mut().filter(|folder| folder.starts_with(&project)) {
+            folder.clone_from(&project);
+        }
+    }
     folders.dedup();
     folders
 }
@@ -119,5 +125,19 @@ fn read(file: &Path) -> Result<Vec<u8>, String> {
     match bytes.len() > MAX_BYTES {
         true => Err(format!("it does not end; a contract has at most {} MB", MAX_BYTES >> 20)),
         false => Ok(bytes),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_description_in_the_working_folder_may_refer_to_all_that_lies_there() {
+        let here = std::env::current_dir().unwrap().canonicalize().unwrap();
+        assert_eq!(folders("src/contract/load.rs".as_ref()), [here]);
+        let elsewhere = tempfile::tempdir().unwrap();
+        let folder = elsewhere.path().canonicalize().unwrap();
+        assert_eq!(folders(&folder.join("openapi.json")), [folder]);
     }
 }

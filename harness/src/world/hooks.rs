@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::host::Host;
 use super::supervisor::End;
-use super::{PUBLIC, World, client, shown, webhook_url};
+use super::{PUBLIC, World, client, shown, spawn, webhook_url};
 use crate::fault::{Act, Target};
 use crate::schedule::Bite;
 use crate::time::{At, Span};
@@ -100,7 +100,7 @@ struct Gathering {
 /// Goes on with what was pending in an earlier run.
 pub(crate) fn resume(world: &Rc<World>, pending: Pending) {
     let Some(host) = world.hosts.get(&*pending.alias).cloned() else { return };
-    tokio::task::spawn_local(deliver(world.clone(), host, pending));
+    spawn(world, deliver(world.clone(), host, pending));
 }
 
 /// Takes events from a vendor, lets the rules have their way with each, and sends them off.
@@ -151,7 +151,7 @@ fn disturb(world: &Rc<World>, host: &Rc<Host>, event: WebhookEvent, bite: &Bite)
                 let at = now + draw(copies.within);
                 let events = vec![event.clone()];
                 let copy = Pending { alias: host.alias.clone(), events, attempt: 1, due: Some(at) };
-                tokio::task::spawn_local(deliver(world.clone(), host.clone(), copy));
+                spawn(world, deliver(world.clone(), host.clone(), copy));
             }
             gather(world, host, event);
         }
@@ -177,7 +177,7 @@ fn disturb(world: &Rc<World>, host: &Rc<Host>, event: WebhookEvent, bite: &Bite)
 
 fn later(world: &Rc<World>, host: &Rc<Host>, event: WebhookEvent, at: At) {
     let pending = Pending { alias: host.alias.clone(), events: vec![event], attempt: 0, due: Some(at) };
-    tokio::task::spawn_local(deliver(world.clone(), host.clone(), pending));
+    spawn(world, deliver(world.clone(), host.clone(), pending));
 }
 
 /// Puts an event with others of its moment.
@@ -189,23 +189,23 @@ fn gather(world: &Rc<World>, host: &Rc<Host>, event: WebhookEvent) {
     let together = |events| Pending { alias: host.alias.clone(), events, attempt: 1, due: None };
     if waiting.events.len() >= profile.batch.max(1) {
         let events = std::mem::take(&mut waiting.events);
-        tokio::task::spawn_local(deliver(world.clone(), host.clone(), together(events)));
+        spawn(world, deliver(world.clone(), host.clone(), together(events)));
     } else if waiting.due.is_none() {
         waiting.due = Some(world.recorder.now() + profile.gather);
-        let (world, host, gather) = (world.clone(), host.clone(), profile.gather);
-        tokio::task::spawn_local(async move {
+        let (own, host, gather) = (world.clone(), host.clone(), profile.gather);
+        spawn(world, async move {
             if gather > Span::ZERO {
                 tokio::time::sleep(gather.duration()).await;
             }
             let events = {
-                let mut gathered = world.hooks.gathering.borrow_mut();
+                let mut gathered = own.hooks.gathering.borrow_mut();
                 let waiting = gathered.entry(host.alias.clone()).or_default();
                 waiting.due = None;
                 std::mem::take(&mut waiting.events)
             };
             if !events.is_empty() {
                 let together = Pending { alias: host.alias.clone(), events, attempt: 1, due: None };
-                deliver(world, host, together).await;
+                deliver(own, host, together).await;
             }
         });
     }

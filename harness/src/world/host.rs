@@ -21,7 +21,7 @@ use super::exchange::Place;
 use super::socket::Wire;
 use super::tls::{self, Authority};
 use super::witness::Witness;
-use super::{http1, http2};
+use super::{http1, http2, spawn};
 use crate::fault::{Act, BadCertificate};
 use crate::schedule::{Bite, Outage};
 use crate::subject::AttemptOutcome;
@@ -291,13 +291,13 @@ pub(crate) async fn serve(world: Rc<World>, host: Rc<Host>) {
         let _ = socket.set_nodelay(true);
         let plain = host.tls.is_none() && !world.schedule.borrow().greets_badly();
         if !plain {
-            tokio::task::spawn_local(take_up(world.clone(), host.clone(), socket));
+            spawn(&world, take_up(world.clone(), host.clone(), socket));
             continue;
         }
         let number = host.accepted.replace(host.accepted.get() + 1);
         let conn = Rc::new(Conn::new(Wire::Plain(socket), world.recorder.clone()));
         host.conns.borrow_mut().insert(number, conn.clone());
-        tokio::task::spawn_local(attend(world.clone(), host.clone(), number, conn));
+        spawn(&world, attend(world.clone(), host.clone(), number, conn));
     }
 }
 

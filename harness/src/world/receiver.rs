@@ -12,7 +12,7 @@ use hyper_util::rt::TokioIo;
 use serde_json::Value;
 use tokio::net::TcpListener;
 
-use super::World;
+use super::{World, spawn};
 use crate::trace::What;
 
 /// Opens the endpoint; gives its URL and the listener to serve.
@@ -30,10 +30,10 @@ pub(crate) async fn alerts(world: Rc<World>, listener: TcpListener) {
     loop {
         let Ok((socket, _)) = listener.accept().await else { continue };
         let _ = socket.set_nodelay(true);
-        let world = world.clone();
-        tokio::task::spawn_local(async move {
+        let own = world.clone();
+        spawn(&world, async move {
             let service = service_fn(|request: http::Request<hyper::body::Incoming>| {
-                let world = world.clone();
+                let world = own.clone();
                 async move {
                     let body = request.into_body().collect().await?.to_bytes();
                     let mut body: Value = serde_json::from_slice(&body)

@@ -11,7 +11,7 @@ use std::path::PathBuf;
 use std::rc::Rc;
 
 use super::recorder::{Journal, Recorder};
-use super::{Authority, Host, Ledgers, Supervisor, World, keep_door, serve};
+use super::{Authority, Host, Ledgers, Supervisor, World, keep_door, serve, spawn};
 use crate::fault::Rule;
 use crate::scenario::Scenario;
 use crate::schedule::{Schedule, objection};
@@ -116,7 +116,7 @@ impl Server {
 /// Lets the vendors be called from now on.
 pub(crate) fn open_doors(world: &Rc<World>) {
     for host in world.hosts.values() {
-        tokio::task::spawn_local(keep_door(world.clone(), host.clone()));
-        tokio::task::spawn_local(serve(world.clone(), host.clone()));
+        spawn(world, keep_door(world.clone(), host.clone()));
+        spawn(world, serve(world.clone(), host.clone()));
     }
 }

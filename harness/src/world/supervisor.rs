@@ -11,7 +11,7 @@ use std::task::{Context, Poll, Waker};
 
 use tokio::sync::{Notify, watch};
 
-use super::World;
+use super::{World, spawn};
 use crate::fault::{Outage, Rest, Skew};
 use crate::subject::{Endpoints, Ready, WallClock};
 use crate::time::{At, Span};
@@ -121,14 +121,14 @@ impl Supervisor {
         let incarnation = self.incarnation.get();
         world.recorder.note(What::Subject(SubjectEvent::Started { incarnation }));
         self.wake();
-        let (world, ready) = (world.clone(), self.ready.borrow().clone());
-        tokio::task::spawn_local(async move {
+        let (own, ready) = (world.clone(), self.ready.borrow().clone());
+        spawn(world, async move {
             let endpoints = ready.wait().await;
-            if world.subject.incarnation.get() == incarnation && world.subject.is_up() {
-                world.learn(&endpoints);
-                *world.subject.endpoints.borrow_mut() = Some(endpoints);
-                world.recorder.note(What::Subject(SubjectEvent::Ready));
-                world.subject.tell();
+            if own.subject.incarnation.get() == incarnation && own.subject.is_up() {
+                own.learn(&endpoints);
+                *own.subject.endpoints.borrow_mut() = Some(endpoints);
+                own.recorder.note(What::Subject(SubjectEvent::Ready));
+                own.subject.tell();
             }
         });
     }
@@ -197,14 +197,14 @@ impl Supervisor {
         }
         self.restart_after.set(Some(outage.restart_after));
         self.ask_to_stop(world);
-        let (world, incarnation) = (world.clone(), self.incarnation.get());
+        let (own, incarnation) = (world.clone(), self.incarnation.get());
         let deadline = outage.deadline.unwrap_or(STOP_DEADLINE);
-        tokio::task::spawn_local(async move {
+        spawn(world, async move {
             tokio::time::sleep(deadline.duration()).await;
-            let subject = &world.subject;
+            let subject = &own.subject;
             if subject.incarnation.get() == incarnation && subject.phase.get() == Phase::Stopping {
                 let after = subject.restart_after.take();
-                subject.end(&world, End::Overstayed, after);
+                subject.end(&own, End::Overstayed, after);
             }
         });
     }
@@ -237,13 +237,13 @@ impl Supervisor {
         }
         self.paused.borrow().send_replace(true);
         world.recorder.note(What::Subject(SubjectEvent::Paused));
-        let (world, incarnation) = (world.clone(), self.incarnation.get());
-        tokio::task::spawn_local(async move {
+        let (own, incarnation) = (world.clone(), self.incarnation.get());
+        spawn(world, async move {
             tokio::time::sleep(rest.lasts.duration()).await;
-            let subject = &world.subject;
+            let subject = &own.subject;
             if subject.incarnation.get() == incarnation && subject.is_up() {
                 subject.paused.borrow().send_replace(false);
-                world.recorder.note(What::Subject(SubjectEvent::Resumed));
+                own.recorder.note(What::Subject(SubjectEvent::Resumed));
             }
         });
     }
@@ -254,11 +254,11 @@ impl Supervisor {
         let by = if skew.behind { -by } else { by };
         let micros = self.clock.skew(by);
         world.recorder.note(What::Subject(SubjectEvent::ClockSkewed { micros }));
-        let world = world.clone();
-        tokio::task::spawn_local(async move {
-            world.recorder.until(until).await;
-            let micros = world.subject.clock.skew(-by);
-            world.recorder.note(What::Subject(SubjectEvent::ClockSkewed { micros }));
+        let own = world.clone();
+        spawn(world, async move {
+            own.recorder.until(until).await;
+            let micros = own.subject.clock.skew(-by);
+            own.recorder.note(What::Subject(SubjectEvent::ClockSkewed { micros }));
         });
     }
 
@@ -267,10 +267,10 @@ impl Supervisor {
         self.returns.set(after.is_some());
         self.tell();
         let Some(after) = after else { return };
-        let world = world.clone();
-        tokio::task::spawn_local(async move {
+        let own = world.clone();
+        spawn(world, async move {
             tokio::time::sleep(after.duration()).await;
-            world.subject.launch.notify_one();
+            own.subject.launch.notify_one();
         });
     }
 

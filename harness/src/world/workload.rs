@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use std::rc::Rc;
 use std::time::Duration;
 
-use super::{Text, World, call, plain};
+use super::{Text, World, call, plain, spawn};
 use crate::expr::Expr;
 use crate::scenario::{Action, Step};
 use crate::time::{At, Span};
@@ -197,7 +197,7 @@ fn carry_out(world: &Rc<World>, progress: &mut Progress, due: At) -> Result<Vec<
     progress.due = again.then(|| due + step.every.unwrap_or(Span::ZERO));
     let done = match &step.action {
         Action::Job(name) => {
-            tokio::task::spawn_local(trigger(world.clone(), name.clone()));
+            spawn(world, trigger(world.clone(), name.clone()));
             Ok(None)
         }
         Action::Vendor { vendor, noun, verb } => match world.hosts.get(vendor) {

@@ -112,7 +112,7 @@ fn a_reference_out_of_the_folder_of_the_description_is_refused() {
     }
     insta::assert_snapshot!(refused(&file, "../secret.json").unwrap(), @"
     ROOT/api/openapi.json:1:114: `../secret.json#/a` leads to ROOT/secret.json, which cannot be read: it is ROOT/secret.json, outside of ROOT/api
-      help: the files of a description lie in its own folder or below: put it there, or mend the reference
+      help: the files of a description lie in its own folder or below (if it is in the working folder, there): put it there, or mend the reference
     ");
     // Through a file below, too.
     std::fs::write(api.join("below/part.json"), r#"{"a": {"$ref": "../../secret.json#/a"}}"#).unwrap();
