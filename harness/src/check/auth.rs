@@ -234,6 +234,14 @@ mod tests {
     }
 
     #[test]
+    fn a_refresh_by_a_clock_that_was_moved_is_not_needless() {
+        let skewed = What::Subject(SubjectEvent::ClockSkewed { micros: 1_680_000_000 });
+        let early = || sound().call(refresh(2, 51_000));
+        early().event(50_500, skewed).passes(&scenario(AUTH), "auth");
+        early().fails(&scenario(AUTH), "auth/needless_refresh");
+    }
+
+    #[test]
     fn refreshes_one_after_another_are_needless() {
         sound().call(refresh(2, 51_000)).fails(&scenario(AUTH), "auth/needless_refresh");
         sound()

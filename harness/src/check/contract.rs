@@ -124,9 +124,8 @@ impl<'t> Judge<'t> {
                         rule: "contract/not_played",
                         group: &operation.name(),
                         message: format!(
-                            "{} {} is in the vendor's description, but its model does not play it and answered 404",
-                            call.vendor,
-                            operation.name()
+                            "{} {} {} is in the vendor's description, but its model does not play it and answered 404",
+                            call.vendor, call.request.method, operation.path
                         ),
                         expected: format!("`{}` in the vendor's file", operation.name()),
                         hint: "the drill shows nothing of how the real vendor would answer: add the operation \

@@ -12,6 +12,7 @@ use sha2::{Digest, Sha256};
 use super::agreement::Agreement;
 use super::call::{Call, ending};
 use super::chain::{Chain, chains};
+use super::effects::Effects;
 use super::exposed::Exposed;
 use super::lives::{Lives, Mishap};
 use super::sameness::{Numbers, Sameness};
@@ -132,6 +133,7 @@ pub(super) struct Evidence<'t> {
     edges: Vec<Edge>,
     steps: Vec<(At, &'t str)>,
     agreement: OnceCell<Option<Agreement>>,
+    effects: OnceCell<Effects>,
 }
 
 /// The index of a call by its id.
@@ -168,6 +170,7 @@ impl<'t> Evidence<'t> {
             edges: Vec::new(),
             steps: Vec::new(),
             agreement: OnceCell::new(),
+            effects: OnceCell::new(),
         };
         let mut calls = Ids::new();
         let mut deliveries: IndexMap<DeliveryId, usize> = IndexMap::new();
@@ -374,6 +377,11 @@ impl<'t> Evidence<'t> {
     /// The replay of `expect.agree`, if it is promised.
     pub fn agreement(&self) -> Option<&Agreement> {
         self.agreement.get_or_init(|| Agreement::replay(self)).as_ref()
+    }
+
+    /// What each call changed, and when the subject read of it.
+    pub fn effects(&self) -> &Effects {
+        self.effects.get_or_init(|| Effects::of(self))
     }
 
     /// The call with this id.

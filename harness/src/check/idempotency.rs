@@ -84,8 +84,8 @@ fn keys(e: &Evidence<'_>, found: &mut Findings) {
     let telling = creates.filter(|c| !c.request.body.is_empty());
     for group in &groups(telling, e.sameness.requests(), |c| c.same.request, 2) {
         let kept = e.profiles.get(group[0].vendor).and_then(|p| p.idempotency_kept);
-        fresh_keys(group, kept, found);
-        applied_twice(group, found);
+        fresh_keys(e, group, kept, found);
+        applied_twice(e, group, found);
     }
 }
 
@@ -119,7 +119,7 @@ fn raced(e: &Evidence<'_>, found: &mut Findings) {
 
 /// Walks the attempts of one body in order: a key that was left while its effect was uncertain
 /// must not give way to another.
-fn fresh_keys(group: &[&Call<'_>], kept: Option<Span>, found: &mut Findings) {
+fn fresh_keys(e: &Evidence<'_>, group: &[&Call<'_>], kept: Option<Span>, found: &mut Findings) {
     let mut last_of: IndexMap<&str, usize> = IndexMap::new();
     let mut first_of: IndexMap<&str, usize> = IndexMap::new();
     for (i, call) in group.iter().enumerate() {
@@ -139,7 +139,8 @@ fn fresh_keys(group: &[&Call<'_>], kept: Option<Span>, found: &mut Findings) {
             let pruned = kept.is_some_and(|k| call.arrived.since(since) >= k);
             let in_use = old.ending == Ending::InUse;
             let replayed_failure = old.replayed && old.ending == Ending::Broken;
-            if !pruned && !replayed_failure && (in_use || old.ending.is_uncertain()) {
+            let uncertain = old.ending.is_uncertain() && !e.effects().seen(old, call.arrived);
+            if !pruned && !replayed_failure && (in_use || uncertain) {
                 fresh_key(old, call, in_use, found);
             }
         }
@@ -184,13 +185,22 @@ fn fresh_key(old: &Call<'_>, new: &Call<'_>, in_use: bool, found: &mut Findings)
     });
 }
 
-/// The same create applied twice, the second after the answer to the first was lost.
-fn applied_twice(group: &[&Call<'_>], found: &mut Findings) {
+/// The same create applied twice, the second after the answer to the first was lost, and before the
+/// subject learned of its effect: by a repeat under the same key, or by a look at what it made. Whoever
+/// knows of the first means another one by the second.
+fn applied_twice(e: &Evidence<'_>, group: &[&Call<'_>], found: &mut Findings) {
     let mut applied = group.iter().filter(|c| c.applied && !c.replayed);
     let Some(mut first) = applied.next() else { return };
     for second in applied {
         let lost = first.ending.is_uncertain() && first.ended <= second.arrived;
-        if lost && (first.key.is_none() || first.key != second.key) {
+        let answered = |c: &&&Call<'_>| {
+            c.key.is_some() && c.key == first.key && c.arrived > first.arrived && c.ended <= second.arrived
+        };
+        let learned = || {
+            group.iter().filter(answered).any(|c| !c.ending.is_uncertain())
+                || e.effects().seen(first, second.arrived)
+        };
+        if lost && (first.key.is_none() || first.key != second.key) && !learned() {
             found.fail(Say {
                 rule: "idempotency/applied_twice",
                 group: second.vendor,
@@ -374,6 +384,35 @@ mod tests {
             .change(30, "billing.invoices", ChangeKind::Updated, invoice("i1", "void"), Some(0))
             .change(40, "billing.invoices", ChangeKind::Created, invoice("i2", "open"), Some(0))
             .passes(&scenario(AGREE), "idempotency");
+    }
+
+    #[test]
+    fn a_create_whose_effect_became_known_may_be_meant_again() {
+        let create = |at, key: &str| call("billing", "POST /invoices", at).body("d=1").key(key);
+        let lost = || {
+            let made = json!({ "id": "in_1" });
+            drill().call(create(0, "k1").outcome(Outcome::Reset)).change(
+                0,
+                "billing.invoices",
+                ChangeKind::Created,
+                made,
+                Some(0),
+            )
+        };
+        let again = || create(600_000, "k2");
+        lost().call(again()).fails(&scenario(""), "idempotency/applied_twice");
+        lost().call(create(700, "k1").replayed()).call(again()).passes(&scenario(""), "idempotency");
+        lost()
+            .call(create(700, "k1").outcome(Outcome::Reset).replayed())
+            .call(again())
+            .fails(&scenario(""), "idempotency/applied_twice");
+        // Or by a look at what it made.
+        let look = |at, id: &str| {
+            call("billing", "GET /invoices", at).answers(200, json!({ "data": [{ "id": id }] }))
+        };
+        lost().call(look(700, "in_1")).call(again()).passes(&scenario(""), "idempotency");
+        lost().call(look(700, "in_2")).call(again()).fails(&scenario(""), "idempotency/applied_twice");
+        lost().call(again()).call(look(700_000, "in_1")).fails(&scenario(""), "idempotency/fresh_key");
     }
 
     #[test]

@@ -10,6 +10,7 @@
 mod agreement;
 mod call;
 mod chain;
+mod effects;
 mod evidence;
 mod exposed;
 mod lives;

@@ -20,6 +20,8 @@ use crate::trace::OperationKind;
 const TIGHT: usize = 10;
 /// Less than this is no pause.
 const NO_PAUSE: Span = Span::millis(50);
+/// A read that comes this soon after its refusal is a retry; later, something else may have asked for it.
+const AT_ONCE: Span = Span::secs(5);
 /// Times that a request may be refused as wrong before repeating it, however slowly, is futile.
 const FUTILE: u64 = 4;
 
@@ -60,6 +62,26 @@ fn is_final(call: &Call<'_>) -> bool {
         )
 }
 
+/// Whether it reads without changing anything.
+fn reads(call: &Call<'_>) -> bool {
+    match call.kind() {
+        Some(kind) => matches!(kind, OperationKind::Read | OperationKind::List),
+        None => matches!(call.request.method.as_str(), "GET" | "HEAD"),
+    }
+}
+
+/// Whether a 404 only says that firedrill's model lacks what the vendor's description has.
+fn not_played(e: &Evidence<'_>, call: &Call<'_>) -> bool {
+    let described = || {
+        let contract = e.profiles.get(call.vendor)?.contract.as_deref()?;
+        contract.find(&call.request.method, &call.request.target).ok()
+    };
+    call.operation.is_none()
+        && call.fault.is_none()
+        && call.error() == Some(ErrorKind::NotFound)
+        && described().is_some()
+}
+
 /// Whether the subject removed something at the vendor after it was refused with 409 or 422: what
 /// was in the way (`already_exists`) may be gone, and the request deserves another answer.
 fn made_way(e: &Evidence<'_>, refused: &Call<'_>, next: &Call<'_>) -> bool {
@@ -79,13 +101,16 @@ fn unretryable(e: &Evidence<'_>, chain: &Chain, found: &mut Findings) {
         .windows(2)
         .map(|pair| (pair[0], pair[1]))
         .filter(|(refused, next)| is_final(refused) && refused.ended <= next.arrived)
+        .filter(|(refused, next)| !reads(refused) || next.arrived.since(refused.ended) <= e.own(AT_ONCE))
+        .filter(|(refused, _)| !not_played(e, refused))
         .filter(|(refused, next)| !made_way(e, refused, next))
         .collect();
     let Some((refused, next)) = repeats.first() else { return };
     let last = calls[calls.len() - 1];
     // Each delivery that speaks of the record may have asked for the request anew.
     let asked = e.asked_for(refused, calls[0].arrived - e.rest, last.arrived).max(1);
-    if repeats.len() as u64 >= asked {
+    // A schedule of the subject's own may ask for a read as well, at the same moment as a delivery.
+    if repeats.len() as u64 >= asked + u64::from(reads(refused)) {
         found.fail(Say {
             rule: "retries/unretryable",
             group: refused.vendor,
@@ -231,7 +256,8 @@ fn given_up(e: &Evidence<'_>, found: &mut Findings) {
         let named: Vec<&str> = words(&call.request.target).chain(words(&body)).collect();
         let aside = named.iter().any(|w| e.exposed.set_aside(w).is_some());
         let harmless = wrong.as_ref().is_some_and(|wrong| !named.iter().any(|w| wrong.contains(w)));
-        if aside || harmless {
+        let found_done = || call.applied && e.effects().seen(call, e.ends_at);
+        if aside || harmless || found_done() {
             continue;
         }
         found.fail(Say {
@@ -363,7 +389,7 @@ mod tests {
                 .call(read(520))
         };
         twice().passes(&scenario(""), "retries");
-        twice().call(read(900)).fails(&scenario(""), "retries/unretryable");
+        twice().call(read(900)).call(read(1_900)).fails(&scenario(""), "retries/unretryable");
     }
 
     #[test]
@@ -403,6 +429,31 @@ mod tests {
         drill()
             .calls((0..12).map(|n| create(n * 12).key(&format!("k{n}")).status(503)))
             .fails(&scenario(""), "retries/tight_loop");
+    }
+
+    #[test]
+    fn a_refused_read_that_something_else_asks_for_later_is_no_retry() {
+        let read = |at| call("crm", "GET /deals/d9", at).error(404, ErrorKind::NotFound);
+        drill().call(read(0)).call(read(25_000)).call(read(50_000)).passes(&scenario(""), "retries");
+        drill().call(read(0)).call(read(200)).passes(&scenario(""), "retries");
+        drill().calls([0, 700, 2_100].map(read)).fails(&scenario(""), "retries/unretryable");
+    }
+
+    #[test]
+    fn work_whose_effect_was_found_is_not_given_up() {
+        let lost = || {
+            let made = json!({ "id": "in_1" });
+            drill().call(create(0).outcome(Outcome::Reset)).change(
+                0,
+                "billing.invoices",
+                ChangeKind::Created,
+                made,
+                Some(0),
+            )
+        };
+        let look = |id: &str| call("billing", "GET /invoices", 900).answers(200, json!([{ "id": id }]));
+        lost().call(look("in_1")).passes(&scenario(""), "retries");
+        lost().call(look("in_2")).fails(&scenario(""), "retries/given_up");
     }
 
     #[test]

@@ -8,11 +8,11 @@ use super::call::{Call, Ending};
 use super::evidence::Evidence;
 use super::idle;
 use super::say::{Findings, Say};
-use crate::fault::ErrorKind;
+use crate::fault::{Act, ErrorKind, Rule, Target};
 use crate::finding::Judgement;
 use crate::scenario::Family;
 use crate::time::{At, Span};
-use crate::trace::EventId;
+use crate::trace::{EventId, What};
 
 /// Calls that were on their way when the answer came, and rounding of timers.
 const SLACK: Span = Span::millis(20);
@@ -44,10 +44,11 @@ pub(super) fn check(e: &Evidence<'_>) -> Option<Judgement> {
     for list in told.values_mut() {
         list.sort_by_key(|t| t.from);
     }
+    let kept_waiting = kept_waiting(e);
     for call in &e.calls {
         for scope in scopes(call) {
             if let Some(list) = told.get(&scope) {
-                obeyed(e, list, call, &mut found);
+                obeyed(e, list, call, &kept_waiting, &mut found);
             }
         }
     }
@@ -146,14 +147,44 @@ fn operation<'t>(call: &Call<'t>) -> &'t str {
     call.operation.map_or(call.request.path(), |o| &o.name)
 }
 
+/// A connection that the vendor took up late.
+struct Kept<'t> {
+    vendor: &'t str,
+    from: At,
+    until: At,
+}
+
+fn kept_waiting<'t>(e: &Evidence<'t>) -> Vec<Kept<'t>> {
+    let late = |number: u32| match e.scenario.faults.get(number as usize) {
+        Some(Rule { on: Target::Calls { vendor, .. }, act: Act::SlowAccept(span), .. }) => {
+            Some((vendor, *span))
+        }
+        _ => None,
+    };
+    let events = e.trace.events.iter().filter_map(|event| match &event.what {
+        What::Fault(fault) => {
+            late(fault.rule).map(|(vendor, span)| Kept { vendor, from: event.at, until: event.at + span })
+        }
+        _ => None,
+    });
+    events.collect()
+}
+
 /// Looks at the latest request to stay away that `call` can have known of.
-fn obeyed(e: &Evidence<'_>, list: &[Told], call: &Call<'_>, found: &mut Findings) {
+fn obeyed(e: &Evidence<'_>, list: &[Told], call: &Call<'_>, kept_waiting: &[Kept<'_>], found: &mut Findings) {
     let known = list.partition_point(|t| t.from + e.slack(SLACK) < call.arrived);
     let Some(told) = known.checked_sub(1).map(|i| list[i]) else { return };
     let early = told.until.since(call.arrived);
     // A restart may forget it; a clock that is off misreads a date.
     let excused = e.lives.started_between(told.from, call.arrived) || e.lives.skewed_at(told.from);
-    if early <= e.slack(SLACK) || excused {
+    // Sent before anybody was told, and read by the vendor only now.
+    let on_its_way = |k: &Kept<'_>| {
+        k.vendor == call.vendor
+            && k.from <= told.from
+            && call.arrived >= k.until
+            && call.arrived.since(k.until) <= e.slack(SLACK)
+    };
+    if early <= e.slack(SLACK) || excused || kept_waiting.iter().any(on_its_way) {
         return;
     }
     let teller = &e.calls[told.call];
@@ -203,6 +234,7 @@ impl idle::Stall<'_> {
 mod tests {
     use crate::check::testing::*;
     use crate::fault::ErrorKind;
+    use crate::trace::{FaultRef, What};
 
     const OBEY: &str = "retry_after: { obeyed_up_to: 2m, never_idle_longer_than: 5m }";
 
@@ -240,6 +272,28 @@ mod tests {
             .call(call("crm", "GET /deals", 5_000))
             .call(create(30_100, "k"))
             .passes(&scenario(OBEY), "retry_after");
+    }
+
+    #[test]
+    fn a_call_that_waited_to_be_taken_up_was_sent_before_anybody_was_told() {
+        let slow = |accepted: u64| {
+            let s = scenario_of(
+                "other",
+                OBEY,
+                "faults:\n  - { on: billing, window: 0s..1m, do: { slow_accept: 3s } }",
+            );
+            let fault = FaultRef { rule: 0, act: "slow_accept".into(), moment: None, drift: None };
+            let drill = drill()
+                .event(accepted - 3_000, What::Fault(fault))
+                .call(limited(1_000, 30_010))
+                .call(create(accepted, "other"))
+                .call(create(30_100, "k"));
+            (drill, s)
+        };
+        let (drill, s) = slow(3_500);
+        drill.passes(&s, "retry_after");
+        let (drill, s) = slow(4_500);
+        drill.fails(&s, "retry_after/too_early");
     }
 
     #[test]

@@ -189,10 +189,14 @@ impl Conn {
         self.socket.borrow().is_none()
     }
 
+    /// Whether the client is gone.
+    pub fn was_left(&self) -> bool {
+        self.left.get() || self.lost.borrow().is_some()
+    }
+
     /// Whether the client left, or was lost, before it began any request.
     pub fn was_left_unused(&self) -> bool {
-        let gone = self.left.get() || self.lost.borrow().is_some();
-        gone && self.swallowed.borrow().is_none() && self.tap.borrow().heads() == 0
+        self.was_left() && self.swallowed.borrow().is_none() && self.tap.borrow().heads() == 0
     }
 
     /// The error by which the client was lost; nothing if it left in peace.

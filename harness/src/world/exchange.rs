@@ -112,9 +112,9 @@ pub(super) struct Turn {
 }
 
 impl Turn {
-    /// A request to `host`; with `came`, one that cannot be lost before its turn.
-    pub fn new(host: &Rc<Host>, came: bool) -> Turn {
-        Turn { host: host.clone(), came }
+    /// A request to `host`.
+    pub fn new(host: &Rc<Host>) -> Turn {
+        Turn { host: host.clone(), came: false }
     }
 
     /// It has it.

@@ -314,8 +314,8 @@ async fn attend(world: Rc<World>, host: Rc<Host>, number: u32, conn: Rc<Conn>) {
         host.unseen.set(host.unseen.get() + 1);
     }
     host.unseen.set(host.unseen.get() + conn.unread_requests());
-    if world.pace.get().real {
-        // A client that was killed takes its connection along; what it had sent never has its turn.
+    if world.pace.get().real || conn.was_left() {
+        // A client that leaves takes its connection along; what it had sent never has its turn.
         host.unseen.set(host.unseen.get() + conn.requests_without_a_turn());
     }
     if let Some(fault) = conn.swallowed() {

@@ -56,8 +56,8 @@ async fn answer(place: Place, request: http::Request<Incoming>) -> Result<http::
         place.conn.cut(Cut::Reset);
         return Err(Gone);
     }
-    // In real time the client may leave before its request has its turn.
-    let mut turn = Turn::new(&place.host, !place.world.pace.get().real);
+    // The client may leave before its request has its turn: in real time, or where it was taken up late.
+    let mut turn = Turn::new(&place.host);
     let body = body.collect().await.map_err(|_| Gone)?.to_bytes();
     turn.comes();
     let (wire, way) = place.take(ONLY, &head, body);

@@ -71,7 +71,7 @@ pub(super) async fn serve(place: &Place) -> bool {
         match accepted {
             Some(Ok((request, respond))) => {
                 place.conn.accept();
-                let turn = Turn::new(&place.host, false);
+                let turn = Turn::new(&place.host);
                 exchanges.spawn_local(answer(place.clone(), request, respond, turn));
             }
             Some(Err(e)) => break e.is_io() || e.is_remote(),

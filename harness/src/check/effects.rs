@@ -1,0 +1,57 @@
+//! Effects: which records each call changed, and when the subject read of them.
+//!
+//! Knows: the ledgers, and what read calls brought back. Must not know: whether anybody was to look.
+
+use std::collections::BTreeMap;
+
+use super::call::Call;
+use super::evidence::{Evidence, words};
+use crate::time::At;
+use crate::trace::{Cause, EventId, OperationKind};
+
+/// See the module.
+#[derive(Debug, Default)]
+pub(super) struct Effects {
+    /// The records that a call changed, by the event of its request.
+    records: BTreeMap<EventId, Vec<String>>,
+    /// When answers that showed a record reached the subject, and from which vendor.
+    shown: BTreeMap<String, Vec<(At, String)>>,
+}
+
+impl Effects {
+    /// Reads the ledgers and the answers once.
+    pub fn of(e: &Evidence<'_>) -> Effects {
+        let mut this = Effects::default();
+        for changed in e.ledgers.values().flat_map(|collections| collections.values().flatten()) {
+            if let Cause::Call(id) = changed.by
+                && let Some(call) = e.call(id)
+            {
+                this.records.entry(call.asked).or_default().push(changed.id.to_owned());
+                this.shown.entry(changed.id.to_owned()).or_default();
+            }
+        }
+        for call in e.calls.iter().filter(|c| reads(c) && c.succeeded()) {
+            let body = call.response.and_then(|r| std::str::from_utf8(&r.body).ok());
+            for word in body.into_iter().flat_map(words) {
+                if let Some(shown) = this.shown.get_mut(word) {
+                    shown.push((call.ended, call.vendor.to_owned()));
+                }
+            }
+        }
+        this
+    }
+
+    /// Whether the subject has read by `until`, after `write` had ended, of a record that it changed.
+    pub fn seen(&self, write: &Call<'_>, until: At) -> bool {
+        let fits = |(at, vendor): &(At, String)| vendor == write.vendor && *at >= write.ended && *at <= until;
+        let records = self.records.get(&write.asked).map(Vec::as_slice).unwrap_or_default();
+        records.iter().any(|id| self.shown.get(id).is_some_and(|shown| shown.iter().any(fits)))
+    }
+}
+
+fn reads(call: &Call<'_>) -> bool {
+    match call.kind() {
+        Some(kind) => matches!(kind, OperationKind::Read | OperationKind::List),
+        None => call.request.method == "GET",
+    }
+}
