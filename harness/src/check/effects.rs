@@ -41,11 +41,20 @@ impl Effects {
         this
     }
 
-    /// Whether the subject has read by `until`, after `write` had ended, of a record that it changed.
-    pub fn seen(&self, write: &Call<'_>, until: At) -> bool {
-        let fits = |(at, vendor): &(At, String)| vendor == write.vendor && *at >= write.ended && *at <= until;
-        let records = self.records.get(&write.asked).map(Vec::as_slice).unwrap_or_default();
-        records.iter().any(|id| self.shown.get(id).is_some_and(|shown| shown.iter().any(fits)))
+    /// Whether the subject has read, between two moments, of a record that one of these calls changed.
+    pub fn seen<'c, 't: 'c>(
+        &self,
+        writes: impl IntoIterator<Item = &'c Call<'t>>,
+        from: At,
+        until: At,
+    ) -> bool {
+        let shows = |write: &Call<'_>, id: &String| {
+            let fits = |(at, vendor): &(At, String)| vendor == write.vendor && *at >= from && *at <= until;
+            self.shown.get(id).is_some_and(|shown| shown.iter().any(fits))
+        };
+        writes.into_iter().any(|write| {
+            self.records.get(&write.asked).is_some_and(|records| records.iter().any(|id| shows(write, id)))
+        })
     }
 }
 

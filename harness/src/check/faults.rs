@@ -129,6 +129,12 @@ fn why(e: &Evidence<'_>, rule: &Rule) -> String {
              attempt log for them to be seen"
                 .to_owned()
         }
+        Target::Calls { vendor, .. } if matches!(rule.act, Act::SlowAccept(_) | Act::Certificate(_)) => {
+            format!(
+                "no new connection to `{vendor}` was made {window} that it could take (one that is kept alive is \
+                 not taken up again, and an earlier rule comes first)"
+            )
+        }
         Target::Calls { vendor, .. } => {
             let matches = |c: &&super::call::Call<'_>| {
                 rule.on.matches_call(c.vendor, &c.request.method, c.request.path())
@@ -211,6 +217,15 @@ mod tests {
         drill().unknown(&s, "faults/never_fired");
         let late = drill().call(call("billing", "POST /invoices", 30_000)).judged(&s, "faults").unwrap();
         assert!(late.findings[0].message.contains("1 such calls came, but none inside 10s..20s"), "{late:?}");
+    }
+
+    #[test]
+    fn a_rule_about_new_connections_asks_for_one() {
+        let rule = "faults:\n  - { on: billing, window: 10s..20s, do: { slow_accept: 3s } }";
+        let s = scenario_of("other", "", rule);
+        let judged = drill().call(call("billing", "POST /invoices", 12_000)).judged(&s, "faults").unwrap();
+        let said = &judged.findings[0].message;
+        assert!(said.contains("no new connection to `billing` was made inside 10s..20s"), "{said}");
     }
 
     #[test]

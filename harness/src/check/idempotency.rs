@@ -139,7 +139,8 @@ fn fresh_keys(e: &Evidence<'_>, group: &[&Call<'_>], kept: Option<Span>, found: 
             let pruned = kept.is_some_and(|k| call.arrived.since(since) >= k);
             let in_use = old.ending == Ending::InUse;
             let replayed_failure = old.replayed && old.ending == Ending::Broken;
-            let uncertain = old.ending.is_uncertain() && !e.effects().seen(old, call.arrived);
+            let under_it = group.iter().copied().filter(|c| c.key == old.key);
+            let uncertain = old.ending.is_uncertain() && !e.effects().seen(under_it, old.ended, call.arrived);
             if !pruned && !replayed_failure && (in_use || uncertain) {
                 fresh_key(old, call, in_use, found);
             }
@@ -198,7 +199,7 @@ fn applied_twice(e: &Evidence<'_>, group: &[&Call<'_>], found: &mut Findings) {
         };
         let learned = || {
             group.iter().filter(answered).any(|c| !c.ending.is_uncertain())
-                || e.effects().seen(first, second.arrived)
+                || e.effects().seen([*first], first.ended, second.arrived)
         };
         if lost && (first.key.is_none() || first.key != second.key) && !learned() {
             found.fail(Say {
@@ -412,6 +413,9 @@ mod tests {
         };
         lost().call(look(700, "in_1")).call(again()).passes(&scenario(""), "idempotency");
         lost().call(look(700, "in_2")).call(again()).fails(&scenario(""), "idempotency/applied_twice");
+        let twice = || lost().call(create(700, "k1").outcome(Outcome::Reset).replayed());
+        twice().call(look(900, "in_1")).call(again()).passes(&scenario(""), "idempotency");
+        twice().call(again()).fails(&scenario(""), "idempotency/fresh_key");
         lost().call(again()).call(look(700_000, "in_1")).fails(&scenario(""), "idempotency/fresh_key");
     }
 

@@ -256,7 +256,7 @@ fn given_up(e: &Evidence<'_>, found: &mut Findings) {
         let named: Vec<&str> = words(&call.request.target).chain(words(&body)).collect();
         let aside = named.iter().any(|w| e.exposed.set_aside(w).is_some());
         let harmless = wrong.as_ref().is_some_and(|wrong| !named.iter().any(|w| wrong.contains(w)));
-        let found_done = || call.applied && e.effects().seen(call, e.ends_at);
+        let found_done = || e.effects().seen(e.attempts(chain), call.ended, e.ends_at);
         if aside || harmless || found_done() {
             continue;
         }
