@@ -121,6 +121,14 @@ impl<'t> Call<'t> {
         self.kind() == Some(OperationKind::Token)
     }
 
+    /// Whether it reads without changing anything, as far as can be told.
+    pub fn reads(&self) -> bool {
+        match self.kind() {
+            Some(kind) => matches!(kind, OperationKind::Read | OperationKind::List),
+            None => matches!(self.request.method.as_str(), "GET" | "HEAD"),
+        }
+    }
+
     /// Whether it makes a record, as far as can be told.
     pub fn creates(&self) -> bool {
         match self.kind() {

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use super::call::Call;
 use super::evidence::{Evidence, words};
 use crate::time::At;
-use crate::trace::{Cause, EventId, OperationKind};
+use crate::trace::{Cause, EventId};
 
 /// See the module.
 #[derive(Debug, Default)]
@@ -30,7 +30,7 @@ impl Effects {
                 this.shown.entry(changed.id.to_owned()).or_default();
             }
         }
-        for call in e.calls.iter().filter(|c| reads(c) && c.succeeded()) {
+        for call in e.calls.iter().filter(|c| c.reads() && c.succeeded()) {
             let body = call.response.and_then(|r| std::str::from_utf8(&r.body).ok());
             for word in body.into_iter().flat_map(words) {
                 if let Some(shown) = this.shown.get_mut(word) {
@@ -55,12 +55,5 @@ impl Effects {
         writes.into_iter().any(|write| {
             self.records.get(&write.asked).is_some_and(|records| records.iter().any(|id| shows(write, id)))
         })
-    }
-}
-
-fn reads(call: &Call<'_>) -> bool {
-    match call.kind() {
-        Some(kind) => matches!(kind, OperationKind::Read | OperationKind::List),
-        None => call.request.method == "GET",
     }
 }

@@ -62,14 +62,6 @@ fn is_final(call: &Call<'_>) -> bool {
         )
 }
 
-/// Whether it reads without changing anything.
-fn reads(call: &Call<'_>) -> bool {
-    match call.kind() {
-        Some(kind) => matches!(kind, OperationKind::Read | OperationKind::List),
-        None => matches!(call.request.method.as_str(), "GET" | "HEAD"),
-    }
-}
-
 /// Whether a 404 only says that firedrill's model lacks what the vendor's description has.
 fn not_played(e: &Evidence<'_>, call: &Call<'_>) -> bool {
     let described = || {
@@ -101,7 +93,7 @@ fn unretryable(e: &Evidence<'_>, chain: &Chain, found: &mut Findings) {
         .windows(2)
         .map(|pair| (pair[0], pair[1]))
         .filter(|(refused, next)| is_final(refused) && refused.ended <= next.arrived)
-        .filter(|(refused, next)| !reads(refused) || next.arrived.since(refused.ended) <= e.own(AT_ONCE))
+        .filter(|(refused, next)| !refused.reads() || next.arrived.since(refused.ended) <= e.own(AT_ONCE))
         .filter(|(refused, _)| !not_played(e, refused))
         .filter(|(refused, next)| !made_way(e, refused, next))
         .collect();
@@ -110,7 +102,7 @@ fn unretryable(e: &Evidence<'_>, chain: &Chain, found: &mut Findings) {
     // Each delivery that speaks of the record may have asked for the request anew.
     let asked = e.asked_for(refused, calls[0].arrived - e.rest, last.arrived).max(1);
     // A schedule of the subject's own may ask for a read as well, at the same moment as a delivery.
-    if repeats.len() as u64 >= asked + u64::from(reads(refused)) {
+    if repeats.len() as u64 >= asked + u64::from(refused.reads()) {
         found.fail(Say {
             rule: "retries/unretryable",
             group: refused.vendor,
