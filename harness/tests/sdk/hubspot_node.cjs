@@ -115,11 +115,13 @@ async function webhooks_verify_with_the_clients_own_function() {
   const { url: target, next } = await receiver();
   await ask('PUT', '/vendors/crm/webhooks', { url: target });
   const done = await ask('POST', '/actions', { do: 'crm.deals.close' });
-  const { headers, body } = await next();
+  const closed = done.steps[0].records;
+  assert.ok(closed.length > 0);
+  // The vendor gathers events: what the checks before this one did may come along, or ahead.
+  const speaksOf = (body) => new Set(JSON.parse(body).map((e) => String(e.objectId)));
+  let { headers, body } = await next();
+  while (!closed.every((id) => speaksOf(body).has(id))) ({ headers, body } = await next());
   await ask('DELETE', '/vendors/crm/webhooks');
-  // The vendor gathers events: what the checks before this one did may come along.
-  const about = new Set(JSON.parse(body).map((e) => String(e.objectId)));
-  for (const closed of done.steps[0].records) assert.ok(about.has(closed), body);
   const valid = (changed = {}) =>
     hubspot.Signature.isValid({
       signatureVersion: 'v3',
