@@ -538,6 +538,11 @@ pub enum SubjectEvent {
         /// With this exit code; none if a signal ended it.
         code: Option<i32>,
     },
+    /// Tasks of an earlier life were still there when it was started again.
+    Outlived {
+        /// How many.
+        tasks: u64,
+    },
     /// A call came although the subject was gone: something outlived it.
     Straggler {
         /// The call.

@@ -75,6 +75,20 @@ fn lives(e: &Evidence<'_>, found: &mut Findings) {
         };
         found.fail(Say { rule, group: "", message, expected: expected.into(), hint, evidence: vec![*event] });
     }
+    for (at, event, tasks) in &e.lives.outlived {
+        found.unknown(Say {
+            rule: "liveness/outlived",
+            group: "",
+            message: format!(
+                "{tasks} tasks of the subject's earlier life were still there when it started again at {at}: \
+                 what they do from here on looks like the new life's doing"
+            ),
+            expected: "whatever runs ends with the future that `run` returned, as a process ends".into(),
+            hint: "`tokio::spawn` alone lets a task go on: keep its handle in a JoinSet inside that future, \
+                   or spawn it with `spawn_local`; no crash can be judged that ends only half of what runs",
+            evidence: vec![*event],
+        });
+    }
     for (event, from, to) in e.lives.never_ready.iter().filter(|(_, from, to)| to.since(*from) > STARTING) {
         found.fail(Say {
             rule: "liveness/never_ready",
@@ -182,6 +196,9 @@ mod tests {
         let exited = SubjectEvent::Exited { error: Some("boom".into()) };
         drill().subject(5_000, exited).fails(&scenario(""), "liveness/exited");
         drill().subject(5_000, SubjectEvent::Overstayed).fails(&scenario(""), "liveness/overstayed");
+        drill()
+            .subject(5_000, SubjectEvent::Outlived { tasks: 2 })
+            .unknown(&scenario(""), "liveness/outlived");
         let straggler = SubjectEvent::Straggler { call: crate::trace::CallId(0) };
         drill().subject(5_000, straggler).fails(&scenario(""), "liveness/straggler");
         quiet()

@@ -35,6 +35,8 @@ pub(super) struct Lives {
     /// Lives that ended without becoming ready: their start, and when it was and they ended.
     pub never_ready: Vec<(EventId, At, At)>,
     pub mishaps: Vec<(At, EventId, Mishap)>,
+    /// Starts at which tasks of earlier lives were still there, and how many.
+    pub outlived: Vec<(At, EventId, u64)>,
     /// Moments at which its clock was moved, with the whole skew.
     pub skews: Vec<(At, i64)>,
     /// For a job: the run that went on until it was stopped for good.
@@ -79,6 +81,7 @@ impl Lives {
                 self.mishaps.push((at, id, Mishap::Exited(error.clone())));
                 self.close(at);
             }
+            SubjectEvent::Outlived { tasks } => self.outlived.push((at, id, *tasks)),
             SubjectEvent::Spinning => self.mishaps.push((at, id, Mishap::Spinning)),
             SubjectEvent::ClockSkewed { micros } => self.skews.push((at, *micros)),
             SubjectEvent::Triggered { .. }

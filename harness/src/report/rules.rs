@@ -209,6 +209,13 @@ one beside it. Usual cause: a call without a timeout, a retry without an end, or
 took along.",
     },
     Explanation {
+        rule: "liveness/outlived",
+        text: "Of an in-process subject, tasks were still running when it was started again after a kill or \
+a stop: `tokio::spawn` puts a task on the runtime, where dropping the subject's future does not reach it. \
+No process leaves such a task behind, so that the drill is not the crash that it says it is. Keep spawned \
+tasks in a JoinSet inside that future.",
+    },
+    Explanation {
         rule: "liveness/waited_too_long",
         text: "A call was held open longer than the promised patience. Usual cause: a timeout that covers \
 only the connect or the response head, so that a body that drips, or never ends, holds a \

@@ -426,6 +426,7 @@ fn subject_in_words(event: &SubjectEvent) -> String {
         SubjectEvent::Paused => "made to stand still".into(),
         SubjectEvent::Resumed => "let go on".into(),
         SubjectEvent::Spinning => "busy without ever waiting".into(),
+        SubjectEvent::Outlived { tasks } => format!("{tasks} tasks of an earlier life run on"),
         SubjectEvent::Flooded { lines, .. } => format!("flooded its log: {lines} lines"),
         SubjectEvent::Starved { waited } => format!("had to wait {waited} for a processor"),
         SubjectEvent::Runs => "began a run".into(),

@@ -10,6 +10,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker};
 
 use tokio::sync::{Notify, watch};
+use tokio::task::LocalSet;
 
 use super::{World, spawn};
 use crate::fault::{Outage, Rest, Skew};
@@ -115,10 +116,16 @@ impl Supervisor {
 
     /// Runs `life` from now on.
     pub fn run(&self, world: &Rc<World>, life: Life) {
+        // What it spawns locally ends with it.
+        let life = Box::pin(async move { LocalSet::new().run_until(life).await });
         *self.life.borrow_mut() = Some(life);
         self.phase.set(Phase::Up);
         self.gone_at.set(None);
         let incarnation = self.incarnation.get();
+        let tasks = unended_tasks();
+        if tasks > 0 {
+            world.recorder.note(What::Subject(SubjectEvent::Outlived { tasks }));
+        }
         world.recorder.note(What::Subject(SubjectEvent::Started { incarnation }));
         self.wake();
         let (own, ready) = (world.clone(), self.ready.borrow().clone());
@@ -317,6 +324,11 @@ impl Supervisor {
         let after = self.restart_after.take();
         self.restart(world, after);
     }
+}
+
+/// Tasks of earlier lives that run on: firedrill has none of its own on the runtime itself.
+fn unended_tasks() -> u64 {
+    tokio::runtime::Handle::current().metrics().num_alive_tasks() as u64
 }
 
 pub(super) fn panic_text(panic: &(dyn std::any::Any + Send)) -> &str {

@@ -106,6 +106,66 @@ fn what_outlives_the_subject_is_called_a_straggler() {
     assert_eq!(stragglers, [(4_000, 0)]);
 }
 
+const KILLED_AT_2S: &str =
+    "faults: [ { on: subject, window: 2s..3s, do: { kill: { restart_after: 5s } } } ]\nends_at: 20s";
+
+#[test]
+fn tasks_that_outlive_a_kill_make_the_drill_unknown() {
+    let drilled = run(
+        &plan(KILLED_AT_2S),
+        Seed(1),
+        &worker(|_| async {
+            tokio::spawn(pause(60_000));
+            std::future::pending::<()>().await;
+        }),
+    )
+    .unwrap();
+    assert_eq!(
+        names(&drilled.trace),
+        "started@0 ready@0 killed@2000 outlived@7000 started@7000 ready@7000 stopping@20000 overstayed@50000"
+    );
+}
+
+#[test]
+fn what_is_spawned_locally_dies_with_the_subject() {
+    let drilled = drill(KILLED_AT_2S, |start| async move {
+        let url = base(&start);
+        tokio::task::spawn_local(async move {
+            pause(4_000).await;
+            let _ = client().get(url).send().await;
+        });
+        std::future::pending::<()>().await;
+    });
+    assert_eq!(requests(&drilled.trace), [11_000], "only the second life gets to its call");
+}
+
+#[test]
+fn connections_of_clients_and_servers_outlive_no_kill() {
+    for fault in ["black_hole", "{ slow_accept: 4s }", "{ stall: { after: 3 } }", "refuse"] {
+        let drilled = drill(
+            &format!(
+                "faults:\n  - {{ on: toy, window: 1s..9s, do: {fault} }}\n  \
+                   - {{ on: subject, window: 2s..3s, do: {{ kill: {{ restart_after: 1s }} }} }}\nends_at: 20s"
+            ),
+            |start| async move {
+                let (client, url) = (client(), base(&start));
+                let _ = client.get(&url).send().await;
+                pause(1_500).await;
+                let ask = async || {
+                    let _ = client.get(&url).send().await;
+                };
+                tokio::join!(ask(), ask(), ask());
+                std::future::pending::<()>().await;
+            },
+        );
+        assert!(
+            names(&drilled.trace).contains("killed@2000 started@3000"),
+            "{fault}: {}",
+            names(&drilled.trace)
+        );
+    }
+}
+
 #[test]
 fn a_subject_that_ends_by_itself_is_not_started_again() {
     let subject = Closure(|start: Start| -> std::pin::Pin<Box<dyn Future<Output = Result<(), String>>>> {
