@@ -10,7 +10,7 @@ use std::rc::Rc;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
 
-use bytes::{Buf, BytesMut};
+use bytes::{Buf, Bytes, BytesMut};
 use socket2::SockRef;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
@@ -130,6 +130,11 @@ impl Conn {
                 return Poll::Ready(Protocol::Http1);
             }
         }
+    }
+
+    /// What was read to tell that, and is not handed over yet.
+    pub fn ahead(&self) -> Bytes {
+        Bytes::copy_from_slice(&self.ahead.borrow())
     }
 
     /// What is spoken on it.

@@ -132,7 +132,7 @@ impl Drop for Forget<'_> {
 }
 
 /// Reads a whole body.
-async fn whole(mut body: RecvStream) -> Result<Bytes, h2::Error> {
+pub(super) async fn whole(mut body: RecvStream) -> Result<Bytes, h2::Error> {
     let mut pieces = bytes::BytesMut::new();
     while let Some(piece) = body.data().await {
         let piece = piece?;
