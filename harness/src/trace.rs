@@ -490,6 +490,11 @@ pub enum SubjectEvent {
     },
     /// It takes webhooks and triggers.
     Ready,
+    /// It gave no address for the webhooks of a vendor whose webhooks the drill disturbs.
+    TakesNoWebhooks {
+        /// The vendor.
+        vendor: Alias,
+    },
     /// It was killed.
     Killed,
     /// It was asked to stop.

@@ -417,6 +417,7 @@ fn subject_in_words(event: &SubjectEvent) -> String {
         SubjectEvent::Started { incarnation: 1 } => "started".into(),
         SubjectEvent::Started { incarnation } => format!("started again (life {incarnation})"),
         SubjectEvent::Ready => "ready".into(),
+        SubjectEvent::TakesNoWebhooks { vendor } => format!("takes no webhooks of {vendor}"),
         SubjectEvent::Killed => "killed".into(),
         SubjectEvent::Stopping => "asked to stop".into(),
         SubjectEvent::Stopped => "stopped".into(),

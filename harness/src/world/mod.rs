@@ -58,11 +58,12 @@ pub(crate) use workload::{carry_out_once, last_step, run as run_workload};
 
 use tokio::sync::watch;
 
+use crate::fault::Target;
 use crate::scenario::Scenario;
 use crate::schedule::{Outage, Schedule};
 use crate::subject::{AttemptLog, Endpoints};
 use crate::time::{At, Span};
-use crate::trace::{Cause, Outcome, What};
+use crate::trace::{Cause, Outcome, SubjectEvent, What};
 use crate::vendor::Reaction;
 use crate::wire::FieldText;
 
@@ -248,6 +249,21 @@ impl World {
         for url in all {
             if let Some(authority) = client::authority(url) {
                 self.canon.add(authority, "subject.test");
+            }
+        }
+    }
+
+    /// Writes whose webhooks the rules disturb and the subject does not take.
+    pub fn tell_of_missing_webhooks(&self) {
+        let scenario = self.scenario.borrow();
+        let disturbed = scenario.faults.iter().filter_map(|rule| match &rule.on {
+            Target::Webhook { vendor, .. } => Some(vendor.as_str()),
+            _ => None,
+        });
+        for vendor in disturbed.collect::<BTreeSet<_>>() {
+            if !self.is_told(vendor) {
+                let vendor = vendor.into();
+                self.recorder.note(What::Subject(SubjectEvent::TakesNoWebhooks { vendor }));
             }
         }
     }
