@@ -20,7 +20,7 @@ use super::recorder::Recorder;
 use super::socket::Wire;
 use super::tap::{Messages, Streams, Tap};
 use crate::trace::{CallId, FaultRef, Outcome};
-use crate::wire::{Protocol, Response};
+use crate::wire::Protocol;
 
 /// The most that is read to tell the protocol: as a rule, the first request.
 const FIRST_READ: usize = 4096;
@@ -245,11 +245,6 @@ impl Conn {
         if let Some(open) = self.open.borrow_mut().get_mut(stream) {
             open.comes_to = Some(outcome);
         }
-    }
-
-    /// Shows the vendor's answer to the exchange on `stream`.
-    pub fn with_response<R>(&self, stream: u32, f: impl FnOnce(Option<&Response>) -> R) -> R {
-        f(self.open.borrow().get(stream).and_then(|e| e.response.as_ref()))
     }
 
     /// The calls that are open on it, with their streams.
