@@ -150,7 +150,7 @@ impl Place {
             vendor: &self.host.alias,
             key_header: self.host.profile.idempotency_header.as_deref(),
             request,
-            reused: self.conn.was_kept_alive(),
+            reused: self.conn.traffic.was_kept_alive(),
         }
     }
 
@@ -283,7 +283,7 @@ fn arrive(place: &Place, stream: u32, request: Request) -> (Option<Bite>, http::
         response.body = Bytes::new();
     }
     let (applied, replayed) = (reaction.applied, reaction.replayed);
-    conn.begin(Exchange { call, stream, response, applied, replayed, told, fault, comes_to: None });
+    conn.traffic.begin(Exchange { call, stream, response, applied, replayed, told, fault, comes_to: None });
     world.absorb(host, reaction, Cause::Call(call));
     (bite, wire, way)
 }

@@ -26,6 +26,7 @@ mod supervisor;
 mod tap;
 mod task;
 mod tls;
+mod traffic;
 mod witness;
 mod workload;
 
@@ -234,7 +235,7 @@ impl World {
         let mut open: Vec<_> = self.hosts.values().flat_map(|h| h.open_calls()).collect();
         open.sort_by_key(|(call, ..)| *call);
         for (_, stream, conn) in open {
-            conn.end(stream, outcome);
+            conn.traffic.end(stream, outcome);
         }
     }
 
