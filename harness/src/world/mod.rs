@@ -42,7 +42,14 @@ use hooks::Hooks;
 pub(crate) use ledgers::Ledgers;
 
 pub(crate) use client::{call, plain};
-pub(crate) use hooks::{Pending, emit, resume};
+
+/// What only vendors that are served ask of a world.
+#[cfg(feature = "cli")]
+pub(crate) use self::{
+    hooks::{Pending, emit, resume},
+    server::open_doors,
+    workload::carry_out_once,
+};
 pub(crate) use host::{Host, keep_door, serve, settle_all};
 pub use journal::Disk;
 pub(crate) use noise::{listen_for_noise, wall_now};
@@ -50,12 +57,11 @@ pub(crate) use receiver::{alerts, open as open_alerts};
 pub use recorder::Journal;
 pub(crate) use recorder::Recorder;
 pub use server::Server;
-pub(crate) use server::open_doors;
 pub(crate) use supervisor::{End, Supervisor, afflict, drive};
 pub(crate) use task::spawn;
 pub use tls::Authority;
 pub(crate) use witness::sees_connects;
-pub(crate) use workload::{carry_out_once, last_step, run as run_workload};
+pub(crate) use workload::{last_step, run as run_workload};
 
 use tokio::sync::watch;
 
