@@ -45,8 +45,4 @@ pub mod verify;
 pub mod wire;
 #[cfg(feature = "wiremock")]
 pub mod wiremock;
-#[cfg_attr(
-    not(feature = "cli"),
-    allow(dead_code, unused_imports, reason = "what only `serve` asks of a world")
-)]
 pub mod world;

@@ -249,10 +249,13 @@ pub enum What {
         /// Whether the subject was given the new one by its operator at this moment.
         handed_over: bool,
     },
-    /// The subject raised an alert.
+    /// The subject raised an alert, or something came where its alerts go.
     Alert {
-        /// The alert, as it was posted.
+        /// The alert, as it was posted; what can be read of anything else, as text.
         body: Value,
+        /// Why it cannot be read as an alert, if it cannot.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        unread: Option<String>,
     },
     /// A line of the subject's log.
     Log {
@@ -487,6 +490,11 @@ pub enum SubjectEvent {
     },
     /// It takes webhooks and triggers.
     Ready,
+    /// It gave no address for the webhooks of a vendor whose webhooks the drill disturbs.
+    TakesNoWebhooks {
+        /// The vendor.
+        vendor: Alias,
+    },
     /// It was killed.
     Killed,
     /// It was asked to stop.

@@ -184,7 +184,9 @@ impl<'t> Judge<'t> {
     }
 
     fn answer(&mut self, contract: &'t Contract, operation: &'t Operation, call: &Call<'t>) {
-        let untouched = call.fault.is_none() && !call.replayed;
+        // What the description says of a GET's answer is not said of a HEAD's: that has no body.
+        let has_body = call.request.method != "HEAD" || operation.method == "HEAD";
+        let untouched = call.fault.is_none() && !call.replayed && has_body;
         let Some(response) = call.response.filter(|_| untouched) else { return };
         self.judged += 1;
         if self.is_plainly_valid(contract, operation, call.vendor, response) {
@@ -320,7 +322,11 @@ paths:
 
     /// What the check says of one call: rule and verdict of each finding.
     fn said(x: super::super::testing::Exchange) -> Option<(Verdict, Vec<String>)> {
-        let contract = Contract::parse("openapi.yaml".as_ref(), DESCRIPTION.as_bytes()).unwrap();
+        said_by(DESCRIPTION, x)
+    }
+
+    fn said_by(description: &str, x: super::super::testing::Exchange) -> Option<(Verdict, Vec<String>)> {
+        let contract = Contract::parse("openapi.yaml".as_ref(), description.as_bytes()).unwrap();
         let mut profiles = profiles();
         profiles.get_mut("billing").unwrap().contract = Some(Arc::new(contract));
         let trace = drill().call(x).build();
@@ -382,6 +388,17 @@ paths:
         let contract = judged.into_iter().find(|j| &*j.check == "contract").unwrap();
         assert_eq!((contract.verdict, contract.findings.len()), (Verdict::Unknown, 1), "{contract:?}");
         assert_eq!(&*contract.findings[0].rule, "contract/vendor_invalid");
+    }
+
+    #[test]
+    fn a_head_is_held_against_what_is_said_of_the_get_less_the_answers_body() {
+        let description = DESCRIPTION.replace("    post:\n      requestBody", "    get: { parameters: [{ name: page, in: query, schema: { type: integer } }], responses: { \"200\": { description: all, content: { application/json: { schema: { type: object } } } } } }\n    post:\n      requestBody");
+        let mut asks = call("billing", "HEAD /invoices", 0);
+        asks.response.as_mut().unwrap().body = Default::default();
+        asks.operation.name = "HEAD /invoices".into();
+        assert_eq!(said_by(&description, asks.clone()), Some((Verdict::Pass, vec![])));
+        asks.request.target = "/invoices?page=two".into();
+        assert_eq!(said_by(&description, asks).map(|(verdict, _)| verdict), Some(Verdict::Fail));
     }
 
     #[test]

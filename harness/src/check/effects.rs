@@ -57,3 +57,50 @@ impl Effects {
         })
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use crate::check::testing::*;
+    use crate::trace::{ChangeKind, Outcome};
+
+    const GIVEN_UP: &str = "retries/given_up";
+
+    fn create(at: u64) -> Exchange {
+        call("billing", "POST /invoices", at).key("k1").body("deal=d1").outcome(Outcome::Reset)
+    }
+
+    /// Work whose only effect is the record `in_1`, and whose answer was lost.
+    fn lost() -> Builder {
+        let made = json!({ "id": "in_1" });
+        drill().call(create(0).takes(500)).change(0, "billing.invoices", ChangeKind::Created, made, Some(0))
+    }
+
+    fn look(at: u64, id: &str) -> Exchange {
+        call("billing", "GET /invoices", at).answers(200, json!([{ "id": id }]))
+    }
+
+    #[test]
+    fn work_whose_effect_was_found_is_not_given_up() {
+        lost().call(look(900, "in_1")).passes(&scenario(""), "retries");
+        lost().call(look(900, "in_2")).fails(&scenario(""), GIVEN_UP);
+    }
+
+    #[test]
+    fn an_effect_of_any_attempt_is_one_of_the_work() {
+        let repeated = || lost().call(create(1_000).replayed());
+        repeated().call(look(2_000, "in_1")).passes(&scenario(""), "retries");
+        repeated().fails(&scenario(""), GIVEN_UP);
+    }
+
+    #[test]
+    fn an_effect_is_found_by_a_read_at_its_vendor_that_succeeds_once_the_work_is_over() {
+        let mut elsewhere = look(900, "in_1");
+        elsewhere.vendor = "crm";
+        let failed = look(900, "in_1").answers(500, json!([{ "id": "in_1" }]));
+        for found in [elsewhere, failed, look(100, "in_1")] {
+            lost().call(found).call(look(2_000, "in_2")).fails(&scenario(""), GIVEN_UP);
+        }
+    }
+}

@@ -115,6 +115,8 @@ pub(super) struct Evidence<'t> {
     pub lives: Lives,
     pub credentials: Vec<Credential<'t>>,
     pub alerts: Vec<(At, EventId, &'t serde_json::Value)>,
+    /// What came where alerts go and cannot be read as one, with why.
+    pub unread_alerts: Vec<(At, EventId, &'t str)>,
     pub logs: Vec<(EventId, &'t str)>,
     pub exposed: Exposed<'t>,
     /// The moments at which jobs were triggered.
@@ -158,6 +160,7 @@ impl<'t> Evidence<'t> {
             lives: Lives::default(),
             credentials: Vec::new(),
             alerts: Vec::new(),
+            unread_alerts: Vec::new(),
             logs: Vec::new(),
             exposed: Exposed::default(),
             jobs: Vec::new(),
@@ -295,7 +298,10 @@ impl<'t> Evidence<'t> {
                 handed_over: *handed_over,
                 of_webhooks: false,
             }),
-            What::Alert { body } => self.alerts.push((at, id, body)),
+            What::Alert { body, unread } => {
+                self.alerts.push((at, id, body));
+                self.unread_alerts.extend(unread.as_deref().map(|why| (at, id, why)));
+            }
             What::Log { line, .. } => self.logs.push((id, line)),
             What::Exposed { what, response } => self.exposed.note(id, what, response.as_ref()),
             // In real time the note is late by the machine's noise; the plan is not.

@@ -2,7 +2,7 @@
 //!
 //! Knows: the rules of the scenario and which of them bit. Must not know: what they were to show.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
@@ -12,7 +12,7 @@ use crate::fault::{Act, Rule, Target};
 use crate::finding::Judgement;
 use crate::schedule::request_json;
 use crate::time::At;
-use crate::trace::What;
+use crate::trace::{EventId, SubjectEvent, What};
 use crate::wire::Request;
 
 /// Field names that are shown of a body.
@@ -22,9 +22,26 @@ const NAMED: usize = 8;
 pub(super) fn check(e: &Evidence<'_>) -> Option<Judgement> {
     let mut found = Findings::default();
     let unfit: BTreeSet<u32> = unfit(e, &mut found);
+    let nowhere = webhooks_to_nowhere(e);
     for (n, rule) in e.scenario.faults.iter().enumerate() {
         let number = u32::try_from(n).unwrap_or(u32::MAX);
-        if !e.bitten.contains_key(&number) && !unfit.contains(&number) {
+        if let Target::Webhook { vendor, .. } = &rule.on
+            && let Some(id) = nowhere.get(vendor.as_str())
+        {
+            found.unknown(Say {
+                rule: "faults/no_address",
+                group: &n.to_string(),
+                message: format!(
+                    "fault rule {} (`on: {}`) disturbed nothing: no webhook of `{vendor}` was delivered, because \
+                     the subject gave no address for them",
+                    n + 1,
+                    rule.on
+                ),
+                expected: "a subject that takes the webhooks which the drill disturbs".into(),
+                hint: "give the address: in `Endpoints::webhooks`, or in the subject file under `webhooks:`",
+                evidence: vec![*id],
+            });
+        } else if !e.bitten.contains_key(&number) && !unfit.contains(&number) {
             found.unknown(Say {
                 rule: "faults/never_fired",
                 group: &n.to_string(),
@@ -67,6 +84,18 @@ pub(super) fn check(e: &Evidence<'_>) -> Option<Judgement> {
         return None;
     }
     Some(found.judgement("faults", e.scenario.faults.len() as u64 + steps))
+}
+
+/// Vendors whose webhooks had no address to go to in any life of the subject, and where that is said.
+fn webhooks_to_nowhere<'t>(e: &Evidence<'t>) -> BTreeMap<&'t str, EventId> {
+    let mut nowhere = BTreeMap::new();
+    for (id, event) in e.trace.iter() {
+        if let What::Subject(SubjectEvent::TakesNoWebhooks { vendor }) = &event.what {
+            nowhere.entry(&**vendor).or_insert(id);
+        }
+    }
+    nowhere.retain(|vendor, _| !e.deliveries.iter().any(|d| d.vendor == *vendor));
+    nowhere
 }
 
 /// The rules that chose calls to which their fault cannot be done.
@@ -199,7 +228,7 @@ fn shape(value: &Value) -> String {
 mod tests {
     use crate::check::testing::*;
     use crate::finding::Verdict;
-    use crate::trace::{CallId, FaultRef, What};
+    use crate::trace::{CallId, FaultRef, SubjectEvent, What};
 
     const FAULTS: &str =
         "faults:\n  - { on: billing POST /invoices, window: 10s..20s, do: { reset: before_applied } }";
@@ -257,6 +286,26 @@ mod tests {
         assert_eq!(findings.len(), 1, "once, and not as one that never fired: {findings:?}");
         assert_eq!((&*findings[0].rule, findings[0].verdict), ("faults/unfit", Verdict::Unknown));
         assert!(findings[0].message.contains("billing POST /invoices at 12s"), "{findings:?}");
+    }
+
+    #[test]
+    fn webhooks_that_nobody_takes_are_not_disturbed_even_where_a_rule_bit() {
+        let rule = "faults:\n  - { on: webhook crm, do: drop }";
+        let s = scenario_of("other", "", rule);
+        let takes_none = || SubjectEvent::TakesNoWebhooks { vendor: "crm".into() };
+        let dropped = FaultRef { rule: 0, act: "drop".into(), moment: None, drift: None };
+        for bites in [false, true] {
+            let mut drilled = drill().subject(1, takes_none());
+            if bites {
+                drilled = drilled.event(5, What::Fault(dropped.clone()));
+            }
+            let findings = drilled.judged(&s, "faults").unwrap().findings;
+            assert_eq!(findings.len(), 1, "{findings:?}");
+            assert_eq!((&*findings[0].rule, findings[0].verdict), ("faults/no_address", Verdict::Unknown));
+        }
+        // A later life gave one.
+        let drilled = drill().subject(1, takes_none()).delivery(5, &["e1"], 200, 1);
+        drilled.event(5, What::Fault(dropped)).passes(&s, "faults");
     }
 
     #[test]

@@ -84,7 +84,8 @@ impl Lives {
             SubjectEvent::Outlived { tasks } => self.outlived.push((at, id, *tasks)),
             SubjectEvent::Spinning => self.mishaps.push((at, id, Mishap::Spinning)),
             SubjectEvent::ClockSkewed { micros } => self.skews.push((at, *micros)),
-            SubjectEvent::Triggered { .. }
+            SubjectEvent::TakesNoWebhooks { .. }
+            | SubjectEvent::Triggered { .. }
             | SubjectEvent::Paused
             | SubjectEvent::Resumed
             | SubjectEvent::Starved { .. }

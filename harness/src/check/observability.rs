@@ -181,6 +181,23 @@ fn alerts(e: &Evidence<'_>, found: &mut Findings) {
         let due = from + alert.within;
         let said = || texts.iter().filter(|(_, _, text)| text.contains(&word));
         let hit = said().find(|(at, _, _)| *at >= from && *at <= due);
+        let unread = e.unread_alerts.iter().find(|(at, _, _)| *at >= from && *at <= due);
+        if hit.is_none()
+            && let Some((at, id, why)) = unread
+        {
+            found.unknown(Say {
+                rule: "observability/unread_alert",
+                group: &alert.about,
+                message: format!(
+                    "what came at {at} where alerts go cannot be read as one: {why}; it may be the one about `{}`",
+                    alert.about
+                ),
+                expected: "alerts that are posted whole over HTTP/1.1 or HTTP/2, as JSON, a form or text".into(),
+                hint: "the trace shows what came",
+                evidence: vec![*id],
+            });
+            continue;
+        }
         match (alert.never, hit) {
             (true, Some((at, id, text))) => found.fail(Say {
                 rule: "observability/false_alarm",
@@ -246,7 +263,11 @@ mod tests {
     }
 
     fn alert(at: u64, text: &str) -> Builder {
-        drill().event(at, What::Alert { body: json!({ "kind": text }) })
+        drill().event(at, What::Alert { body: json!({ "kind": text }), unread: None })
+    }
+
+    fn unread(at: u64, text: &str) -> Builder {
+        drill().event(at, What::Alert { body: json!(text), unread: Some("it has no body".into()) })
     }
 
     #[test]
@@ -291,5 +312,16 @@ mod tests {
         let never = scenario("alerts: [ { about: grant, from: 0s, within: 1h, never: true } ]");
         alert(30_000, "invalid_grant").fails(&never, "observability/false_alarm");
         drill().passes(&never, "observability");
+    }
+
+    #[test]
+    fn what_cannot_be_read_may_be_the_alert_that_is_missing_or_must_not_come() {
+        let never = scenario("alerts: [ { about: grant, from: 10s, within: 1m, never: true } ]");
+        for s in [&scenario(ALERT), &never] {
+            unread(30_000, "GET /").unknown(s, "observability/unread_alert");
+        }
+        unread(80_000, "GET /").fails(&scenario(ALERT), "observability/no_alert");
+        unread(80_000, "GET /").passes(&never, "observability");
+        unread(30_000, "GET /?about=invalid_grant").passes(&scenario(ALERT), "observability");
     }
 }

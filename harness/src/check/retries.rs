@@ -319,7 +319,9 @@ impl<'t> Later<'t> {
 #[cfg(test)]
 mod tests {
     use crate::check::testing::*;
+    use crate::contract::Contract;
     use crate::fault::ErrorKind;
+    use crate::finding::Verdict;
     use crate::trace::{ChangeKind, Outcome};
     use serde_json::json;
 
@@ -432,20 +434,25 @@ mod tests {
     }
 
     #[test]
-    fn work_whose_effect_was_found_is_not_given_up() {
-        let lost = || {
-            let made = json!({ "id": "in_1" });
-            drill().call(create(0).outcome(Outcome::Reset)).change(
-                0,
-                "billing.invoices",
-                ChangeKind::Created,
-                made,
-                Some(0),
-            )
+    fn a_404_that_says_only_what_the_model_lacks_may_be_asked_for_again() {
+        let text = "openapi: 3.1.0\ninfo: { title: b, version: '1' }\npaths:\n  /invoices/{id}/void:\n    \
+                    post: { responses: { '200': { description: voided } } }\n";
+        let contract = Contract::parse("openapi.yaml".as_ref(), text.as_bytes()).unwrap();
+        let mut described = profiles();
+        described.get_mut("billing").unwrap().contract = Some(std::sync::Arc::new(contract));
+        let refused = |line: &'static str, at| {
+            let mut x = call("billing", line, at).error(404, ErrorKind::NotFound);
+            x.no_operation = true;
+            x
         };
-        let look = |id: &str| call("billing", "GET /invoices", 900).answers(200, json!([{ "id": id }]));
-        lost().call(look("in_1")).passes(&scenario(""), "retries");
-        lost().call(look("in_2")).fails(&scenario(""), "retries/given_up");
+        let verdict = |profiles: &_, line: &'static str| {
+            let trace = drill().calls([0, 700, 2_100].map(|at| refused(line, at))).build();
+            let judged = super::super::judge(&scenario(""), profiles, &trace);
+            judged.iter().find(|j| &*j.check == "retries").unwrap().verdict
+        };
+        assert_eq!(verdict(&described, "POST /invoices/in_1/void"), Verdict::Pass);
+        assert_eq!(verdict(&described, "POST /invoices/in_1/viod"), Verdict::Fail);
+        assert_eq!(verdict(&profiles(), "POST /invoices/in_1/void"), Verdict::Fail);
     }
 
     #[test]

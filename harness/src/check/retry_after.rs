@@ -276,12 +276,9 @@ mod tests {
 
     #[test]
     fn a_call_that_waited_to_be_taken_up_was_sent_before_anybody_was_told() {
-        let slow = |accepted: u64| {
-            let s = scenario_of(
-                "other",
-                OBEY,
-                "faults:\n  - { on: billing, window: 0s..1m, do: { slow_accept: 3s } }",
-            );
+        let slow_of = |vendor: &str, accepted: u64| {
+            let rule = format!("faults:\n  - {{ on: {vendor}, window: 0s..1m, do: {{ slow_accept: 3s }} }}");
+            let s = scenario_of("other", OBEY, &rule);
             let fault = FaultRef { rule: 0, act: "slow_accept".into(), moment: None, drift: None };
             let drill = drill()
                 .event(accepted - 3_000, What::Fault(fault))
@@ -290,10 +287,17 @@ mod tests {
                 .call(create(30_100, "k"));
             (drill, s)
         };
+        let slow = |accepted| slow_of("billing", accepted);
         let (drill, s) = slow(3_500);
         drill.passes(&s, "retry_after");
-        let (drill, s) = slow(4_500);
-        drill.fails(&s, "retry_after/too_early");
+        let early = |(drill, s): (Builder, _)| drill.fails(&s, "retry_after/too_early");
+        early(slow(4_500));
+        early(slow_of("crm", 3_500));
+        // One on another connection, while this one waits; and one when it is taken up already.
+        for at in [2_000, 3_800] {
+            let (drill, s) = slow(3_500);
+            early((drill.call(create(at, "elsewhere")), s));
+        }
     }
 
     #[test]

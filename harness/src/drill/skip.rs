@@ -81,7 +81,10 @@ fn missing(s: &Scenario, program: &Program) -> Option<String> {
         if let Target::Webhook { vendor, .. } = &rule.on
             && !program.webhooks.contains_key(vendor)
         {
-            return Some(format!("the subject file takes no webhooks of `{vendor}`"));
+            return Some(format!(
+                "it disturbs the webhooks of `{vendor}`, and the subject file gives no address for them \
+                 (`webhooks: {{ {vendor}: … }}`)"
+            ));
         }
     }
     if s.expect.alerts.iter().any(|a| !a.never) && !told_of_alerts(program) {

@@ -147,7 +147,10 @@ pub(crate) fn trace() -> Trace {
                 fault: fault("refuse", None),
             },
         ),
-        (41_000_000, What::Alert { body: json!({ "kind": "auth", "message": "the grant was revoked" }) }),
+        (
+            41_000_000,
+            What::Alert { body: json!({ "kind": "auth", "message": "the grant was revoked" }), unread: None },
+        ),
         (42_000_000, What::Log { level: "warn".into(), line: "giving up\u{1b}[2J on deal_17".into() }),
         (60_000_000, What::Healed),
         (660_000_000, What::Ended),

@@ -308,7 +308,11 @@ impl<'a> Timeline<'a> {
                 line.note = if *handed_over { "handed to the subject".to_owned() } else { String::new() };
                 line
             }
-            What::Alert { body } => plain("subject", format!("alert {}", short_json(body))),
+            What::Alert { body, unread } => {
+                let mut line = plain("subject", format!("alert {}", short_json(body)));
+                line.fault = unread.as_ref().map(|why| format!("no alert that can be read: {why}"));
+                line
+            }
             What::Log { level, line } => plain("subject", format!("{level}: {line}")),
             What::Exposed { what, response } => plain(
                 "subject",
@@ -413,6 +417,7 @@ fn subject_in_words(event: &SubjectEvent) -> String {
         SubjectEvent::Started { incarnation: 1 } => "started".into(),
         SubjectEvent::Started { incarnation } => format!("started again (life {incarnation})"),
         SubjectEvent::Ready => "ready".into(),
+        SubjectEvent::TakesNoWebhooks { vendor } => format!("takes no webhooks of {vendor}"),
         SubjectEvent::Killed => "killed".into(),
         SubjectEvent::Stopping => "asked to stop".into(),
         SubjectEvent::Stopped => "stopped".into(),

@@ -171,14 +171,22 @@ pub fn run(
             () = async { ready(&control.overview()) } => stop.await,
         }
         keeping.abort();
-        state::save(&control).map_err(io::Error::other)
+        state::save_at_the_end(&control).map_err(io::Error::other)?;
+        let Some(folder) = &control.setup.journal else { return Ok(()) };
+        world.recorder.flush().map_err(|e| {
+            let why = format!("the journal in {} cannot be written: {e}", folder.display());
+            io::Error::other(Trouble::Usage(why))
+        })
     });
-    match served {
-        Ok(_) => Ok(()),
-        Err(e) if matches!(e.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied) => {
-            Err(Trouble::Usage(e.to_string()))
-        }
-        Err(e) => Err(Trouble::Internal(e.to_string())),
+    served.map(drop).map_err(trouble)
+}
+
+fn trouble(error: io::Error) -> Trouble {
+    let usage = matches!(error.kind(), io::ErrorKind::AddrInUse | io::ErrorKind::PermissionDenied);
+    match error.downcast::<Trouble>() {
+        Ok(trouble) => trouble,
+        Err(e) if usage => Trouble::Usage(e.to_string()),
+        Err(e) => Trouble::Internal(e.to_string()),
     }
 }
 

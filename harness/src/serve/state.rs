@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::time::Duration;
 
@@ -137,13 +137,40 @@ fn folder(path: &Path) -> &Path {
 }
 
 /// Writes the state down, if it is kept: whoever reads the file sees the old or the new one.
-pub(super) fn save(control: &Control) -> Result<(), String> {
+pub(super) fn save(control: &Control) -> Result<(), Trouble> {
     let Some(path) = &control.setup.state else { return Ok(()) };
+    write(&state(control)?, path).map_err(|e| cannot_be_written(path, &e, String::new()))
+}
+
+/// As [`save`], for the last time: if the file cannot be written, the state goes where it is not lost.
+pub(super) fn save_at_the_end(control: &Control) -> Result<(), Trouble> {
+    let Some(path) = &control.setup.state else { return Ok(()) };
+    let kept = state(control)?;
+    write(&kept, path).map_err(|e| {
+        let help = match put_aside(&kept) {
+            Ok(aside) => {
+                format!("\nhelp: the state is in {0}; go on from there with `--state {0}`", aside.display())
+            }
+            Err(again) => {
+                format!("\nhelp: the state is lost; no other place could be written either: {again}")
+            }
+        };
+        cannot_be_written(path, &e, help)
+    })
+}
+
+fn cannot_be_written(path: &Path, why: &io::Error, help: String) -> Trouble {
+    Trouble::Usage(format!("the state cannot be written to {}: {why}{help}", path.display()))
+}
+
+/// The state as it is now.
+fn state(control: &Control) -> Result<Kept, Trouble> {
     let world = &control.world;
     let mut vendors = BTreeMap::new();
     for (alias, host) in &world.hosts {
         let memory = host.vendor.borrow().save();
-        let memory = memory.ok_or_else(|| format!("what `{alias}` remembers cannot be kept"))?;
+        let memory =
+            memory.ok_or_else(|| Trouble::Internal(format!("what `{alias}` remembers cannot be kept")))?;
         vendors.insert(alias.clone(), KeptVendor { vendor: host.profile.name.clone(), memory });
     }
     let schedule = world.schedule.borrow();
@@ -155,7 +182,7 @@ pub(super) fn save(control: &Control) -> Result<(), String> {
     let now = world.recorder.now();
     // An attempt that is cut off by the end is made again.
     let again = |p: Pending| Pending { due: Some(p.due.unwrap_or(now)), attempt: p.attempt.max(1), ..p };
-    let kept = Kept {
+    Ok(Kept {
         format: FORMAT.to_owned(),
         epoch: control.epoch,
         seed: control.setup.seed,
@@ -167,14 +194,24 @@ pub(super) fn save(control: &Control) -> Result<(), String> {
         next_fault: schedule.next(),
         targets: world.targets.borrow().clone(),
         pending: world.hooks.pending().into_iter().map(again).collect(),
-    };
-    let written = (|| {
-        let mut file = tempfile::NamedTempFile::new_in(folder(path))?;
-        serde_json::to_writer(io::BufWriter::new(&mut file), &kept)?;
-        file.write_all(b"\n")?;
-        file.persist(path).map_err(|e| e.error)
-    })();
-    written.map(drop).map_err(|e: io::Error| format!("{} cannot be written: {e}", path.display()))
+    })
+}
+
+fn write(kept: &Kept, path: &Path) -> io::Result<()> {
+    let mut file = tempfile::NamedTempFile::new_in(folder(path))?;
+    put(kept, &mut file)?;
+    file.persist(path).map(drop).map_err(|e| e.error)
+}
+
+fn put_aside(kept: &Kept) -> io::Result<PathBuf> {
+    let mut file = tempfile::Builder::new().prefix("firedrill-state-").suffix(".json").tempfile()?;
+    put(kept, &mut file)?;
+    file.keep().map(|(_, path)| path).map_err(|e| e.error)
+}
+
+fn put(kept: &Kept, file: &mut tempfile::NamedTempFile) -> io::Result<()> {
+    serde_json::to_writer(io::BufWriter::new(&mut *file), kept)?;
+    file.write_all(b"\n")
 }
 
 /// Keeps the file up to date for as long as the vendors are served.
@@ -183,22 +220,22 @@ pub(super) async fn keep(control: Rc<Control>, warn: impl Fn(&str)) {
         return;
     }
     let mut seen = (control.world.recorder.count(), control.touched.get());
-    let mut ill = None;
+    let mut ill = false;
     loop {
         tokio::time::sleep(SOON).await;
         let now = (control.world.recorder.count(), control.touched.get());
         if now == seen {
             continue;
         }
-        seen = now;
         let begun = tokio::time::Instant::now();
         match save(&control) {
-            Ok(()) => ill = None,
-            Err(why) if ill.as_ref() != Some(&why) => {
-                warn(&why);
-                ill = Some(why);
+            Ok(()) => (seen, ill) = (now, false),
+            // What is not written yet is tried again, and the vendors go on meanwhile.
+            Err(trouble) => {
+                if !std::mem::replace(&mut ill, true) {
+                    warn(&trouble.to_string());
+                }
             }
-            Err(_) => {}
         }
         // A large state takes its time; the vendors come first.
         tokio::time::sleep(begun.elapsed() * 10).await;

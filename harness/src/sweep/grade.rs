@@ -88,7 +88,7 @@ impl Alarms {
         let mut all = Alarms::default();
         for event in &trace.events {
             match &event.what {
-                What::Alert { body } => all.raise(words(body)),
+                What::Alert { body, .. } => all.raise(words(body)),
                 What::Exposed { what, response: Some(response) }
                     if what == "dead_letters" || what == "quarantine" =>
                 {

@@ -268,16 +268,30 @@ impl VendorFile {
         Some((route, route.variables(path)))
     }
 
-    /// The operation that a request asks for.
+    /// The operation that a request asks for; a HEAD asks for what a GET does (RFC 9110 §9.3.2).
     pub(super) fn find_route(&self, request: &Request) -> Option<&Route> {
         let path = request.path();
         let segments = path.bytes().filter(|b| *b == b'/').count();
-        let mut fitting = self.routes.iter().filter(|route| route.path.len() == segments);
-        fitting.find(|route| route.matches(&request.method, path))
+        let by = |method: &str| {
+            let mut fitting = self.routes.iter().filter(|route| route.path.len() == segments);
+            fitting.find(|route| route.matches(method, path))
+        };
+        by(&request.method).or_else(|| by("GET").filter(|_| request.method == "HEAD"))
     }
 }
 
 impl Route {
+    /// What the trace calls it, asked for by `method`.
+    pub(super) fn operation_by(&self, method: &str) -> Operation {
+        let mut operation = self.operation.clone();
+        if method != self.method
+            && let Some((_, path)) = operation.name.split_once(' ')
+        {
+            operation.name = format!("{method} {path}").into();
+        }
+        operation
+    }
+
     fn matches(&self, method: &str, path: &str) -> bool {
         if method != self.method {
             return false;

@@ -53,7 +53,8 @@ pub trait Vendor {
     /// Which operation a request is; `None` if the API has no such thing.
     fn operation(&self, request: &Request) -> Option<Operation>;
 
-    /// Handles a request that arrived at `now` and stays in progress for `takes`.
+    /// Handles a request that arrived at `now` and stays in progress for `takes`. The answer to a HEAD
+    /// has the body of the GET's, which whoever sends it leaves out.
     fn step(&mut self, now: At, request: &Request, takes: Span) -> Reaction;
 
     /// Answers a request with an error in the vendor's own dialect. With `error.moment` before

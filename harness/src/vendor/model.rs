@@ -352,7 +352,8 @@ impl Model {
     fn conditional(&mut self, request: &Request, reaction: &mut Reaction, group: Option<&str>) {
         let file = self.file.clone();
         let Some(response) = reaction.response.as_mut() else { return };
-        if !file.spec.responses.etag || request.method != "GET" || response.status != 200 {
+        let reads = matches!(request.method.as_str(), "GET" | "HEAD");
+        if !file.spec.responses.etag || !reads || response.status != 200 {
             return;
         }
         let tag = format!("W/\"{}\"", hex::encode(&Sha256::digest(&response.body)[..16]));
@@ -395,7 +396,7 @@ impl Vendor for Model {
     }
 
     fn operation(&self, request: &Request) -> Option<Operation> {
-        self.file.find_route(request).map(|route| route.operation.clone())
+        self.file.find_route(request).map(|route| route.operation_by(&request.method))
     }
 
     fn step(&mut self, now: At, request: &Request, takes: Span) -> Reaction {

@@ -150,7 +150,7 @@ impl Place {
             vendor: &self.host.alias,
             key_header: self.host.profile.idempotency_header.as_deref(),
             request,
-            reused: self.conn.was_kept_alive(),
+            reused: self.conn.traffic.was_kept_alive(),
         }
     }
 
@@ -176,19 +176,15 @@ impl Place {
         head: &http::request::Parts,
         body: Bytes,
     ) -> (http::Response<Bytes>, Way) {
-        let Place { world, host, conn, .. } = self;
+        let Place { world, host, .. } = self;
         let request = canonical(world, host, head, body);
-        let (bite, way) = arrive(self, stream, request);
+        let (bite, wire, way) = arrive(self, stream, request);
         match bite {
             Some(Bite { act: Act::Stop(outage), .. }) => world.subject.stop(world, &outage),
             Some(Bite { act: Act::Pause(rest), .. }) => world.subject.pause(world, rest),
             Some(Bite { act: Act::ClockSkew(skew), until, .. }) => world.subject.skew(world, skew, until),
             _ => {}
         }
-        let wire = conn.with_response(stream, |response| match response {
-            Some(response) => to_wire(world, host, response),
-            None => http::Response::new(Bytes::new()),
-        });
         (wire, way)
     }
 
@@ -199,7 +195,7 @@ impl Place {
 }
 
 /// The synchronous part: rules, vendor and trace, in a fixed order.
-fn arrive(place: &Place, stream: u32, request: Request) -> (Option<Bite>, Way) {
+fn arrive(place: &Place, stream: u32, request: Request) -> (Option<Bite>, http::Response<Bytes>, Way) {
     let Place { world, host, number, conn } = place;
     let now = world.recorder.now();
     let protocol = conn.speaks();
@@ -235,6 +231,7 @@ fn arrive(place: &Place, stream: u32, request: Request) -> (Option<Bite>, Way) {
         bite = None;
         unfit = fault.take().map(|fault| (fault, "the response has no body that could be cut".to_owned()));
     }
+    let head_only = request.method == "HEAD";
     let call = world.recorder.next_call();
     host.requests.set(host.requests.get() + 1);
     let vendor = host.alias.clone();
@@ -277,10 +274,18 @@ fn arrive(place: &Place, stream: u32, request: Request) -> (Option<Bite>, Way) {
     if response.is_none() && !says_nothing(&way) {
         world.recorder.harness_fault(format!("the model of {} gave no answer", host.alias));
     }
+    let wire = match &response {
+        Some(response) => to_wire(world, host, response),
+        None => http::Response::new(Bytes::new()),
+    };
+    if head_only && let Some(response) = &mut response {
+        // Only its length goes over the wire.
+        response.body = Bytes::new();
+    }
     let (applied, replayed) = (reaction.applied, reaction.replayed);
-    conn.begin(Exchange { call, stream, response, applied, replayed, told, fault, comes_to: None });
+    conn.traffic.begin(Exchange { call, stream, response, applied, replayed, told, fault, comes_to: None });
     world.absorb(host, reaction, Cause::Call(call));
-    (bite, way)
+    (bite, wire, way)
 }
 
 /// What a header fault makes untrue of what the vendor told.

@@ -40,6 +40,7 @@ pub(crate) struct Pending {
     pub due: Option<At>,
 }
 
+#[cfg(feature = "cli")]
 impl Hooks {
     /// What is still to be delivered, in the order in which it came up.
     pub fn pending(&self) -> Vec<Pending> {
@@ -71,7 +72,9 @@ impl Hooks {
         self.gathering.borrow_mut().clear();
         self.pending.borrow_mut().clear();
     }
+}
 
+impl Hooks {
     fn add(&self, pending: Pending) -> u64 {
         let number = self.numbered.replace(self.numbered.get() + 1);
         self.pending.borrow_mut().insert(number, pending);
@@ -98,6 +101,7 @@ struct Gathering {
 }
 
 /// Goes on with what was pending in an earlier run.
+#[cfg(feature = "cli")]
 pub(crate) fn resume(world: &Rc<World>, pending: Pending) {
     let Some(host) = world.hosts.get(&*pending.alias).cloned() else { return };
     spawn(world, deliver(world.clone(), host, pending));

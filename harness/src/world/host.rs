@@ -129,14 +129,14 @@ impl Host {
         let conns = self.conns.borrow();
         let of = |conn: &Rc<Conn>| {
             let conn = conn.clone();
-            conn.open_calls().into_iter().map(move |(call, stream)| (call, stream, conn.clone()))
+            conn.traffic.open_calls().into_iter().map(move |(call, stream)| (call, stream, conn.clone()))
         };
         conns.values().flat_map(of).collect()
     }
 
     /// Whole requests that came over its connections, by the independent count.
     pub fn tapped(&self) -> u64 {
-        self.tapped.get() + self.conns.borrow().values().map(|c| c.whole_requests()).sum::<u64>()
+        self.tapped.get() + self.conns.borrow().values().map(|c| c.traffic.whole_requests()).sum::<u64>()
     }
 
     fn poll_accept(&self, cx: &mut Context<'_>) -> Poll<io::Result<TcpStream>> {
@@ -162,13 +162,13 @@ impl Host {
                 self.each_conn(|c| c.silence(None));
             }
             Door::Refusing(fault) => self.each_conn(|conn| {
-                if conn.blame(fault) {
+                if conn.traffic.blame(fault) {
                     world.recorder.fault(fault);
                 }
-                if !conn.is_busy() {
+                if !conn.traffic.is_busy() {
                     self.unseen.set(self.unseen.get() + 1);
                 }
-                conn.end_all(Outcome::Reset);
+                conn.traffic.end_all(Outcome::Reset);
                 conn.cut(Cut::Reset);
             }),
             Door::Swallowing(fault) => {
@@ -195,8 +195,8 @@ impl Host {
     }
 
     fn left(&self, number: u32, conn: &Conn) {
-        conn.end_all(Outcome::Abandoned);
-        self.tapped.set(self.tapped.get() + conn.whole_requests());
+        conn.traffic.end_all(Outcome::Abandoned);
+        self.tapped.set(self.tapped.get() + conn.traffic.whole_requests());
         self.conns.borrow_mut().remove(&number);
     }
 }
@@ -313,12 +313,12 @@ async fn attend(world: Rc<World>, host: Rc<Host>, number: u32, conn: Rc<Conn>) {
         // The client did not speak HTTP; the independent count may have taken it for a request.
         host.unseen.set(host.unseen.get() + 1);
     }
-    host.unseen.set(host.unseen.get() + conn.unread_requests());
+    host.unseen.set(host.unseen.get() + conn.traffic.unread_requests());
     if world.pace.get().real || conn.was_left() {
         // A client that leaves takes its connection along; what it had sent never has its turn.
-        host.unseen.set(host.unseen.get() + conn.requests_without_a_turn());
+        host.unseen.set(host.unseen.get() + conn.traffic.requests_without_a_turn());
     }
-    if let Some(fault) = conn.swallowed() {
+    if let Some(fault) = conn.traffic.swallowed() {
         let vendor = host.alias.clone();
         world.recorder.note(What::Connection {
             vendor,

@@ -49,7 +49,7 @@ pub(super) async fn serve(place: &Place) -> bool {
 /// # Errors
 /// [`Gone`] when the connection was cut instead.
 async fn answer(place: Place, request: http::Request<Incoming>) -> Result<http::Response<Body>, Gone> {
-    place.conn.accept();
+    place.conn.traffic.accept();
     let (head, body) = request.into_parts();
     if place.is_reset_at(&head) {
         place.host.unseen.set(place.host.unseen.get() + 1);
@@ -135,7 +135,7 @@ async fn send(
             return cut(conn, Cut::Close, Outcome::Answered);
         }
     }
-    conn.comes_to(ONLY, Outcome::Answered);
+    conn.traffic.comes_to(ONLY, Outcome::Answered);
     Ok(wire.map(Full::new))
 }
 

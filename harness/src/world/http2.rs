@@ -53,7 +53,7 @@ pub(super) async fn serve(place: &Place) -> bool {
     };
     let mut exchanges = JoinSet::new();
     let spoke = loop {
-        if place.conn.has_left() && exchanges.is_empty() {
+        if place.conn.traffic.has_left() && exchanges.is_empty() {
             // What was handed over last goes out before the end.
             let _ = poll_fn(|cx| Poll::Ready(connection.poll_closed(cx))).await;
             break true;
@@ -70,7 +70,7 @@ pub(super) async fn serve(place: &Place) -> bool {
         };
         match accepted {
             Some(Ok((request, respond))) => {
-                place.conn.accept();
+                place.conn.traffic.accept();
                 let turn = Turn::new(&place.host);
                 exchanges.spawn_local(answer(place.clone(), request, respond, turn));
             }
@@ -93,7 +93,7 @@ async fn answer(
     let (head, body) = request.into_parts();
     let mut way = Answering { place: &place, stream, respond, body: None };
     let _forget = Forget(&place.conn, stream);
-    if place.conn.ignores(stream) {
+    if place.conn.traffic.ignores(stream) {
         way.respond.send_reset(Reason::REFUSED_STREAM);
         return;
     }
@@ -109,7 +109,7 @@ async fn answer(
         way.interim(100);
     }
     let Ok(body) = whole(body).await else { return };
-    if place.conn.ignores(stream) {
+    if place.conn.traffic.ignores(stream) {
         way.respond.send_reset(Reason::REFUSED_STREAM);
         return;
     }
@@ -127,12 +127,12 @@ struct Forget<'a>(&'a Conn, u32);
 
 impl Drop for Forget<'_> {
     fn drop(&mut self) {
-        self.0.forget(self.1);
+        self.0.traffic.forget(self.1);
     }
 }
 
 /// Reads a whole body.
-async fn whole(mut body: RecvStream) -> Result<Bytes, h2::Error> {
+pub(super) async fn whole(mut body: RecvStream) -> Result<Bytes, h2::Error> {
     let mut pieces = bytes::BytesMut::new();
     while let Some(piece) = body.data().await {
         let piece = piece?;
@@ -234,16 +234,16 @@ impl Answering<'_> {
                 self.ended().await
             }
             Way::Leave(Goaway::Answered) => {
-                let _ = self.conn().write_frame(&goaway(self.conn().leave(None))).await;
+                let _ = self.conn().write_frame(&goaway(self.conn().traffic.leave(None))).await;
                 self.rest(parts, Outcome::Answered).await
             }
             Way::Leave(Goaway::Unprocessed) => {
-                let last = self.conn().leave(Some(self.stream));
+                let last = self.conn().traffic.leave(Some(self.stream));
                 let _ = self.conn().write_frame(&goaway(last)).await;
                 // Where a later one is processed, GOAWAY cannot speak for this one; and a stream that is
                 // only dropped is cancelled, which tells nothing (RFC 9113 §8.7).
                 self.respond.send_reset(Reason::REFUSED_STREAM);
-                self.conn().end(self.stream, Outcome::Unprocessed);
+                self.conn().traffic.end(self.stream, Outcome::Unprocessed);
                 Err(Over)
             }
         }
@@ -263,7 +263,7 @@ impl Answering<'_> {
         self.head(parts, length, false, Outcome::Answered).await?;
         self.data(parts.body.slice(..kept), None).await?;
         let conn = &self.place.conn;
-        self.unless_reset(conn.written(self.stream, kept as u64)).await
+        self.unless_reset(conn.traffic.written(self.stream, kept as u64)).await
     }
 
     async fn head(
@@ -280,7 +280,7 @@ impl Answering<'_> {
             head.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length as u64));
         }
         if is_all {
-            self.conn().comes_to(self.stream, outcome);
+            self.conn().traffic.comes_to(self.stream, outcome);
         }
         match self.respond.send_response(head, is_all) {
             Ok(body) => self.body = Some(body),
@@ -315,7 +315,7 @@ impl Answering<'_> {
             let piece = bytes.split_to(body.capacity().min(bytes.len()));
             let ends = last.filter(|_| bytes.is_empty());
             if let Some(outcome) = ends {
-                self.place.conn.comes_to(self.stream, outcome);
+                self.place.conn.traffic.comes_to(self.stream, outcome);
             }
             if body.send_data(piece, ends.is_some()).is_err() {
                 return Err(self.abandoned());
@@ -342,7 +342,7 @@ impl Answering<'_> {
     fn cut(&mut self, how: Cut) -> Result<(), Over> {
         match how {
             Cut::Reset => {
-                self.conn().end(self.stream, Outcome::Reset);
+                self.conn().traffic.end(self.stream, Outcome::Reset);
                 match &mut self.body {
                     Some(body) => body.send_reset(Reason::INTERNAL_ERROR),
                     None => self.respond.send_reset(Reason::INTERNAL_ERROR),
@@ -361,7 +361,7 @@ impl Answering<'_> {
     /// Waits for all to be written.
     async fn ended(&mut self) -> Result<(), Over> {
         let conn = &self.place.conn;
-        self.unless_reset(conn.written(self.stream, u64::MAX)).await
+        self.unless_reset(conn.traffic.written(self.stream, u64::MAX)).await
     }
 
     async fn never(&mut self) -> Result<(), Over> {
@@ -388,7 +388,7 @@ impl Answering<'_> {
 
     /// The client did not wait for the end.
     fn abandoned(&self) -> Over {
-        self.conn().end(self.stream, Outcome::Abandoned);
+        self.conn().traffic.end(self.stream, Outcome::Abandoned);
         Over
     }
 }

@@ -45,12 +45,6 @@ impl Ledgers {
         }
     }
 
-    /// Forgets all records.
-    pub fn clear(&self) {
-        let mut vendors = self.vendors.borrow_mut();
-        vendors.values_mut().flat_map(BTreeMap::values_mut).for_each(IndexMap::clear);
-    }
-
     /// Tells who waits that something changed.
     pub fn tell(&self) {
         self.changed.send_modify(|n| *n += 1);
@@ -64,16 +58,6 @@ impl Ledgers {
     /// Whether `noun` is a collection of `vendor`.
     pub fn has(&self, vendor: &str, noun: &str) -> bool {
         self.vendors.borrow().get(vendor).is_some_and(|v| v.contains_key(noun))
-    }
-
-    /// How many live records a collection holds.
-    pub fn count(&self, vendor: &str, noun: &str) -> usize {
-        self.vendors.borrow().get(vendor).and_then(|v| v.get(noun)).map_or(0, IndexMap::len)
-    }
-
-    /// Whether a collection holds a live record of this id.
-    pub fn holds(&self, vendor: &str, noun: &str, id: &str) -> bool {
-        self.vendors.borrow().get(vendor).and_then(|v| v.get(noun)).is_some_and(|r| r.contains_key(id))
     }
 
     /// The live records of a collection, oldest first.
@@ -95,5 +79,25 @@ impl Ledgers {
                 (alias.clone(), Value::Object(lists))
             })
             .collect()
+    }
+}
+
+/// What those ask who steer vendors from outside.
+#[cfg(feature = "cli")]
+impl Ledgers {
+    /// Forgets all records.
+    pub fn clear(&self) {
+        let mut vendors = self.vendors.borrow_mut();
+        vendors.values_mut().flat_map(BTreeMap::values_mut).for_each(IndexMap::clear);
+    }
+
+    /// How many live records a collection holds.
+    pub fn count(&self, vendor: &str, noun: &str) -> usize {
+        self.vendors.borrow().get(vendor).and_then(|v| v.get(noun)).map_or(0, IndexMap::len)
+    }
+
+    /// Whether a collection holds a live record of this id.
+    pub fn holds(&self, vendor: &str, noun: &str, id: &str) -> bool {
+        self.vendors.borrow().get(vendor).and_then(|v| v.get(noun)).is_some_and(|r| r.contains_key(id))
     }
 }

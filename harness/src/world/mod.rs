@@ -26,6 +26,7 @@ mod supervisor;
 mod tap;
 mod task;
 mod tls;
+mod traffic;
 mod witness;
 mod workload;
 
@@ -41,7 +42,14 @@ use hooks::Hooks;
 pub(crate) use ledgers::Ledgers;
 
 pub(crate) use client::{call, plain};
-pub(crate) use hooks::{Pending, emit, resume};
+
+/// What only vendors that are served ask of a world.
+#[cfg(feature = "cli")]
+pub(crate) use self::{
+    hooks::{Pending, emit, resume},
+    server::open_doors,
+    workload::carry_out_once,
+};
 pub(crate) use host::{Host, keep_door, serve, settle_all};
 pub use journal::Disk;
 pub(crate) use noise::{listen_for_noise, wall_now};
@@ -49,20 +57,20 @@ pub(crate) use receiver::{alerts, open as open_alerts};
 pub use recorder::Journal;
 pub(crate) use recorder::Recorder;
 pub use server::Server;
-pub(crate) use server::open_doors;
 pub(crate) use supervisor::{End, Supervisor, afflict, drive};
 pub(crate) use task::spawn;
 pub use tls::Authority;
 pub(crate) use witness::sees_connects;
-pub(crate) use workload::{carry_out_once, last_step, run as run_workload};
+pub(crate) use workload::{last_step, run as run_workload};
 
 use tokio::sync::watch;
 
+use crate::fault::Target;
 use crate::scenario::Scenario;
 use crate::schedule::{Outage, Schedule};
 use crate::subject::{AttemptLog, Endpoints};
 use crate::time::{At, Span};
-use crate::trace::{Cause, Outcome, What};
+use crate::trace::{Cause, Outcome, SubjectEvent, What};
 use crate::vendor::Reaction;
 use crate::wire::FieldText;
 
@@ -233,7 +241,7 @@ impl World {
         let mut open: Vec<_> = self.hosts.values().flat_map(|h| h.open_calls()).collect();
         open.sort_by_key(|(call, ..)| *call);
         for (_, stream, conn) in open {
-            conn.end(stream, outcome);
+            conn.traffic.end(stream, outcome);
         }
     }
 
@@ -248,6 +256,21 @@ impl World {
         for url in all {
             if let Some(authority) = client::authority(url) {
                 self.canon.add(authority, "subject.test");
+            }
+        }
+    }
+
+    /// Writes whose webhooks the rules disturb and the subject does not take.
+    pub fn tell_of_missing_webhooks(&self) {
+        let scenario = self.scenario.borrow();
+        let disturbed = scenario.faults.iter().filter_map(|rule| match &rule.on {
+            Target::Webhook { vendor, .. } => Some(vendor.as_str()),
+            _ => None,
+        });
+        for vendor in disturbed.collect::<BTreeSet<_>>() {
+            if !self.is_told(vendor) {
+                let vendor = vendor.into();
+                self.recorder.note(What::Subject(SubjectEvent::TakesNoWebhooks { vendor }));
             }
         }
     }

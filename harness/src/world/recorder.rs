@@ -4,6 +4,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io::{self, Write};
+#[cfg(feature = "cli")]
 use std::ops::ControlFlow;
 use std::rc::Rc;
 
@@ -164,6 +165,48 @@ impl Recorder {
         DeliveryId(self.0.deliveries.replace(self.0.deliveries.get() + 1))
     }
 
+    /// Looks at the events so far.
+    pub fn with<R>(&self, f: impl FnOnce(&[Event]) -> R) -> R {
+        f(&self.0.events.borrow())
+    }
+
+    /// Puts everything on disk that is to be there in the end, as far as it happened.
+    ///
+    /// # Errors
+    /// If it cannot be written.
+    pub fn flush(&self) -> io::Result<()> {
+        match &mut *self.0.journal.borrow_mut() {
+            Journal::Spilled(disk) => {
+                disk.take(self.0.events.borrow_mut().drain(..))?;
+                disk.flush()
+            }
+            Journal::Lines(out) => out.flush(),
+            Journal::Whole | Journal::Last(_) => Ok(()),
+        }
+    }
+
+    /// As [`Recorder::close`], once the journal is written down.
+    ///
+    /// # Errors
+    /// The first one of the journal's writer.
+    pub fn finish(&self) -> io::Result<Vec<Event>> {
+        if let Err(e) = self.flush() {
+            self.0.broken.borrow_mut().get_or_insert(e);
+        }
+        let events = self.close();
+        self.0.broken.take().map_or(Ok(events), Err)
+    }
+
+    /// Ends the trace and hands it out.
+    pub fn close(&self) -> Vec<Event> {
+        self.0.closed.set(true);
+        self.0.events.take()
+    }
+}
+
+/// What whoever reads along asks.
+#[cfg(feature = "cli")]
+impl Recorder {
     /// How many events there are by now, those on disk included.
     pub fn count(&self) -> u64 {
         let on_disk = match &*self.0.journal.borrow() {
@@ -171,11 +214,6 @@ impl Recorder {
             _ => 0,
         };
         on_disk + self.0.events.borrow().len() as u64
-    }
-
-    /// Looks at the events so far.
-    pub fn with<R>(&self, f: impl FnOnce(&[Event]) -> R) -> R {
-        f(&self.0.events.borrow())
     }
 
     /// Shows the events from number `from` on, the first of all being number 0, until `each` has
@@ -201,21 +239,6 @@ impl Recorder {
         Ok(())
     }
 
-    /// Puts everything on disk that is to be there in the end, as far as it happened.
-    ///
-    /// # Errors
-    /// If it cannot be written.
-    pub fn flush(&self) -> io::Result<()> {
-        match &mut *self.0.journal.borrow_mut() {
-            Journal::Spilled(disk) => {
-                disk.take(self.0.events.borrow_mut().drain(..))?;
-                disk.flush()
-            }
-            Journal::Lines(out) => out.flush(),
-            Journal::Whole | Journal::Last(_) => Ok(()),
-        }
-    }
-
     /// Forgets what happened so far; numbers of calls and deliveries go on.
     ///
     /// # Errors
@@ -226,24 +249,6 @@ impl Recorder {
             Journal::Spilled(disk) => disk.clear(),
             Journal::Whole | Journal::Last(_) | Journal::Lines(_) => Ok(()),
         }
-    }
-
-    /// As [`Recorder::close`], once the journal is written down.
-    ///
-    /// # Errors
-    /// The first one of the journal's writer.
-    pub fn finish(&self) -> io::Result<Vec<Event>> {
-        if let Err(e) = self.flush() {
-            self.0.broken.borrow_mut().get_or_insert(e);
-        }
-        let events = self.close();
-        self.0.broken.take().map_or(Ok(events), Err)
-    }
-
-    /// Ends the trace and hands it out.
-    pub fn close(&self) -> Vec<Event> {
-        self.0.closed.set(true);
-        self.0.events.take()
     }
 }
 

@@ -86,8 +86,8 @@ impl Server {
         drop(local);
         drop(world);
         drop(runtime);
-        let events = recorder.finish()?;
-        ended.map(|()| events)
+        let events = recorder.finish();
+        ended.and(events)
     }
 
     fn world(self) -> io::Result<World> {

@@ -135,6 +135,7 @@ impl Supervisor {
                 own.learn(&endpoints);
                 *own.subject.endpoints.borrow_mut() = Some(endpoints);
                 own.recorder.note(What::Subject(SubjectEvent::Ready));
+                own.tell_of_missing_webhooks();
                 own.subject.tell();
             }
         });

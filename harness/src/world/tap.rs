@@ -209,6 +209,7 @@ mod tests {
     const STREAM: &[u8] = b"GET /a HTTP/1.1\r\nhost: x\r\n\r\n\
         POST /b HTTP/1.1\r\nContent-Length: 5\r\n\r\na\r\n\r\n\
         POST /c HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n4\r\nwi\r\n\r\n3;x=y\r\nabc\r\n0\r\nt: 1\r\n\r\n\
+        POST /e HTTP/1.1\r\ntransfer-encoding: gzip, Chunked\r\n\r\n2\r\n\r\n\r\n0\r\n\r\n\
         PUT /d HTTP/1.1\r\ncontent-length: 9\r\n\r\nhalf";
 
     /// Feeds `stream` in pieces of these sizes, over and over.
@@ -258,8 +259,25 @@ mod tests {
         #[test]
         fn requests_are_counted_however_the_bytes_are_cut(cuts in proptest::collection::vec(1usize..40, 1..60)) {
             let (one, two) = (Tap::Http1(Messages::default()), Tap::Http2(Streams::default()));
-            proptest::prop_assert_eq!(counted(one, STREAM, &cuts), (4, 3));
+            proptest::prop_assert_eq!(counted(one, STREAM, &cuts), (5, 4));
             proptest::prop_assert_eq!(counted(two, &streams(), &cuts), (6, 4));
         }
+    }
+
+    #[test]
+    fn a_request_whose_fields_go_on_is_whole_with_the_last_of_them() {
+        let mut tap = Tap::Http2(Streams::default());
+        tap.feed(PREFACE);
+        let mut whole_after = |frame: Vec<u8>| {
+            tap.feed(&frame);
+            tap.whole()
+        };
+        assert_eq!(whole_after(frame(1, 0x1, 1)), 0);
+        assert_eq!(whole_after(frame(9, 0x0, 1)), 0);
+        assert_eq!(whole_after(frame(9, 0x4, 1)), 1);
+        // Fields that go on, of a request with a body.
+        assert_eq!(whole_after(frame(1, 0x0, 3)), 1);
+        assert_eq!(whole_after(frame(9, 0x4, 3)), 1);
+        assert_eq!(whole_after(frame(0, 0x1, 3)), 2);
     }
 }

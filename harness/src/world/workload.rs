@@ -150,6 +150,7 @@ enum Turn {
 ///
 /// # Errors
 /// What the vendor says against it.
+#[cfg(feature = "cli")]
 pub(crate) fn carry_out_once(
     world: &Rc<World>,
     step: Step,

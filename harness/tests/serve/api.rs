@@ -8,7 +8,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpListener;
 
 use crate::served::Served;
-use crate::{ask, both, customer, customers, done};
+use crate::{ask, both, client, customer, customers, done};
 
 fn description() -> Value {
     firedrill::serve::document()
@@ -292,4 +292,19 @@ async fn the_trace_is_read_in_parts() {
     let rest =
         done(&served, "GET", &format!("/trace?vendor=billing&limit=1&since={answer}"), json!(null)).await;
     assert_eq!(rest["events"][0]["n"], json!(answer));
+}
+
+#[tokio::test]
+async fn a_head_is_answered_as_the_get_without_its_body() {
+    let served = both();
+    let (_, made) = customer(&served, "k").await.unwrap();
+    let key = served.vendor("billing")["credentials"]["api_key"].as_str().unwrap();
+    let url = format!("{}/v1/customers/{}", served.url("billing"), made["id"].as_str().unwrap());
+    let client = client();
+    let get = client.get(&url).bearer_auth(key).send().await.unwrap();
+    let head = client.head(&url).bearer_auth(key).send().await.unwrap();
+    assert_eq!((head.status().as_u16(), get.status().as_u16()), (200, 200));
+    assert_eq!(head.headers()["content-type"], get.headers()["content-type"]);
+    assert_eq!(head.headers()["content-length"], get.bytes().await.unwrap().len().to_string());
+    assert!(head.bytes().await.unwrap().is_empty());
 }

@@ -129,3 +129,48 @@ async fn the_journal_holds_the_whole_trace() {
     assert_eq!(output.status.code(), Some(ExitCode::Usage as i32));
     assert!(String::from_utf8_lossy(&output.stderr).contains("holds an earlier journal"));
 }
+
+#[tokio::test]
+async fn a_file_that_becomes_unwritable_loses_nothing_and_is_the_users_to_mend() {
+    let folder = tempfile::tempdir().unwrap();
+    let (there, away) = (folder.path().join("there"), folder.path().join("away"));
+    std::fs::create_dir(&there).unwrap();
+    let state = there.join("state.json");
+    let served = kept(&state);
+    std::fs::rename(&there, &away).unwrap();
+    let (_, first) = customer(&served, "a").await.unwrap();
+    tokio::time::sleep(std::time::Duration::from_millis(200)).await;
+    assert_eq!(customers(&served).await.len(), 1);
+    // Once it can be written again, it is, though nothing more happens.
+    std::fs::rename(&away, &there).unwrap();
+    written(&state, first["id"].as_str().unwrap()).await;
+
+    std::fs::rename(&there, &away).unwrap();
+    customer(&served, "b").await.unwrap();
+    let (status, said) = served.ended_by("TERM");
+    assert_eq!(status.code(), Some(ExitCode::Usage as i32), "{said}");
+    // Once for each time, if it had the time to notice.
+    let warned = said.matches("warning: the state cannot be written to ").count();
+    assert!((1..=2).contains(&warned), "{said}");
+    let error = format!("error: the state cannot be written to {}: ", state.display());
+    assert!(said.contains(&error), "{said}");
+    let aside = said.split("--state ").nth(1).unwrap().split('`').next().unwrap();
+    let served = kept(Path::new(aside));
+    assert_eq!(customers(&served).await.len(), 2);
+    drop(served);
+    std::fs::remove_file(aside).unwrap();
+}
+
+#[cfg(target_os = "linux")]
+#[tokio::test]
+async fn a_journal_that_cannot_be_written_is_the_users_to_mend() {
+    let folder = tempfile::tempdir().unwrap();
+    // Of this device every write says that it is full.
+    std::os::unix::fs::symlink("/dev/full", folder.path().join("trace.jsonl")).unwrap();
+    let path = folder.path().to_string_lossy().into_owned();
+    let served = Served::start(&["--vendor", "billing=stripe", "--journal", &path]);
+    customer(&served, "a").await.unwrap();
+    let (status, said) = served.ended_by("TERM");
+    assert_eq!(status.code(), Some(ExitCode::Usage as i32), "{said}");
+    assert!(said.contains(&format!("error: the journal in {path} cannot be written: ")), "{said}");
+}

@@ -61,10 +61,22 @@ impl Served {
     ///
     /// # Panics
     /// If it cannot be sent.
-    pub fn signal(mut self, name: &str) -> ExitStatus {
+    pub fn signal(self, name: &str) -> ExitStatus {
+        self.ended_by(name).0
+    }
+
+    /// The same, with what it said on its error output.
+    ///
+    /// # Panics
+    /// If it cannot be sent.
+    pub fn ended_by(mut self, name: &str) -> (ExitStatus, String) {
         let pid = self.child.id().to_string();
         assert!(Command::new("kill").args(["-s", name, &pid]).status().expect("kill runs").success());
-        self.child.wait().expect("it ends")
+        let status = self.child.wait().expect("it ends");
+        let mut said = String::new();
+        let err = self.child.stderr.as_mut().expect("its error output is ours");
+        err.read_to_string(&mut said).expect("text");
+        (status, said)
     }
 }
 

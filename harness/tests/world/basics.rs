@@ -179,3 +179,30 @@ fn every_request_has_exactly_one_answer() {
         [(0, Outcome::Answered, true), (3_000, Outcome::Abandoned, true), (60_000, Outcome::Open, true)]
     );
 }
+
+#[test]
+fn a_head_is_answered_as_the_get_without_its_body() {
+    for two in [false, true] {
+        let drilled = drill("ends_at: 1m", move |start| async move {
+            let client = reqwest::Client::builder().no_proxy();
+            let client = if two { client.http2_prior_knowledge() } else { client }.build().unwrap();
+            let url = format!("{}/ping", base(&start));
+            let get = client.get(&url).send().await.unwrap();
+            let head = client.head(&url).send().await.unwrap();
+            assert_eq!((get.version(), get.status()), (head.version(), head.status()));
+            assert_eq!(get.headers(), head.headers());
+            let body = get.bytes().await.unwrap();
+            assert_eq!(head.headers()["content-length"], body.len().to_string());
+            assert_eq!(head.bytes().await.unwrap().len(), 0);
+            // The connection is as good as before.
+            assert_eq!(client.get(&url).send().await.unwrap().bytes().await.unwrap(), body);
+        });
+        assert_eq!(drilled.verdict, Verdict::Pass);
+        let shown = pick(&drilled.trace, |_, w| match w {
+            What::Answer { response: Some(r), outcome, .. } => Some((r.body.is_empty(), *outcome)),
+            _ => None,
+        });
+        let (whole, empty) = ((false, Outcome::Answered), (true, Outcome::Answered));
+        assert_eq!(shown, [whole, empty, whole], "HTTP/2: {two}");
+    }
+}

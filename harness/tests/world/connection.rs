@@ -275,3 +275,44 @@ fn a_subject_that_miscounts_is_noticed() {
     let error = run(&plan("ends_at: 1m"), firedrill::seed::Seed(1), &subject).unwrap_err();
     assert!(error.to_string().contains("counts 2 attempts, 1 are in the trace"), "{error}");
 }
+
+#[test]
+fn a_client_that_gives_up_before_it_is_taken_up_leaves_the_books_right() {
+    let faults =
+        "faults: [ { on: toy, window: 0s..9s, do: { slow_accept: 3s } } ]\nheal_at: 10s\nends_at: 60s";
+    let large = 1 << 16;
+    for (close, two, body) in [
+        (true, false, 8),
+        (true, false, 0),
+        (false, false, 8),
+        (true, false, large),
+        (false, false, large),
+        (false, true, 8),
+        (false, true, large),
+    ] {
+        let drilled = drill(faults, move |start| async move {
+            let patient = reqwest::Client::builder().no_proxy().timeout(Duration::from_secs(2));
+            let client = if two { patient.http2_prior_knowledge() } else { patient }.build().unwrap();
+            for wait in [0, 20_000] {
+                pause(wait).await;
+                let mut request = client.post(format!("{}/items", base(&start)));
+                if close {
+                    request = request.header("connection", "close");
+                }
+                if body > 0 {
+                    request = request.json(&json!({ "a": "a".repeat(body) }));
+                }
+                let outcome = match request.send().await {
+                    Ok(answer) => answer.bytes().await.map(|_| AttemptOutcome::Answered),
+                    Err(e) => Err(e),
+                };
+                assert_eq!(outcome.is_ok(), wait > 0, "{outcome:?}");
+                start.attempts.note("toy", outcome.unwrap_or(AttemptOutcome::NoAnswer));
+            }
+        });
+        let told = format!("close: {close}, HTTP/2: {two}, bytes of a body: {body}");
+        assert_eq!(drilled.verdict, Verdict::Pass, "{told}");
+        assert_eq!(fired(&drilled.trace), [0], "{told}");
+        assert_eq!(requests(&drilled.trace).last(), Some(&22_000), "{told}");
+    }
+}

@@ -295,7 +295,7 @@ fn jobs_alerts_logs_and_exposures_are_in_the_trace() {
     let drilled = run(&plan, Seed(1), &subject).unwrap();
     let said: Vec<String> = pick(&drilled.trace, |at, w| {
         let shown = match w {
-            What::Alert { body } => body.to_string(),
+            What::Alert { body, .. } => body.to_string(),
             What::Log { level, line } => format!("{level} {line}"),
             What::Exposed { what, response } => {
                 format!("{what} {}", String::from_utf8_lossy(&response.as_ref().unwrap().body))

@@ -3,6 +3,7 @@
 #[path = "../provider/mod.rs"]
 mod provider;
 
+mod alerts;
 mod basics;
 mod connection;
 mod frames;

@@ -93,7 +93,7 @@ impl Vendor for Toy {
     fn step(&mut self, now: At, request: &Request, _: Span) -> Reaction {
         let answer = |status, body: &Value| Some(Response::json(status, body));
         match (request.method.as_str(), request.path()) {
-            ("GET", "/ping") => Reaction {
+            ("GET" | "HEAD", "/ping") => Reaction {
                 response: answer(200, &json!({ "ok": true, "next": format!("{ORIGIN}/ping?page=2") })),
                 applied: true,
                 ..Reaction::default()

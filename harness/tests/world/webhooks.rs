@@ -217,3 +217,16 @@ fn a_drill_with_webhooks_kills_and_black_holes_leaves_the_same_bytes_every_time(
         assert!(jsonl(&receive(&plan(), answer).0.trace) == first, "run {n} differs");
     }
 }
+
+#[test]
+fn a_subject_without_an_address_for_webhooks_is_told_so_whatever_the_fault() {
+    for fault in ["drop", "unreachable", "{ duplicate: { times: 2, within: 1s } }"] {
+        let plan = with(&format!("{{ on: webhook toy, do: {fault} }}"));
+        let drilled = run(&plan, Seed(5), &worker(|_| async {})).unwrap_or_else(|e| panic!("{e}"));
+        assert_eq!(drilled.verdict, Verdict::Unknown, "{fault}");
+        let of_faults = drilled.judgements.iter().find(|j| &*j.check == "faults").unwrap();
+        let [finding] = &of_faults.findings[..] else { panic!("{fault}: {of_faults:?}") };
+        assert!(finding.message.contains("the subject gave no address"), "{}", finding.message);
+        assert!(finding.hint.as_ref().unwrap().contains("`Endpoints::webhooks`"));
+    }
+}

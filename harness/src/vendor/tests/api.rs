@@ -353,3 +353,26 @@ fn github_keeps_comments_with_their_issue() {
     assert_eq!(status(&desk.send("POST", "/repos/me/mine/issues", r#"{"body":"x"}"#, &[])), 422);
     assert_eq!(status(&desk.send("GET", "/repos/me/mine/issues", "", &[("user-agent", "")])), 403);
 }
+
+#[test]
+fn a_head_is_answered_as_the_get() {
+    let mut desk = Desk::new("github");
+    desk.give("issues", 2);
+    let path = "/repos/octo-org/octo-repo/issues";
+    let named = |desk: &Desk, method: &str, path: &str| {
+        desk.vendor.operation(&desk.request(method, path, "", &[])).map(|o| (o.name.to_string(), o.kind))
+    };
+    let (get, head) = (named(&desk, "GET", path).unwrap(), named(&desk, "HEAD", path).unwrap());
+    assert_eq!((head.0, head.1), (get.0.replace("GET ", "HEAD "), get.1));
+    let asked = desk.send("GET", path, "", &[]);
+    let only_the_head = desk.send("HEAD", path, "", &[]);
+    assert_eq!((status(&only_the_head), only_the_head.applied), (200, true));
+    assert_eq!(body(&only_the_head), body(&asked));
+    let tag = header(&asked, "etag").unwrap();
+    assert_eq!(header(&only_the_head, "etag"), Some(tag));
+    assert_eq!(status(&desk.send("HEAD", path, "", &[("if-none-match", tag)])), 304);
+    assert_eq!(status(&desk.send("HEAD", "/repos/octo-org/octo-repo/issues/99", "", &[])), 404);
+
+    let desk = Desk::new("stripe");
+    assert_eq!(named(&desk, "HEAD", "/v1/invoices/in_1/finalize"), None, "that is no GET");
+}
