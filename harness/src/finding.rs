@@ -60,12 +60,26 @@ pub struct Judgement {
     pub judged: u64,
     /// What it found.
     pub findings: Vec<Finding>,
+    /// What it found and the scenario waives.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waived: Vec<Waived>,
+}
+
+/// Findings that do not count, because the scenario says so.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Waived {
+    /// Their rule.
+    pub rule: Arc<str>,
+    /// Why they do not count, in the scenario's words.
+    pub because: String,
+    /// How many there were.
+    pub found: u64,
 }
 
 impl Judgement {
     /// A judgement over `judged` things: the worst of its findings.
     pub fn of(check: &str, judged: u64, findings: Vec<Finding>) -> Judgement {
         let verdict = findings.iter().map(|f| f.verdict).max().unwrap_or(Verdict::Pass);
-        Judgement { check: check.into(), verdict, judged, findings }
+        Judgement { check: check.into(), verdict, judged, findings, waived: Vec::new() }
     }
 }

@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use crate::check::objection;
 use crate::scenario::{Document, Mistake, Scenario, Sources, VendorFacts, VendorUse, review};
 
 /// A drill that was read from disk, whole: with what it takes over from its base.
@@ -171,8 +172,17 @@ fn load_one(
     };
     let sources = Sources { drill: &drill, base: base.as_ref() };
     let facts = facts_of(&scenario, &sources, vendors)?;
-    let mistakes = review(&scenario, &sources, Some(&facts));
+    let mut mistakes = review(&scenario, &sources, Some(&facts));
+    mistakes.extend(waivers(&scenario, &sources));
     if mistakes.is_empty() { Ok(Loaded { scenario, file }) } else { Err(mistakes) }
+}
+
+/// Waivers of what cannot be waived.
+fn waivers<'a>(scenario: &'a Scenario, sources: &'a Sources<'_>) -> impl Iterator<Item = Mistake> + 'a {
+    scenario.expect.waive.iter().enumerate().filter_map(|(index, waiver)| {
+        let path = ["expect", "waive", &index.to_string(), "rule"];
+        objection(&waiver.rule).map(|why| sources.mistake_at(&path, why))
+    })
 }
 
 fn facts_of(
@@ -352,6 +362,25 @@ mod tests {
         let mistakes = folder.load("").unwrap_err();
         let files: Vec<_> = mistakes.iter().map(|m| m.file.rsplit('/').next().unwrap()).collect();
         assert_eq!(files, ["_base.yaml", "c.yaml", "d.yaml"], "{mistakes:?}");
+    }
+
+    #[test]
+    fn a_waiver_of_what_cannot_be_waived_is_pointed_at_in_the_file_that_says_it() {
+        let base = |rule| BASE.replace("} }", &format!("}}, waive: [{{ rule: {rule}, because: b }}] }}"));
+        let folder =
+            Folder::with(&[("_base.yaml", &base("idempotncy/no_key")), ("x.yaml", &extending("_base.yaml"))]);
+        let mistake = folder.load("").unwrap_err().remove(0);
+        assert_eq!(mistake.message, "no check is called `idempotncy`; did you mean `idempotency`?");
+        assert!(mistake.file.ends_with("_base.yaml") && mistake.line == 2, "{mistake:?}");
+        let folder = Folder::with(&[
+            ("_base.yaml", &base("idempotency/no_key")),
+            ("x.yaml", &extending("_base.yaml")),
+        ]);
+        assert_eq!(
+            folder.load("").unwrap()[0].scenario.expect.waive.len(),
+            1,
+            "a base waives for its drills"
+        );
     }
 
     #[test]

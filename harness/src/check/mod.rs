@@ -47,6 +47,7 @@ mod shown;
 mod standing;
 mod tls;
 mod unique;
+mod waive;
 mod webhook;
 
 use std::collections::BTreeMap;
@@ -56,6 +57,7 @@ pub use breaker::Opened;
 use evidence::Evidence;
 pub use exposed::reasons;
 pub use standing::{Lack, Novelty, Standing, standing};
+pub use waive::objection;
 
 use crate::finding::{Finding, Judgement, Verdict};
 use crate::fixture;
@@ -102,7 +104,9 @@ pub fn judge(scenario: &Scenario, profiles: &BTreeMap<String, Profile>, trace: &
         Ok(judgement) => judgement,
         Err(why) => Some(crashed(name, &why)),
     };
-    overload::doubted(trace, CHECKS.iter().filter_map(judge).collect())
+    let mut judgements = overload::doubted(trace, CHECKS.iter().filter_map(judge).collect());
+    waive::waive(&scenario.expect.waive, &mut judgements);
+    judgements
 }
 
 /// Judges only whether the disturbance came about: each rule bit, each step was carried out. `None`

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use super::timeline::Timeline;
 use super::{BOLD, CYAN, DIM, RED, Ran, WIDTH, YELLOW, count, paint, style_of, wrap};
-use crate::drill::DrillError;
+use crate::drill::{DrillError, Drilled};
 use crate::finding::{Finding, Verdict};
 use crate::plan::Loaded;
 use crate::time::Span;
@@ -24,6 +24,8 @@ pub fn drill(ran: &Ran<'_>, verbose: bool) -> String {
     if ran.drilled.verdict != Verdict::Pass {
         text.push('\n');
         text.push_str(&why(ran, verbose));
+    } else {
+        text.push_str(&waived(ran.drilled));
     }
     if verbose {
         text.push_str(&format!("\n    {}\n", paint(BOLD, "all that happened")));
@@ -136,11 +138,22 @@ pub fn why(ran: &Ran<'_>, all: bool) -> String {
     if let Some(real) = &drilled.trace.head.real {
         text.push_str(&labelled("time", &in_real_time(real)));
     }
+    text.push_str(&waived(drilled));
     text.push_str(&labelled("why", &ran.loaded.scenario.why));
     text.push_str(&labelled("seed", &ran.seed.to_string()));
     text.push_str(&labelled_raw("replay", &paint(CYAN, &ran.replay)));
     text.push('\n');
     text
+}
+
+/// What was found and does not count, with the reason that the scenario gives.
+fn waived(drilled: &Drilled) -> String {
+    let all = drilled.judgements.iter().flat_map(|j| &j.waived);
+    all.map(|w| {
+        let times = count(usize::try_from(w.found).unwrap_or(usize::MAX), "finding");
+        labelled("waived", &format!("{} ({times}): {}", w.rule, w.because))
+    })
+    .collect()
 }
 
 /// By which time a drill was judged.

@@ -233,6 +233,23 @@ fn a_pass_takes_no_more_than_its_promise() {
 }
 
 #[test]
+fn a_pass_with_a_waiver_says_what_does_not_count_and_why() {
+    let mut drilled = drilled(Verdict::Pass);
+    drilled.judgements[0].waived.push(crate::finding::Waived {
+        rule: "idempotency/no_key".into(),
+        because: "it looks for the invoice before it creates one".into(),
+        found: 54,
+    });
+    let text = plain(&terminal::drill(&ran(&loaded(), &drilled), false));
+    assert!(
+        text.ends_with(
+            "    waived    idempotency/no_key (54 findings): it looks for the invoice before\n              it creates one\n"
+        ),
+        "{text}"
+    );
+}
+
+#[test]
 fn the_whole_timeline_shows_every_event() {
     insta::assert_snapshot!(plain(&timeline::Timeline::new(&trace()).whole(0)));
 }

@@ -59,6 +59,10 @@ pub struct Expect {
     /// What the subject shows of itself must equal what the vendors hold.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exposed: Vec<Exposed>,
+    /// Rules by which this integration is not judged, each with the reason. What they find is counted
+    /// and shown as waived.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub waive: Vec<Waiver>,
     /// Sections that a shared base promises and this drill does not: `without: [backoff]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub without: Vec<String>,
@@ -88,8 +92,21 @@ impl Expect {
         if self.exposed.is_empty() && !waived.iter().any(|w| w == "exposed") {
             self.exposed = base.exposed;
         }
+        if self.waive.is_empty() && !waived.iter().any(|w| w == "waive") {
+            self.waive = base.waive;
+        }
         self.without = waived;
     }
+}
+
+/// A rule by which an integration is not judged, because it keeps the promise another way.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Waiver {
+    /// The rule, as its finding shows it: `idempotency/no_key`.
+    pub rule: String,
+    /// Why it does not bind this integration, for whoever reads the report.
+    pub because: String,
 }
 
 /// Two ledgers agree: every source record for which `where` holds has exactly one live effect, and

@@ -35,7 +35,8 @@ use crate::time::Span;
 /// * it takes wall-clock time from [`Start::clock`], chance from [`Start::seed`], and timers from
 ///   `tokio::time`; its HTTP client needs no change.
 ///
-/// Two things are beyond the drill: a client that does not set TCP_NODELAY (reqwest does by default)
+/// Three things are beyond the drill: what is printed (`println!`, `eprintln!`) is not heard, and not
+/// searched for secrets, as `tracing` is; a client that does not set TCP_NODELAY (reqwest does by default)
 /// waits for the kernel's own timers, and virtual time is no longer exact; and a subject that never
 /// awaits cannot be interrupted, as both run on one thread.
 pub trait Subject {

@@ -35,6 +35,9 @@ pub fn render(ran: &Ran<'_>) -> String {
             p.checks { @for j in &ran.drilled.judgements {
                 span.check.(word(j.verdict)) title={ (j.judged) " judged" } { (j.check) }
             } }
+            @for w in ran.drilled.judgements.iter().flat_map(|j| &j.waived) {
+                p.why { "waived: " (w.rule) " (" (w.found) "): " (w.because) }
+            }
         }
         (findings(ran))
         section.tools {

@@ -1,0 +1,89 @@
+//! Waivers: rules by which an integration is not judged, because it keeps the promise another way.
+//!
+//! Knows: names of rules and the reasons that a scenario gives. Must not know: what a rule says. What was
+//! waived is counted and shown with its reason; what keeps a drill from being judged cannot be waived.
+
+use super::CHECKS;
+use crate::finding::{Judgement, Waived};
+use crate::scenario::Waiver;
+
+/// Takes what the waivers name out of the judgements, and writes down what was taken.
+pub(super) fn waive(waivers: &[Waiver], judgements: &mut [Judgement]) {
+    for waiver in waivers.iter().filter(|w| objection(&w.rule).is_none()) {
+        for judgement in judgements.iter_mut() {
+            let findings = std::mem::take(&mut judgement.findings);
+            let (named, kept): (Vec<_>, Vec<_>) = findings.into_iter().partition(|f| *f.rule == *waiver.rule);
+            let mut judged = Judgement::of(&judgement.check, judgement.judged, kept);
+            judged.waived = std::mem::take(&mut judgement.waived);
+            let found = named.iter().map(|f| u64::from(f.more) + 1).sum();
+            if found > 0 {
+                let (rule, because) = (waiver.rule.as_str().into(), waiver.because.clone());
+                judged.waived.push(Waived { rule, because, found });
+            }
+            *judgement = judged;
+        }
+    }
+}
+
+/// Why a rule of this name cannot be waived.
+pub fn objection(rule: &str) -> Option<String> {
+    let names = || CHECKS.iter().map(|(name, _)| *name).filter(|name| *name != "faults");
+    let (check, rest) = rule.split_once('/').unwrap_or((rule, ""));
+    if check == "faults" || rest == "crashed" {
+        return Some(format!("`{rule}` says that the drill could not be judged: that cannot be waived"));
+    }
+    if names().all(|name| name != check) {
+        let near = crate::scenario::or_nearest(check, names());
+        return Some(format!("no check is called `{check}`{near}"));
+    }
+    rest.is_empty()
+        .then(|| format!("`{rule}` is a whole check: write the rule as its finding shows it, `{check}/…`"))
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::check::testing::*;
+    use crate::finding::Verdict;
+
+    const WAIVED: &str = "waive: [ { rule: idempotency/no_key, because: it looks before it creates } ]";
+
+    fn keyless(at: u64) -> Exchange {
+        call("billing", "POST /invoices", at).body("deal=d1")
+    }
+
+    #[test]
+    fn what_is_waived_does_not_count_and_is_written_down() {
+        keyless_twice().fails(&scenario(""), "idempotency/no_key");
+        let judged = keyless_twice().judged(&scenario(WAIVED), "idempotency").unwrap();
+        assert_eq!((judged.verdict, judged.findings.len()), (Verdict::Pass, 0));
+        assert_eq!((&*judged.waived[0].rule, judged.waived[0].found), ("idempotency/no_key", 2));
+        assert_eq!(judged.waived[0].because, "it looks before it creates");
+    }
+
+    fn keyless_twice() -> Builder {
+        drill().call(keyless(0)).call(keyless(60_000).body("deal=d2"))
+    }
+
+    #[test]
+    fn a_waiver_reaches_no_other_rule_of_the_same_check() {
+        let reused = call("billing", "POST /invoices", 9_000)
+            .key("k1")
+            .body("deal=d1&x=2")
+            .error(400, crate::fault::ErrorKind::IdempotencyMismatch);
+        drill()
+            .call(keyless(0))
+            .call(call("billing", "POST /invoices", 8_000).key("k1").body("deal=d1"))
+            .call(reused)
+            .fails(&scenario(WAIVED), "idempotency/key_reused");
+    }
+
+    #[test]
+    fn what_keeps_a_drill_from_being_judged_cannot_be_waived() {
+        let no = |rule| super::objection(rule).unwrap_or_default();
+        assert!(no("faults/never_fired").contains("cannot be waived"));
+        assert!(no("retries/crashed").contains("cannot be waived"));
+        assert!(no("idempotncy/no_key").contains("`idempotency`"), "{}", no("idempotncy/no_key"));
+        assert!(no("idempotency").contains("a whole check"));
+        assert_eq!(no("idempotency/no_key"), "");
+    }
+}
