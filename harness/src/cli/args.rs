@@ -469,7 +469,8 @@ pub enum Of {
 /// Options of `explain`.
 #[derive(Clone, Debug, ClapArgs)]
 pub struct Explain {
-    /// The rule, as a finding names it: `idempotency/second_effect`. Without it, all are listed.
+    /// The rule, as a finding names it (`idempotency/second_effect`), or an act of a fault (`slow_accept`);
+    /// `acts` for all of these. Without it, all rules are listed.
     #[arg(value_name = "RULE")]
     pub rule: Option<String>,
 }

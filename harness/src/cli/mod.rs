@@ -44,7 +44,7 @@ use crate::drill::{self, DrillError};
 use crate::plan::{self, Loaded};
 use crate::report::table::Caught;
 use crate::report::{mistake, rules, table, wrap};
-use crate::scenario::{nearest, schema};
+use crate::scenario::{ActEntry, acts, nearest, schema};
 use crate::time::Span;
 
 /// Runs the command of this process, printing to its own streams.
@@ -213,6 +213,18 @@ fn explain(rule: Option<&str>, console: &mut Console<'_>) -> io::Result<ExitCode
         console.print(&format!("{}\n", names().collect::<Vec<_>>().join("\n")))?;
         return Ok(ExitCode::Passed);
     };
+    let acts = acts();
+    if rule == "acts" {
+        let all: Vec<String> = acts.iter().map(act).collect();
+        console.print(&all.join("\n"))?;
+        return Ok(ExitCode::Passed);
+    }
+    let named: Vec<String> =
+        acts.iter().filter(|a| a.name == rule || a.name == format!("drift {rule}")).map(act).collect();
+    if !named.is_empty() {
+        console.print(&named.join("\n"))?;
+        return Ok(ExitCode::Passed);
+    }
     if let Some(explanation) = rules::explain(rule) {
         console.print(&format!("{rule}\n\n{}\n", wrap(explanation.text, 78).join("\n")))?;
         return Ok(ExitCode::Passed);
@@ -222,12 +234,20 @@ fn explain(rule: Option<&str>, console: &mut Console<'_>) -> io::Result<ExitCode
         console.print(&format!("{rule} ({severity})\n\n{}\n", wrap(change.says, 78).join("\n")))?;
         return Ok(ExitCode::Passed);
     }
-    let near = nearest(rule, names()).map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
+    let near = nearest(rule, names().chain(acts.iter().map(|a| a.name.as_str())))
+        .map(|n| format!("; did you mean `{n}`?"))
+        .unwrap_or_default();
     console.say(&format!(
         "error: there is no rule `{rule}`{near}\nrules: {}\n",
         names().collect::<Vec<_>>().join(", ")
     ));
     Ok(ExitCode::Usage)
+}
+
+/// What a fault does, under how a drill says it.
+fn act(entry: &ActEntry) -> String {
+    let says = wrap(&entry.says, 74).iter().map(|line| format!("    {line}\n")).collect::<String>();
+    format!("{}\n{says}", entry.written)
 }
 
 fn cores() -> usize {

@@ -288,6 +288,9 @@ fn an_explanation_answers_a_finding() {
     let said = firedrill(&Fake::default(), &["explain", "idempotency/no_key"]);
     assert_eq!(said.code, ExitCode::Passed);
     assert!(said.out.starts_with("idempotency/no_key\n\nAll attempts of one write"));
+    let acts = firedrill(&Fake::default(), &["explain", "acts"]).out;
+    let one = firedrill(&Fake::default(), &["explain", "slow_accept"]).out;
+    assert!(one.starts_with("do: { slow_accept: 500ms }\n    Connections") && acts.contains(&one), "{one}");
     assert!(firedrill(&Fake::default(), &["explain", "webhok"]).err.contains("did you mean `webhook`?"));
 }
 

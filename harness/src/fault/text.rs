@@ -260,7 +260,7 @@ impl fmt::Display for Skew {
 /// Types written as text: serde and JSON Schema by way of `FromStr` and `Display`. A bare YAML
 /// number is read as its text, so `attempts: 1` works.
 macro_rules! written_as_text {
-    ($($t:ident: $pattern:literal, $about:literal;)*) => {$(
+    ($($t:ident: $pattern:literal, $about:literal, $example:literal;)*) => {$(
         impl Serialize for $t {
             fn serialize<S: Serializer>(&self, s: S) -> Result<S::Ok, S::Error> {
                 s.collect_str(self)
@@ -274,7 +274,9 @@ macro_rules! written_as_text {
         impl JsonSchema for $t {
             fn schema_name() -> Cow<'static, str> { stringify!($t).into() }
             fn json_schema(_: &mut SchemaGenerator) -> Schema {
-                json_schema!({ "type": ["string", "integer"], "pattern": $pattern, "description": $about })
+                json_schema!({
+                    "type": ["string", "integer"], "pattern": $pattern, "description": $about, "examples": [$example]
+                })
             }
         }
     )*};
@@ -282,13 +284,14 @@ macro_rules! written_as_text {
 
 written_as_text! {
     Target: r"^\S+( \S+){0,2}$",
-        "ALIAS, `ALIAS METHOD /path`, `webhook ALIAS [event.type]`, or `subject`.";
-    Window: r"^.*\.\..*$", "A window of drill time: `30s..10m`, `10m..`, `..5m`.";
-    Counts: r"^[0-9]*(\.\.[0-9]*)?$", "A range of counts from one, both ends included: `1`, `1..2`, `3..`.";
-    Share: r"^[0-9.]+ ?%$", "A share in percent: `30%`.";
-    Skew: r"^[+-].+$", "A clock skew: `+10m` ahead, `-10m` behind.";
+        "ALIAS, `ALIAS METHOD /path`, `webhook ALIAS [event.type]`, or `subject`.", "billing POST /v1/invoices";
+    Window: r"^.*\.\..*$", "A window of drill time: `30s..10m`, `10m..`, `..5m`.", "30s..10m";
+    Counts: r"^[0-9]*(\.\.[0-9]*)?$", "A range of counts from one, both ends included: `1`, `1..2`, `3..`.", "1..2";
+    Share: r"^[0-9.]+ ?%$", "A share in percent: `30%`.", "30%";
+    Skew: r"^[+-].+$", "A clock skew: `+10m` ahead, `-10m` behind.", "+10m";
     Field: r"^(/.*)?$",
-        "A JSON Pointer (RFC 6901) from the top of the body, `*` for each item of a list: `/results/*/id`.";
+        "A JSON Pointer (RFC 6901) from the top of the body, `*` for each item of a list: `/results/*/id`.",
+        "/results/*/id";
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 //! Knows: what a drill file may say, and what it means when it says nothing. Must not know: how
 //! any of it is carried out or judged.
 
+mod acts;
 mod expect;
 mod fits;
 mod fragment;
@@ -23,6 +24,7 @@ use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use acts::{ActEntry, acts};
 pub use expect::*;
 pub use fragment::{rules, steps};
 pub use nearest::{nearest, or_nearest};
