@@ -102,6 +102,14 @@ impl Store {
             .optional()
     }
 
+    /// How far a deal's invoice has come, and the `updatedAt` of the state last acted upon.
+    pub(crate) fn progress(&self, deal_id: &str) -> Stored<Option<(Step, i64)>> {
+        let conn = self.lock();
+        conn.prepare_cached("SELECT step, source_ms FROM deals WHERE deal_id = ?1")?
+            .query_row([deal_id], |row| Ok((Step::parse(row.get_ref(0)?.as_str()?), row.get(1)?)))
+            .optional()
+    }
+
     /// The customer that an address was last invoiced as.
     pub(crate) fn customer_of(&self, email: &str) -> Stored<Option<String>> {
         let conn = self.lock();
