@@ -12,7 +12,7 @@ use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor}
 use serde_json::{Number, Value};
 
 /// Above this many members, names that come twice are looked for in order of the alphabet.
-const FEW: usize = 32;
+const FEW: usize = 64;
 
 /// A value.
 #[derive(Debug, PartialEq)]
