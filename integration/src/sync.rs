@@ -141,15 +141,18 @@ fn judge(ctx: &Context, deals: &[serde_json::Value]) -> Result<(Vec<Enqueue>, Op
             }
         };
         newest = newest.max(Some(deal.modified_ms));
-        let wanted = match ctx.store.ledger(&deal.id)? {
-            Some(line) => {
-                deal.updated_ms > line.source_ms || !matches!(line.step, Step::Done | Step::Retracted)
+        let wanted = match ctx.store.progress(&deal.id)? {
+            Some((step, source_ms)) => {
+                deal.updated_ms > source_ms || !matches!(step, Step::Done | Step::Retracted)
             }
             None => deal.won,
         };
+        if !wanted {
+            continue;
+        }
         // What was put aside stays aside until something new is heard of it (or a reconciliation asks).
         let aside = ctx.store.put_aside_ms(&deal.id)?.is_some_and(|since| deal.modified_ms <= since);
-        if wanted && !aside {
+        if !aside {
             jobs.push(Enqueue::deal(&deal.id, ctx.now_ms()));
         }
     }

@@ -36,6 +36,7 @@ mod explain;
 mod fields;
 mod form;
 pub mod generate;
+mod glance;
 mod index;
 mod load;
 mod mask;

@@ -155,7 +155,7 @@ impl Hooks {
         });
         let (record_id, record_number) = (json!(news.id.as_ref()), number(news.id));
         let source = json!(if news.by_api { "api" } else { "vendor" });
-        let shown = super::reading::visible(news.after);
+        let shown = super::shown::visible(news.after);
         let roots = [
             ("event", &about),
             ("record", &shown),

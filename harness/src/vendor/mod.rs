@@ -22,6 +22,7 @@ mod pace;
 pub mod paging;
 pub mod rate_limit;
 mod reading;
+mod shown;
 pub mod spec;
 pub mod store;
 pub mod template;

@@ -7,6 +7,7 @@ use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 
@@ -62,7 +63,8 @@ pub(super) struct Holding {
 /// A success, before it becomes a response.
 pub(super) struct Done {
     pub status: u16,
-    pub body: Option<Value>,
+    /// JSON.
+    pub body: Option<Bytes>,
     pub headers: Headers,
 }
 
@@ -365,7 +367,7 @@ impl Model {
         response.headers.set("etag", tag);
         if same {
             response.status = 304;
-            response.body = bytes::Bytes::new();
+            response.body = Bytes::new();
             response.headers.remove("content-type");
             if file.spec.rate_limit.not_modified_is_free && group.is_none() {
                 self.limiter.give_back();
@@ -380,10 +382,11 @@ impl Model {
 }
 
 fn written(done: Done) -> Response {
-    let mut response = match &done.body {
-        Some(body) => Response::json(done.status, body),
-        None => Response { status: done.status, headers: Headers::default(), body: bytes::Bytes::new() },
+    let headers = match &done.body {
+        Some(_) => Headers::of([("content-type", "application/json")]),
+        None => Headers::default(),
     };
+    let mut response = Response { status: done.status, headers, body: done.body.unwrap_or_default() };
     for (name, value) in done.headers.0 {
         response.headers.set(&name, value);
     }

@@ -5,6 +5,7 @@
 
 use std::sync::Arc;
 
+use bytes::Bytes;
 use serde_json::{Map, Value, json};
 
 use crate::fault::ErrorKind;
@@ -17,7 +18,7 @@ use super::encoding::store;
 use super::errors::{Case, Refusal};
 use super::file::VendorFile;
 use super::model::{Done, Job, Model};
-use super::reading::show;
+use super::shown::{View, text};
 use super::spec::{CollectionSpec, Condition, Does};
 use super::store::Row;
 use super::template::Scope;
@@ -56,7 +57,11 @@ impl Model {
                 let change = if issued.rotated { "rotated" } else { "issued" };
                 reaction.credentials.push(Model::credential(change, false));
                 let headers = Headers::of([("cache-control", "no-store")]);
-                Ok(Done { status: job.route.spec.status.unwrap_or(200), body: Some(issued.body), headers })
+                Ok(Done {
+                    status: job.route.spec.status.unwrap_or(200),
+                    body: Some(text(&issued.body)),
+                    headers,
+                })
             }
             Err((refusal, revoked)) => {
                 if revoked {
@@ -220,15 +225,17 @@ impl Model {
         record: &Value,
         roots: &Roots,
         params: &Map<String, Value>,
-    ) -> Option<Value> {
+    ) -> Option<Bytes> {
         if job.route.spec.empty {
             return None;
         }
-        let Some(template) = &job.route.spec.reply else { return Some(show(spec, record, params)) };
+        let Some(template) = &job.route.spec.reply else {
+            return Some(text(&View::of(spec, params).show(record)));
+        };
         let mut all: Vec<(&str, &Value)> = roots.iter().map(|(n, v)| (n.as_str(), v.as_ref())).collect();
         all.push(("record", record));
         let mut scope = Scope { now: job.now, epoch: self.epoch, roots: &all, chance: &mut self.values };
-        Some(template.fill(&mut scope))
+        Some(text(&template.fill(&mut scope)))
     }
 
     pub(super) fn take_params(&self, job: &Job<'_>, record: &mut Value, params: &Map<String, Value>) {
@@ -246,7 +253,7 @@ impl Model {
 }
 
 /// A success with the status that is usual for it.
-pub(super) fn ok(job: &Job<'_>, body: Option<Value>) -> Done {
+pub(super) fn ok(job: &Job<'_>, body: Option<Bytes>) -> Done {
     let usual = match (job.route.spec.does, job.route.spec.empty) {
         (_, true) => 204,
         (Does::Create, _) => 201,

@@ -9,6 +9,7 @@ use crate::time::{At, Span};
 use crate::wire::Headers;
 
 use super::errors::{Case, Refusal};
+use super::shown::Sheet;
 use super::store::{Ledger, Row};
 use super::value::{Path, text_of};
 
@@ -332,13 +333,13 @@ impl PagingSpec {
     }
 
     /// The body and the Link field of a page, its records already as they are shown.
-    pub fn write(
+    pub(super) fn write<I>(
         &self,
         page: &Page<'_>,
-        items: Vec<Value>,
+        items: Vec<I>,
         asked: &Asked<'_>,
         headers: &mut Headers,
-    ) -> Value {
+    ) -> Sheet<I> {
         let mut body = Map::new();
         for (name, value) in &self.body {
             body.insert(name.clone(), if value == "$path" { json!(asked.path) } else { value.clone() });
@@ -348,9 +349,9 @@ impl PagingSpec {
         }
         let Some(field) = &self.items else {
             self.link_field(page, asked, headers);
-            return Value::Array(items);
+            return Sheet { around: None, items };
         };
-        body.insert(field.clone(), Value::Array(items));
+        body.insert(field.clone(), Value::Null);
         match self.dialect {
             PagingDialect::After => {
                 if let Some(next) = &page.next {
@@ -382,7 +383,7 @@ impl PagingSpec {
                 }
             }
         }
-        Value::Object(body)
+        Sheet { around: Some((body, field.clone())), items }
     }
 
     fn link_field(&self, page: &Page<'_>, asked: &Asked<'_>, headers: &mut Headers) {
@@ -514,7 +515,8 @@ mod tests {
         let page = spec.page(ledger.rows().collect(), &ledger, &asked).unwrap();
         let mut headers = Headers::default();
         let items = page.rows.iter().map(|r| json!(r.id.as_ref())).collect();
-        assert_eq!(spec.write(&page, items, &asked, &mut headers), json!(["r2", "r3"]));
+        let body = spec.write(&page, items, &asked, &mut headers);
+        assert_eq!(serde_json::to_value(&body).unwrap(), json!(["r2", "r3"]));
         assert_eq!(
             headers.get("link").unwrap(),
             "<https://v.test/x?limit=2&page=1>; rel=\"prev\", <https://v.test/x?limit=2&page=3>; rel=\"next\", \

@@ -1,6 +1,6 @@
 //! Operations that only look: reads, lists, searches, batch reads.
 //!
-//! Knows: filters, pages, and which part of a record is shown. Must not know: how records change.
+//! Knows: filters and pages. Must not know: how records change, or how one is written.
 
 use serde_json::{Map, Value, json};
 
@@ -13,6 +13,7 @@ use super::filter::{Search, SearchDialect, passes};
 use super::model::{Done, Job, Model};
 use super::operate::ok;
 use super::paging::Asked;
+use super::shown::{View, text};
 use super::spec::CollectionSpec;
 use super::store::{Ledger, Row};
 use super::template::Scope;
@@ -23,7 +24,7 @@ impl Model {
         let file = self.file.clone();
         let (name, spec) = self.about(&file, job)?;
         match self.target(job, &name, &spec.one) {
-            Ok(row) => Ok(ok(job, Some(show(spec, &row.record, params)))),
+            Ok(row) => Ok(ok(job, Some(text(&View::of(spec, params).show(&row.record))))),
             Err(refusal) => {
                 let wanted = job.path.iter().find(|(n, _)| *n == "id").map_or("", |(_, v)| v.as_str());
                 let gone = self.ledgers.get(&name).and_then(|h| h.ledger.gone(wanted)).cloned();
@@ -36,7 +37,7 @@ impl Model {
                             roots: &roots,
                             chance: &mut self.values,
                         };
-                        Ok(ok(job, Some(template.fill(&mut scope))))
+                        Ok(ok(job, Some(text(&template.fill(&mut scope)))))
                     }
                     _ => Err(refusal),
                 }
@@ -90,9 +91,10 @@ impl Model {
             most: self.page_cap.most,
             now: job.now,
         };
+        let view = View::of(spec, params);
         let written = |rows, asked: &Asked<'_>| {
             let page = job.route.paging.page(rows, ledger, asked)?;
-            let items = page.rows.iter().map(|row| show(spec, &row.record, params)).collect();
+            let items = page.rows.iter().map(|row| view.show(&row.record)).collect();
             let mut headers = Headers::default();
             let body = job.route.paging.write(&page, items, asked, &mut headers);
             Ok::<_, Refusal>((page.capped, body, headers))
@@ -102,9 +104,10 @@ impl Model {
         if let Some(all) = all.filter(|_| capped) {
             let (_, body, headers) = written(all, &Asked { most: None, ..asked })?;
             let link = headers.get("link").map(str::to_owned);
+            let body = serde_json::to_value(&body).unwrap_or_default();
             *self.page_cap.bit.borrow_mut() = Some(Uncapped { body, link });
         }
-        Ok(Done { headers, ..ok(job, Some(body)) })
+        Ok(Done { headers, ..ok(job, Some(text(&body))) })
     }
 
     pub(super) fn search(&mut self, job: &Job<'_>, params: &Map<String, Value>) -> Result<Done, Refusal> {
@@ -149,11 +152,12 @@ impl Model {
                 .with("max", max)
                 .with("wanted", "size"));
         }
+        let view = View::of(spec, params);
         let (mut results, mut missing) = (Vec::new(), Vec::new());
         for input in inputs {
             let id = input.get("id").and_then(text_of).unwrap_or_default();
             match ledger.get(&id) {
-                Some(row) => results.push(show(spec, &row.record, params)),
+                Some(row) => results.push(view.show(&row.record)),
                 None => missing.push(id),
             }
         }
@@ -171,44 +175,7 @@ impl Model {
                 "context": { "ids": missing },
             }]);
         }
-        done.body = Some(body);
+        done.body = Some(text(&body));
         Ok(done)
     }
-}
-
-/// A record without the fields that only the vendor sees.
-pub(super) fn visible(record: &Value) -> Value {
-    match record {
-        Value::Object(map) if map.keys().any(|k| k.starts_with('_')) => Value::Object(
-            map.iter().filter(|(k, _)| !k.starts_with('_')).map(|(k, v)| (k.clone(), v.clone())).collect(),
-        ),
-        other => other.clone(),
-    }
-}
-
-/// A record as a caller sees it.
-pub(super) fn show(spec: &CollectionSpec, record: &Value, params: &Map<String, Value>) -> Value {
-    let (Some(narrow), Value::Object(record)) = (&spec.shown, record) else { return visible(record) };
-    let named: Vec<String> = match params.get(&narrow.param) {
-        Some(Value::String(names)) => names.split(',').map(|n| n.trim().to_owned()).collect(),
-        Some(Value::Array(names)) => names.iter().filter_map(text_of).collect(),
-        _ => Vec::new(),
-    };
-    let narrowed = |all: &Map<String, Value>| {
-        let wanted = if named.is_empty() { &narrow.default } else { &named };
-        let mut names: Vec<&String> = wanted.iter().chain(&narrow.always).collect();
-        names.sort();
-        names.dedup();
-        let kept = names
-            .into_iter()
-            .filter(|n| !n.is_empty())
-            .map(|n| (n.clone(), all.get(n).cloned().unwrap_or(Value::Null)));
-        Value::Object(kept.collect())
-    };
-    let seen = record.iter().filter(|(name, _)| !name.starts_with('_'));
-    let shown = seen.map(|(name, value)| match value {
-        Value::Object(all) if *name == narrow.under => (name.clone(), narrowed(all)),
-        _ => (name.clone(), value.clone()),
-    });
-    Value::Object(shown.collect())
 }

@@ -2,7 +2,7 @@
 
 use rusqlite::{OptionalExtension as _, Row, params};
 
-use super::{Store, Stored, count};
+use super::{Store, Stored, Transaction, count};
 
 /// How far the invoice of a deal's revision has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -102,6 +102,14 @@ impl Store {
             .optional()
     }
 
+    /// How far a deal's invoice has come, and the `updatedAt` of the state last acted upon.
+    pub(crate) fn progress(&self, deal_id: &str) -> Stored<Option<(Step, i64)>> {
+        let conn = self.lock();
+        conn.prepare_cached("SELECT step, source_ms FROM deals WHERE deal_id = ?1")?
+            .query_row([deal_id], |row| Ok((Step::parse(row.get_ref(0)?.as_str()?), row.get(1)?)))
+            .optional()
+    }
+
     /// The customer that an address was last invoiced as.
     pub(crate) fn customer_of(&self, email: &str) -> Stored<Option<String>> {
         let conn = self.lock();
@@ -116,7 +124,7 @@ impl Store {
     /// Saves a line, and counts it if it has come to its end, in one transaction.
     pub(crate) fn save_ledger(&self, line: &Ledger, now: i64) -> Stored<()> {
         let conn = self.lock();
-        let tx = conn.unchecked_transaction()?;
+        let tx = Transaction::begin(&conn)?;
         let mut write = tx.prepare_cached(&format!(
             "INSERT OR REPLACE INTO deals({COLUMNS}, changed_ms)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"

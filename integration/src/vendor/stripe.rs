@@ -211,7 +211,8 @@ impl Stripe {
         if self.strict && (shape::whole(&item["amount"]) != Some(amount) || item["currency"] != currency) {
             let reason =
                 format!("asked for {amount} {currency}, got {} {}", item["amount"], item["currency"]);
-            return Err(Failure::Invalid { source: ITEMS.into(), reason, payload: item.to_string() });
+            let payload = String::from_utf8_lossy(reply.bytes()).into_owned();
+            return Err(Failure::Invalid { source: ITEMS.into(), reason, payload });
         }
         Ok(())
     }
