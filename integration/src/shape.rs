@@ -1,11 +1,9 @@
 //! The shapes that we rely on: one JSON Schema each, compiled once a process. Knows structure; must not know meaning.
 
-use std::fmt;
 use std::sync::LazyLock;
 
 use jsonschema::Validator;
-use serde::de::{DeserializeSeed, Deserializer, IgnoredAny, MapAccess, Visitor};
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 
 use crate::client::{Failure, Reply};
 
@@ -209,82 +207,14 @@ pub(crate) fn whole(value: &Value) -> Option<i64> {
     value.as_i64().or_else(|| value.as_f64().filter(exact).map(|f| f as i64))
 }
 
-/// The members of an answer that anything here looks at; `None` if all are kept. Stripe's objects have dozens of others.
-fn kept(shape: Shape) -> Option<&'static [&'static str]> {
-    match shape {
-        Shape::Customer => Some(&["id", "object", "email", "created", "deleted"]),
-        Shape::Invoice => Some(&["id", "object", "customer", "status", "currency", "amount_due", "metadata"]),
-        Shape::InvoiceItem => Some(&["id", "object", "amount", "currency"]),
-        _ => None,
-    }
-}
-
-/// JSON, less the members of an object that nobody looks at: they are read over, not kept.
-fn parse(bytes: &[u8], shape: Shape) -> serde_json::Result<Value> {
-    match (kept(shape), std::str::from_utf8(bytes)) {
-        (Some(kept), Ok(text)) if text.trim_ascii_start().starts_with('{') => {
-            let mut json = serde_json::Deserializer::from_str(text);
-            let members = json.deserialize_map(Sieve(kept))?;
-            json.end().map(|()| Value::Object(members))
-        }
-        _ => serde_json::from_slice(bytes),
-    }
-}
-
-/// Reads an object, keeping the members of these names.
-struct Sieve(&'static [&'static str]);
-
-impl<'de> Visitor<'de> for Sieve {
-    type Value = Map<String, Value>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("an object")
-    }
-
-    fn visit_map<A: MapAccess<'de>>(self, mut members: A) -> Result<Self::Value, A::Error> {
-        let mut found = Map::new();
-        while let Some(name) = members.next_key_seed(NameAmong(self.0))? {
-            match name {
-                Some(name) => drop(found.insert(name.to_owned(), members.next_value()?)),
-                None => drop(members.next_value::<IgnoredAny>()?),
-            }
-        }
-        Ok(found)
-    }
-}
-
-/// Reads a name, if it is one of these.
-struct NameAmong(&'static [&'static str]);
-
-impl<'de> DeserializeSeed<'de> for NameAmong {
-    type Value = Option<&'static str>;
-
-    fn deserialize<D: Deserializer<'de>>(self, name: D) -> Result<Self::Value, D::Error> {
-        name.deserialize_str(self)
-    }
-}
-
-impl Visitor<'_> for NameAmong {
-    type Value = Option<&'static str>;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a name")
-    }
-
-    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
-        Ok(self.0.iter().find(|known| **known == name).copied())
-    }
-}
-
-/// An answer as JSON of the given shape; not strict, whatever it is, or `null`. Of Stripe's objects it has only the
-/// members that are looked at.
+/// An answer as JSON of the given shape; not strict, whatever it is, or `null`.
 pub(crate) fn read(reply: &Reply, shape: Shape, source: &str, strict: bool) -> Result<Value, Failure> {
     let invalid = |reason: String| Failure::Invalid {
         source: source.to_owned(),
         reason,
         payload: String::from_utf8_lossy(reply.bytes()).into_owned(),
     };
-    match parse(reply.bytes(), shape) {
+    match serde_json::from_slice(reply.bytes()) {
         Ok(value) if strict => check(shape, &value).map(|()| value).map_err(invalid),
         Ok(value) => Ok(value),
         Err(error) if strict => Err(invalid(format!("not JSON: {error}"))),
@@ -316,39 +246,6 @@ mod tests {
             assert_eq!(whole(&serde_json::from_str(text).unwrap()), None, "{text}");
         }
         assert_eq!(whole(&json!(9_007_199_254_740_993_i64)), Some(9_007_199_254_740_993));
-    }
-
-    #[test]
-    fn of_an_answer_the_members_that_are_looked_at_are_read_and_the_rest_is_read_over() {
-        let read = |text: &str| parse(text.as_bytes(), Shape::InvoiceItem).ok();
-        let whole = r#" {"id":"ii_1","lines":[{"id":"x"}],"amount":1,"\u0061mount":2,"currency":"usd"} "#;
-        assert_eq!(read(whole), Some(json!({"id": "ii_1", "amount": 2, "currency": "usd"})));
-        for other in ["[1]", "\"x\"", "null", "7"] {
-            assert_eq!(read(other), serde_json::from_str(other).ok(), "{other}");
-        }
-        for broken in [r#"{"lines":[}"#, r#"{"id":"x"}}"#, r#"{"lines":1"#, "{", ""] {
-            assert_eq!(read(broken), None, "{broken}");
-        }
-        assert!(parse(b"{\"lines\":\"\xff\"}", Shape::Invoice).is_err());
-    }
-
-    #[test]
-    fn every_member_that_a_kept_shape_tells_of_is_kept() {
-        for (shape, whole) in [
-            (
-                Shape::Invoice,
-                json!({"id": "i", "object": "invoice", "customer": "c", "status": "open",
-                "currency": "usd", "amount_due": 1, "metadata": {"deal_id": "7"}}),
-            ),
-            (Shape::InvoiceItem, json!({"id": "i", "object": "invoiceitem", "amount": 1, "currency": "usd"})),
-            (
-                Shape::Customer,
-                json!({"id": "c", "object": "customer", "email": null, "created": 1, "deleted": true}),
-            ),
-        ] {
-            assert_eq!(check(shape, &whole), Ok(()));
-            assert_eq!(parse(whole.to_string().as_bytes(), shape).ok(), Some(whole));
-        }
     }
 
     #[test]

@@ -5,14 +5,12 @@
 use std::num::NonZeroUsize;
 use std::sync::{Arc, Mutex, OnceLock};
 
-use jsonschema::json::Json;
 use jsonschema::{Draft, Registry, Validator};
 use lru::LruCache;
 use serde_json::{Value, json};
 
 use super::convert::{Direction, convert, fragment};
 use super::document::Document;
-use super::glance::Glanced;
 use super::unfold;
 
 /// How many validators are kept. One of Stripe's larger ones takes about 4 MB.
@@ -25,12 +23,8 @@ const STACK: usize = 256 << 20;
 /// The schemas of a contract, ready to be compiled.
 pub(super) struct Schemas {
     prepared: [OnceLock<Result<Registry<'static>, String>>; 2],
-    cache: Cache<Validator>,
-    glances: Cache<Validator<Glanced>>,
+    cache: Mutex<LruCache<(Direction, String), Arc<Validator>>>,
 }
-
-/// Validators by what they are for.
-type Cache<V> = Mutex<LruCache<(Direction, String), Arc<V>>>;
 
 impl std::fmt::Debug for Schemas {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
@@ -40,8 +34,7 @@ impl std::fmt::Debug for Schemas {
 
 impl Schemas {
     pub fn new() -> Schemas {
-        let prepared = [OnceLock::new(), OnceLock::new()];
-        Schemas { prepared, cache: Mutex::new(LruCache::new(KEPT)), glances: Mutex::new(LruCache::new(KEPT)) }
+        Schemas { prepared: [OnceLock::new(), OnceLock::new()], cache: Mutex::new(LruCache::new(KEPT)) }
     }
 
     /// The validator of the schema at `pointer` of the raw document.
@@ -54,31 +47,8 @@ impl Schemas {
         pointer: &str,
         direction: Direction,
     ) -> Result<Arc<Validator>, String> {
-        self.compiled(&self.cache, document, pointer, direction)
-    }
-
-    /// The same for JSON that is only glanced at.
-    ///
-    /// # Errors
-    /// As [`Schemas::validator`].
-    pub fn for_glances(
-        &self,
-        document: &Document,
-        pointer: &str,
-        direction: Direction,
-    ) -> Result<Arc<Validator<Glanced>>, String> {
-        self.compiled(&self.glances, document, pointer, direction)
-    }
-
-    fn compiled<F: Json>(
-        &self,
-        cache: &Cache<Validator<F>>,
-        document: &Document,
-        pointer: &str,
-        direction: Direction,
-    ) -> Result<Arc<Validator<F>>, String> {
         let key = (direction, pointer.to_owned());
-        if let Some(validator) = lock(cache).get(&key) {
+        if let Some(validator) = self.lock().get(&key) {
             return Ok(validator.clone());
         }
         let registry = self.registry(document, direction)?;
@@ -87,13 +57,13 @@ impl Schemas {
             .ok_or_else(|| format!("there is no schema at `{pointer}`"))?;
         let schema = json!({ "$ref": format!("{CONTRACT}{}", fragment(&at)) });
         let validator = Arc::new(on_a_deep_stack(|| build(&schema, Some(registry)))?);
-        lock(cache).put(key, validator.clone());
+        self.lock().put(key, validator.clone());
         Ok(validator)
     }
 
     /// How many validators are kept now.
     pub fn kept(&self) -> usize {
-        lock(&self.cache).len()
+        self.lock().len()
     }
 
     fn registry(&self, document: &Document, direction: Direction) -> Result<&Registry<'static>, String> {
@@ -113,11 +83,11 @@ impl Schemas {
         });
         prepared.as_ref().map_err(Clone::clone)
     }
-}
 
-fn lock<V>(cache: &Cache<V>) -> std::sync::MutexGuard<'_, LruCache<(Direction, String), Arc<V>>> {
-    // A poisoned cache is still a cache: nothing in it is half done.
-    cache.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    fn lock(&self) -> std::sync::MutexGuard<'_, LruCache<(Direction, String), Arc<Validator>>> {
+        // A poisoned cache is still a cache: nothing in it is half done.
+        self.cache.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+    }
 }
 
 /// Compiles a schema that stands by itself.
@@ -126,8 +96,8 @@ pub(super) fn alone(schema: &Value) -> Result<Validator, String> {
     on_a_deep_stack(|| build(schema, None))
 }
 
-fn build<F: Json>(schema: &Value, registry: Option<&Registry<'static>>) -> Result<Validator<F>, String> {
-    let mut options = jsonschema::options_for::<F>()
+fn build(schema: &Value, registry: Option<&Registry<'static>>) -> Result<Validator, String> {
+    let mut options = jsonschema::options()
         .with_base_uri("firedrill:entry")
         .should_validate_formats(true)
         .with_format("decimal", decimal)

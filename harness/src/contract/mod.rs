@@ -36,7 +36,6 @@ mod explain;
 mod fields;
 mod form;
 pub mod generate;
-mod glance;
 mod index;
 mod load;
 mod mask;

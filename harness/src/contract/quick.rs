@@ -1,8 +1,8 @@
-//! The fast question to a message: is it plainly as the contract has it?
+//! The fast question to a request: is it plainly as the contract has it?
 //!
 //! Knows: what of an operation can be prepared once and asked often. Must not know: what is wrong
-//! with a message that is not plainly right; [`Contract::check_request`] and
-//! [`Contract::check_response`] say that, and any doubt is left to them.
+//! with a request that is not plainly right; [`Contract::check_request`] says that, and any doubt is
+//! left to it.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +13,6 @@ use serde_json::{Map, Value};
 use super::Contract;
 use super::convert::Direction;
 use super::form::{Leaf, leaf_of};
-use super::glance::Glance;
 use super::media::{essence, is_form, is_json};
 use super::operation::{Operation, Parameter, Place, Style};
 use super::shape::Shape;
@@ -80,13 +79,6 @@ impl Contract {
             plan
         });
         plan.is_some_and(|plan| plan.takes(self, request))
-    }
-
-    /// Whether these bytes are JSON that the schema at `pointer` takes. False says nothing.
-    pub fn body_fits(&self, pointer: &str, direction: Direction, body: &[u8]) -> bool {
-        let Some(glance) = Glance::at(body) else { return false };
-        let validator = self.schemas.for_glances(&self.document, pointer, direction);
-        validator.is_ok_and(|validator| validator.is_valid(&glance))
     }
 
     fn plan(&self, operation: &Operation) -> Option<Plan> {

@@ -5,7 +5,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use super::jobs::{Enqueue, enqueue};
-use super::{Store, Stored, Transaction, count};
+use super::{Store, Stored, count};
 use crate::policy::ReplayKeys;
 
 /// A job that was given up.
@@ -86,7 +86,7 @@ impl Store {
     ) -> Stored<usize> {
         let letters = self.dead_letters()?;
         let conn = self.lock();
-        let tx = Transaction::begin(&conn)?;
+        let tx = conn.unchecked_transaction()?;
         let mut replayed = 0;
         for letter in letters.iter().filter(|letter| ids.is_none_or(|ids| ids.contains(&letter.id))) {
             let overlay =

@@ -3,7 +3,7 @@
 use rusqlite::{OptionalExtension as _, params};
 
 use super::jobs::{Enqueue, enqueue};
-use super::{Quarantined, Store, Stored, Transaction, count};
+use super::{Quarantined, Store, Stored, count};
 
 /// An event to be stored, and the job that it asks for.
 #[derive(Debug, Clone)]
@@ -34,7 +34,7 @@ impl Store {
         retention_ms: i64,
     ) -> Stored<Intake> {
         let conn = self.lock();
-        let tx = Transaction::begin(&conn)?;
+        let tx = conn.unchecked_transaction()?;
         let mut intake = Intake::default();
         for event in events {
             let known = !event.identity.is_empty() && {

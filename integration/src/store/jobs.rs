@@ -3,7 +3,7 @@
 use rusqlite::{Connection, OptionalExtension as _, params};
 use serde_json::{Map, Value};
 
-use super::{Store, Stored, Transaction, count};
+use super::{Store, Stored, count};
 use crate::policy::{Completion, QueueOrder, QueueRule};
 
 /// A wish to have a deal looked at.
@@ -103,7 +103,7 @@ impl Store {
     /// Adds jobs in one transaction.
     pub(crate) fn enqueue(&self, jobs: &[Enqueue], now: i64) -> Stored<()> {
         let conn = self.lock();
-        let tx = Transaction::begin(&conn)?;
+        let tx = conn.unchecked_transaction()?;
         for job in jobs {
             enqueue(&tx, job, now)?;
         }
@@ -113,7 +113,7 @@ impl Store {
     /// Claims the next job for `owner`, freeing expired leases first.
     pub(crate) fn claim(&self, owner: &str, rule: &QueueRule, now: i64) -> Stored<Option<Claimed>> {
         let conn = self.lock();
-        let tx = Transaction::begin(&conn)?;
+        let tx = conn.unchecked_transaction()?;
         let expired: Vec<i64> = tx
             .prepare_cached("SELECT id FROM jobs WHERE state = 'leased' AND lease_ms <= ?1")?
             .query_map([now], |row| row.get(0))?
@@ -183,7 +183,7 @@ impl Store {
         reason: Option<&str>,
     ) -> Stored<()> {
         let conn = self.lock();
-        let tx = Transaction::begin(&conn)?;
+        let tx = conn.unchecked_transaction()?;
         if owns(&tx, job.id, owner)? {
             requeue(&tx, job.id, due_ms, failed, reason)?;
         }
@@ -204,7 +204,7 @@ impl Store {
     /// Gives back every job of `owner` at once (graceful stop).
     pub(crate) fn release_all(&self, owner: &str, now: i64) -> Stored<()> {
         let conn = self.lock();
-        let tx = Transaction::begin(&conn)?;
+        let tx = conn.unchecked_transaction()?;
         let ours: Vec<i64> = tx
             .prepare_cached("SELECT id FROM jobs WHERE state = 'leased' AND owner = ?1")?
             .query_map([owner], |row| row.get(0))?
@@ -231,7 +231,7 @@ impl Store {
         now: i64,
     ) -> Stored<()> {
         let conn = self.lock();
-        let tx = Transaction::begin(&conn)?;
+        let tx = conn.unchecked_transaction()?;
         tx.prepare_cached("DELETE FROM jobs WHERE id = ?1 AND state = 'leased' AND owner = ?2")?
             .execute(params![job.id, owner])?;
         tx.prepare_cached(

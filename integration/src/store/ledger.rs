@@ -2,7 +2,7 @@
 
 use rusqlite::{OptionalExtension as _, Row, params};
 
-use super::{Store, Stored, Transaction, count};
+use super::{Store, Stored, count};
 
 /// How far the invoice of a deal's revision has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -124,7 +124,7 @@ impl Store {
     /// Saves a line, and counts it if it has come to its end, in one transaction.
     pub(crate) fn save_ledger(&self, line: &Ledger, now: i64) -> Stored<()> {
         let conn = self.lock();
-        let tx = Transaction::begin(&conn)?;
+        let tx = conn.unchecked_transaction()?;
         let mut write = tx.prepare_cached(&format!(
             "INSERT OR REPLACE INTO deals({COLUMNS}, changed_ms)
              VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)"

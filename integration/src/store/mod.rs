@@ -77,7 +77,7 @@ impl Store {
     /// Moves a cursor together with the jobs that it covers, in one transaction.
     pub(crate) fn move_cursor(&self, name: &str, position_ms: i64, jobs: &[Enqueue], now: i64) -> Stored<()> {
         let conn = self.lock();
-        let tx = Transaction::begin(&conn)?;
+        let tx = conn.unchecked_transaction()?;
         for job in jobs {
             jobs::enqueue(&tx, job, now)?;
         }
@@ -87,38 +87,6 @@ impl Store {
         )?
         .execute(params![name, position_ms])?;
         tx.commit()
-    }
-}
-
-/// A transaction, begun and ended by statements that are compiled once a connection; what is not committed is
-/// undone.
-struct Transaction<'c>(&'c Connection);
-
-impl<'c> Transaction<'c> {
-    fn begin(conn: &'c Connection) -> Stored<Self> {
-        conn.prepare_cached("BEGIN")?.execute([])?;
-        Ok(Self(conn))
-    }
-
-    fn commit(self) -> Stored<()> {
-        self.0.prepare_cached("COMMIT")?.execute([]).map(drop)
-    }
-}
-
-impl std::ops::Deref for Transaction<'_> {
-    type Target = Connection;
-
-    fn deref(&self) -> &Connection {
-        self.0
-    }
-}
-
-impl Drop for Transaction<'_> {
-    fn drop(&mut self) {
-        if !self.0.is_autocommit() {
-            // Where even that fails, SQLite has undone it already or will when the connection goes.
-            let _ = self.0.execute_batch("ROLLBACK");
-        }
     }
 }
 
@@ -198,20 +166,6 @@ mod tests {
         let store = Store::open(dir.path(), Synchronous::Normal, Locking::Exclusive).unwrap();
         assert_eq!(store.cursor("sync").unwrap(), Some(50));
         assert_eq!(store.depth().unwrap().queued, 1);
-    }
-
-    #[test]
-    fn what_is_not_committed_is_undone() {
-        let (_dir, store) = scratch();
-        let conn = store.lock();
-        let tx = Transaction::begin(&conn).unwrap();
-        count(&tx, "x", 1).unwrap();
-        drop(tx);
-        let tx = Transaction::begin(&conn).unwrap();
-        count(&tx, "y", 1).unwrap();
-        tx.commit().unwrap();
-        drop(conn);
-        assert_eq!(store.counters().unwrap(), [("y".to_owned(), 1)]);
     }
 
     #[test]

@@ -211,8 +211,7 @@ impl Stripe {
         if self.strict && (shape::whole(&item["amount"]) != Some(amount) || item["currency"] != currency) {
             let reason =
                 format!("asked for {amount} {currency}, got {} {}", item["amount"], item["currency"]);
-            let payload = String::from_utf8_lossy(reply.bytes()).into_owned();
-            return Err(Failure::Invalid { source: ITEMS.into(), reason, payload });
+            return Err(Failure::Invalid { source: ITEMS.into(), reason, payload: item.to_string() });
         }
         Ok(())
     }
