@@ -76,10 +76,14 @@ pub struct Waived {
     pub found: u64,
 }
 
+/// The worst verdict of some findings; `Pass` of none.
+pub fn worst(findings: &[Finding]) -> Verdict {
+    findings.iter().map(|f| f.verdict).max().unwrap_or(Verdict::Pass)
+}
+
 impl Judgement {
     /// A judgement over `judged` things: the worst of its findings.
     pub fn of(check: &str, judged: u64, findings: Vec<Finding>) -> Judgement {
-        let verdict = findings.iter().map(|f| f.verdict).max().unwrap_or(Verdict::Pass);
-        Judgement { check: check.into(), verdict, judged, findings, waived: Vec::new() }
+        Judgement { check: check.into(), verdict: worst(&findings), judged, findings, waived: Vec::new() }
     }
 }

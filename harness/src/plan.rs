@@ -6,7 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::check::objection;
+use crate::check::objection_to_waiving;
 use crate::scenario::{Document, Mistake, Scenario, Sources, VendorFacts, VendorUse, review};
 
 /// A drill that was read from disk, whole: with what it takes over from its base.
@@ -181,7 +181,7 @@ fn load_one(
 fn waivers<'a>(scenario: &'a Scenario, sources: &'a Sources<'_>) -> impl Iterator<Item = Mistake> + 'a {
     scenario.expect.waive.iter().enumerate().filter_map(|(index, waiver)| {
         let path = ["expect", "waive", &index.to_string(), "rule"];
-        objection(&waiver.rule).map(|why| sources.mistake_at(&path, why))
+        objection_to_waiving(&waiver.rule).map(|why| sources.mistake_at(&path, why))
     })
 }
 

@@ -57,7 +57,7 @@ pub use breaker::Opened;
 use evidence::Evidence;
 pub use exposed::reasons;
 pub use standing::{Lack, Novelty, Standing, standing};
-pub use waive::objection;
+pub use waive::objection_to_waiving;
 
 use crate::finding::{Finding, Judgement, Verdict};
 use crate::fixture;

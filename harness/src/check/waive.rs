@@ -4,29 +4,26 @@
 //! waived is counted and shown with its reason; what keeps a drill from being judged cannot be waived.
 
 use super::CHECKS;
-use crate::finding::{Judgement, Waived};
+use crate::finding::{Finding, Judgement, Verdict, Waived, worst};
 use crate::scenario::Waiver;
 
 /// Takes what the waivers name out of the judgements, and writes down what was taken.
 pub(super) fn waive(waivers: &[Waiver], judgements: &mut [Judgement]) {
-    for waiver in waivers.iter().filter(|w| objection(&w.rule).is_none()) {
+    for waiver in waivers.iter().filter(|w| objection_to_waiving(&w.rule).is_none()) {
+        let named = |f: &mut Finding| *f.rule == *waiver.rule && f.verdict == Verdict::Fail;
         for judgement in judgements.iter_mut() {
-            let findings = std::mem::take(&mut judgement.findings);
-            let (named, kept): (Vec<_>, Vec<_>) = findings.into_iter().partition(|f| *f.rule == *waiver.rule);
-            let mut judged = Judgement::of(&judgement.check, judgement.judged, kept);
-            judged.waived = std::mem::take(&mut judgement.waived);
-            let found = named.iter().map(|f| u64::from(f.more) + 1).sum();
+            let found = judgement.findings.extract_if(.., named).map(|f| u64::from(f.more) + 1).sum();
             if found > 0 {
+                judgement.verdict = worst(&judgement.findings);
                 let (rule, because) = (waiver.rule.as_str().into(), waiver.because.clone());
-                judged.waived.push(Waived { rule, because, found });
+                judgement.waived.push(Waived { rule, because, found });
             }
-            *judgement = judged;
         }
     }
 }
 
 /// Why a rule of this name cannot be waived.
-pub fn objection(rule: &str) -> Option<String> {
+pub fn objection_to_waiving(rule: &str) -> Option<String> {
     let names = || CHECKS.iter().map(|(name, _)| *name).filter(|name| *name != "faults");
     let (check, rest) = rule.split_once('/').unwrap_or((rule, ""));
     if check == "faults" || rest == "crashed" {
@@ -42,8 +39,9 @@ pub fn objection(rule: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::check::testing::*;
-    use crate::finding::Verdict;
+    use crate::trace::SubjectEvent;
 
     const WAIVED: &str = "waive: [ { rule: idempotency/no_key, because: it looks before it creates } ]";
 
@@ -65,6 +63,19 @@ mod tests {
     }
 
     #[test]
+    fn a_waiver_reaches_nothing_that_could_not_be_judged() {
+        let outlived = "waive: [ { rule: liveness/outlived, because: we know } ]";
+        drill()
+            .subject(5_000, SubjectEvent::Outlived { tasks: 2 })
+            .unknown(&scenario(outlived), "liveness/outlived");
+        let unreasoned =
+            Judgement { verdict: Verdict::Unknown, ..Judgement::of("idempotency", 0, Vec::new()) };
+        let mut judged = [unreasoned.clone()];
+        waive(&scenario(WAIVED).expect.waive, &mut judged);
+        assert_eq!(judged, [unreasoned]);
+    }
+
+    #[test]
     fn a_waiver_reaches_no_other_rule_of_the_same_check() {
         let reused = call("billing", "POST /invoices", 9_000)
             .key("k1")
@@ -79,7 +90,7 @@ mod tests {
 
     #[test]
     fn what_keeps_a_drill_from_being_judged_cannot_be_waived() {
-        let no = |rule| super::objection(rule).unwrap_or_default();
+        let no = |rule| super::objection_to_waiving(rule).unwrap_or_default();
         assert!(no("faults/never_fired").contains("cannot be waived"));
         assert!(no("retries/crashed").contains("cannot be waived"));
         assert!(no("idempotncy/no_key").contains("`idempotency`"), "{}", no("idempotncy/no_key"));

@@ -214,13 +214,10 @@ fn explain(rule: Option<&str>, console: &mut Console<'_>) -> io::Result<ExitCode
         return Ok(ExitCode::Passed);
     };
     let acts = acts();
-    if rule == "acts" {
-        let all: Vec<String> = acts.iter().map(act).collect();
-        console.print(&all.join("\n"))?;
-        return Ok(ExitCode::Passed);
-    }
-    let named: Vec<String> =
-        acts.iter().filter(|a| a.name == rule || a.name == format!("drift {rule}")).map(act).collect();
+    let is_named = |a: &&ActEntry| {
+        rule == "acts" || a.name == rule || a.name.strip_prefix("drift ").is_some_and(|name| name == rule)
+    };
+    let named: Vec<String> = acts.iter().filter(is_named).map(act).collect();
     if !named.is_empty() {
         console.print(&named.join("\n"))?;
         return Ok(ExitCode::Passed);

@@ -59,8 +59,8 @@ pub struct Expect {
     /// What the subject shows of itself must equal what the vendors hold.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub exposed: Vec<Exposed>,
-    /// Rules by which this integration is not judged, each with the reason. What they find is counted
-    /// and shown as waived.
+    /// Rules by which this integration is not judged, each with the reason. What breaks them is counted
+    /// and shown as waived; what could not be judged stays unknown.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub waive: Vec<Waiver>,
     /// Sections that a shared base promises and this drill does not: `without: [backoff]`.

@@ -103,12 +103,7 @@ impl<I: Serialize> Serialize for Sheet<I> {
 
 /// A record without the fields that only the vendor sees.
 pub(super) fn visible(record: &Value) -> Value {
-    match record {
-        Value::Object(map) if map.keys().any(|k| k.starts_with('_')) => Value::Object(
-            map.iter().filter(|(k, _)| !k.starts_with('_')).map(|(k, v)| (k.clone(), v.clone())).collect(),
-        ),
-        other => other.clone(),
-    }
+    serde_json::to_value(Shown { record, narrow: None }).unwrap_or_default()
 }
 
 /// JSON as the bytes of a body.

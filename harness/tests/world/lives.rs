@@ -110,7 +110,7 @@ const KILLED_AT_2S: &str =
     "faults: [ { on: subject, window: 2s..3s, do: { kill: { restart_after: 5s } } } ]\nends_at: 20s";
 
 #[test]
-fn tasks_that_outlive_a_kill_make_the_drill_unknown() {
+fn tasks_that_outlive_a_kill_are_noticed_at_the_next_start() {
     let drilled = run(
         &plan(KILLED_AT_2S),
         Seed(1),
