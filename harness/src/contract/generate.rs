@@ -64,8 +64,9 @@ pub fn unchecked(
     Ok(maker.value(&[node], "", 0))
 }
 
-/// Values of one field of the values at `pointer`, never null; `path` names the properties that
-/// lead to it.
+/// Values of one field of the values at `pointer`; `path` names the properties that lead to it. One
+/// in twenty is null where the contract lets it be: a record of six such fields lacks one of them
+/// now and then, and is not empty.
 ///
 /// # Errors
 /// As [`values`], or if there is no such property.
@@ -88,8 +89,10 @@ pub fn field(
         };
     }
     let maker = Maker { doc, direction, left: Cell::new(WIDE) };
-    let shape = Shape { null: false, ..Shape::of(&doc, &nodes) };
-    Ok(maker.shape(&shape, path.last().copied().unwrap_or_default(), 0))
+    let shape = Shape::of(&doc, &nodes);
+    let (null, shape) = (shape.null, Shape { null: false, ..shape });
+    let some = maker.shape(&shape, path.last().copied().unwrap_or_default(), 0);
+    Ok(if null { prop_oneof![1 => Just(Value::Null), 19 => some].boxed() } else { some })
 }
 
 /// Start data in which the nth record has the nth value of each of these fields (dotted paths): what

@@ -98,13 +98,20 @@ pub(super) fn words() -> BoxedStrategy<String> {
     prop_oneof![2 => "[A-Z][a-z]{2,9}( [A-Z][a-z]{2,9})?", 6 => named, 1 => long].boxed()
 }
 
-/// Amounts as text: nothing, the least, the usual, the huge.
+/// Amounts as text: nothing, the least, the usual, the huge. The first hundredths that neither 32
+/// bits nor a double can count are among them.
 fn decimal() -> BoxedStrategy<String> {
+    let of_digits = |digits: u32| 10u64.pow(digits - 1)..10u64.pow(digits);
+    let huge = (7u32..=12).prop_flat_map(of_digits);
+    let cents = |whole: BoxedStrategy<u64>| {
+        (whole, 0u32..100).prop_map(|(whole, cents)| format!("{whole}.{cents:02}"))
+    };
     prop_oneof![
         1 => Just("0".to_owned()),
         1 => Just("0.01".to_owned()),
-        5 => (1u32..1_000_000, 0u32..100).prop_map(|(whole, cents)| format!("{whole}.{cents:02}")),
-        1 => Just("999999.99".to_owned()),
+        8 => cents((1u64..1_000_000).boxed()),
+        2 => cents(huge.boxed()),
+        1 => select(vec!["999999.99", "21474836.48", "90071992547409.93"]).prop_map(str::to_owned),
     ]
     .boxed()
 }

@@ -23,7 +23,8 @@ pub struct Given {
     pub count: u32,
     /// Whether the fields that the vendor file makes up are drawn from the vendor's contract
     /// instead: names in all scripts, amounts from nothing to the huge, currencies with no, two and
-    /// three decimals. The same under the same seed.
+    /// three decimals, and now and then null where the contract allows it. The same under the same
+    /// seed.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub generated: bool,
     /// Fields of each, by path: `properties.amount: "12.30"`.

@@ -78,6 +78,27 @@ fn an_amount_has_no_more_decimals_than_its_currency() {
 }
 
 #[test]
+fn a_field_is_null_now_and_then_and_only_where_the_contract_lets_it_be() {
+    let nulls = |name: &str| {
+        let strategy = field(&contract(deal()), IT, &[name], Direction::Response).unwrap();
+        seeds(400).filter(|seed| draw(&strategy, *seed).unwrap().is_null()).count()
+    };
+    assert!((8..40).contains(&nulls("name")), "{}", nulls("name"));
+    assert_eq!(nulls("currency"), 0);
+}
+
+#[test]
+fn amounts_pass_what_32_bits_and_a_double_can_count() {
+    let strategy = field(&contract(deal()), IT, &["amount"], Direction::Response).unwrap();
+    let drawn: Vec<String> =
+        seeds(400).map(|seed| draw(&strategy, seed).unwrap().as_str().unwrap().to_owned()).collect();
+    let above = |bound: f64| drawn.iter().filter(|text| text.parse::<f64>().unwrap() > bound).count();
+    assert!(above(42_949_672.95) > 20, "{drawn:?}");
+    assert!(above(90_071_992_547_409.0) > 3, "{drawn:?}");
+    assert!(drawn.len() - above(1e6) > 200, "most are usual: {drawn:?}");
+}
+
+#[test]
 fn a_failure_shrinks_to_the_fewest_and_plainest_records() {
     let strategy = records(&contract(deal()), IT, 0..8).unwrap();
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &[3; 32]);
