@@ -213,8 +213,8 @@ impl OAuth {
                 token.refused = Some(seed);
                 return Err(self.refused_grant(token));
             }
-            Err(Failure::Rejected { status, code, .. }) => {
-                let message = format!("token request refused with {status} {code}");
+            Err(Failure::Rejected { status, code, message }) => {
+                let message = format!("token request refused with {status} {code}: {message}");
                 self.tools.alerts.raise(AlertKind::Unauthorized, HUBSPOT, &message);
                 let until = Instant::now() + rule.unauthorized_rest;
                 self.client.gate.close(Some(until), "unauthorized");
@@ -257,7 +257,7 @@ impl OAuth {
             };
         }
         if rule.on_invalid_grant == OnInvalidGrant::AlertAndHold {
-            let message = "HubSpot refuses the refresh token; nothing is read until the credentials change";
+            let message = "HubSpot refuses the refresh_token; nothing is read until the credentials change";
             self.tools.alerts.raise(AlertKind::InvalidGrant, HUBSPOT, message);
         }
         if let Err(error) = self.store.save_token(HUBSPOT, &token) {

@@ -11,7 +11,7 @@ use crate::alert::AlertKind;
 use crate::client::Failure;
 use crate::context::Context;
 use crate::flow::LISTING;
-use crate::mapping::{Deal, Terms};
+use crate::mapping::{Deal, MappingError, Terms};
 use crate::policy::{Comparison, Pages, Repair};
 use crate::shape::{self, Shape};
 use crate::store::Enqueue;
@@ -37,9 +37,9 @@ pub(crate) async fn schedule(ctx: Arc<Context>) -> Result<(), rusqlite::Error> {
     }
 }
 
-/// One deal as it should be invoiced; `None` for one that cannot be.
+/// One deal as it should be invoiced, or why it cannot be.
 struct Expected {
-    terms: Option<Terms>,
+    terms: Result<Terms, MappingError>,
     listing: Value,
 }
 
@@ -49,11 +49,24 @@ struct Findings {
     expected: u64,
     reconciled: u64,
     missing: BTreeSet<String>,
-    different: BTreeSet<String>,
+    /// Each with what differs.
+    different: BTreeMap<String, String>,
     /// Invoices of deals that should have none.
     unwanted: BTreeSet<String>,
     orphans: Vec<String>,
     duplicates: Vec<String>,
+}
+
+impl Findings {
+    /// A deal to repair, with why.
+    fn told(&self, id: &str) -> String {
+        let why = match self.different.get(id) {
+            Some(difference) => difference,
+            None if self.missing.contains(id) => "no invoice",
+            None => "not to be invoiced",
+        };
+        format!("{id} ({why})")
+    }
 }
 
 async fn run(ctx: &Context) -> Result<(), Failure> {
@@ -79,7 +92,7 @@ async fn run(ctx: &Context) -> Result<(), Failure> {
         "reconciled"
     );
     let to_repair: BTreeSet<&String> =
-        findings.missing.iter().chain(&findings.different).chain(&findings.unwanted).collect();
+        findings.missing.iter().chain(findings.different.keys()).chain(&findings.unwanted).collect();
     repair(ctx, &to_repair, &won, &invoices).await?;
     let unrepaired: Vec<&str> =
         findings.orphans.iter().chain(&findings.duplicates).map(String::as_str).collect();
@@ -91,7 +104,7 @@ async fn run(ctx: &Context) -> Result<(), Failure> {
         );
         ctx.alerts.raise(AlertKind::ReconcileMismatch, "invoices", &message);
     } else if !to_repair.is_empty() {
-        let some: Vec<&str> = to_repair.iter().take(20).map(|id| id.as_str()).collect();
+        let some: Vec<String> = to_repair.iter().take(20).map(|id| findings.told(id)).collect();
         let message = format!("{} deals differ and are being repaired: {}", to_repair.len(), some.join(", "));
         ctx.alerts.raise(AlertKind::ReconcileMismatch, "deals", &message);
     }
@@ -122,7 +135,7 @@ async fn deals(ctx: &Context) -> Result<(BTreeMap<String, Expected>, BTreeSet<St
                 deal => deal,
             };
             if deal.is_ok_and(|deal| deal.won) {
-                let terms = Terms::read(&value, &*ctx.policies.money).ok();
+                let terms = Terms::read(&value, &*ctx.policies.money);
                 won.insert(id, Expected { terms, listing: value });
             }
         }
@@ -177,10 +190,13 @@ fn compare(
             None | Some([]) if !busy => {
                 found.missing.insert(id.clone());
             }
-            Some([invoice]) if agrees(invoice, expected) => found.reconciled += 1,
-            Some([_]) if !busy => {
-                found.different.insert(id.clone());
-            }
+            Some([invoice]) => match difference(invoice, expected) {
+                None => found.reconciled += 1,
+                Some(what) if !busy => {
+                    found.different.insert(id.clone(), what);
+                }
+                Some(_) => {}
+            },
             Some([first, rest @ ..]) if !busy && !rest.is_empty() => {
                 found.duplicates.push(format!(
                     "deal {id} has {} invoices, {} among them",
@@ -199,16 +215,28 @@ fn compare(
             found.unwanted.insert(id.clone());
         }
         if ctx.store.ledger(id)?.is_none() {
-            found.orphans.push(format!("invoice {} of deal {id}, which is not won", theirs[0].id));
+            found.orphans.push(format!(
+                "invoice {} has the metadata.deal_id {id:?}, which is no deal that is won",
+                theirs[0].id
+            ));
         }
     }
     Ok(found)
 }
 
-fn agrees(invoice: &Invoice, expected: &Expected) -> bool {
-    expected.terms.as_ref().is_some_and(|terms| {
-        invoice.amount_due == terms.amount && invoice.currency == terms.currency && invoice.status != "draft"
-    })
+/// What an invoice has otherwise than its deal.
+fn difference(invoice: &Invoice, expected: &Expected) -> Option<String> {
+    let terms = match &expected.terms {
+        Ok(terms) => terms,
+        Err(why) => return Some(why.to_string()),
+    };
+    if invoice.amount_due != terms.amount {
+        Some(format!("amount_due is {} for {}", invoice.amount_due, terms.amount))
+    } else if invoice.currency != terms.currency {
+        Some(format!("currency is {} for {}", invoice.currency, terms.currency))
+    } else {
+        (invoice.status == "draft").then(|| "still a draft".to_owned())
+    }
 }
 
 async fn repair(

@@ -311,7 +311,10 @@ impl VendorClient {
     }
 
     fn turned_away(&self, rest: Duration) -> Failure {
-        let message = "credentials refused, and neither a refresh nor a re-read cured it";
+        let message = match self.vendor {
+            Vendor::HubSpot => "the access_token is refused, and a refresh did not cure it",
+            Vendor::Stripe => "the API key is refused, and reading it again did not cure it",
+        };
         self.tools.alerts.raise(AlertKind::Unauthorized, self.vendor.name(), message);
         let until = Instant::now() + rest;
         self.gate.close(Some(until), "unauthorized");

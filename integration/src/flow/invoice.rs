@@ -199,9 +199,10 @@ impl Flow<'_> {
         let form = self.ctx.form("/v1/invoices", pairs);
         let ticket = Ticket::new(self.ctx, &line.deal_id, line.revision, "draft", &form);
         let invoice = spent(&ticket, self.ctx.stripe.create_invoice(self.slot, form, &ticket).await)?;
-        let ours = invoice.deal_id.as_deref() == Some(line.deal_id.as_str()) && invoice.customer == customer;
-        if self.ctx.policies.validation.strict && !ours {
-            let reason = format!("the draft made for deal {} is not that deal's", line.deal_id);
+        let of_deal = invoice.deal_id.as_deref() == Some(line.deal_id.as_str());
+        if self.ctx.policies.validation.strict && !(of_deal && invoice.customer == customer) {
+            let wrong = if of_deal { "customer" } else { "metadata.deal_id" };
+            let reason = format!("the draft made for deal {} has another {wrong}", line.deal_id);
             return Err(Failure::Invalid {
                 source: "/v1/invoices".into(),
                 reason,
