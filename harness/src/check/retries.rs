@@ -16,10 +16,9 @@ use crate::finding::Judgement;
 use crate::time::Span;
 use crate::trace::OperationKind;
 
-/// Attempts without a pause that make a tight loop.
-const TIGHT: usize = 10;
-/// Less than this is no pause.
-const NO_PAUSE: Span = Span::millis(50);
+/// Attempts that make a tight loop if each wait between them is shorter than this: the fewer, the
+/// shorter. Full jitter over a base of 100 ms draws such waits in a row once in ten million times.
+const TIGHT: [(usize, Span); 2] = [(5, Span::millis(5)), (10, Span::millis(50))];
 /// A read that comes this soon after its refusal is a retry; later, something else may have asked for it.
 const AT_ONCE: Span = Span::secs(5);
 /// Times that a request may be refused as wrong before repeating it, however slowly, is futile.
@@ -158,14 +157,20 @@ fn unauthorized(e: &Evidence<'_>, chain: &Chain, found: &mut Findings) {
 
 /// The same request without a pause after each failure, under whatever keys.
 fn tight(e: &Evidence<'_>, found: &mut Findings) {
-    for calls in groups(e.calls.iter(), e.sameness.requests(), |c| c.same.request, TIGHT) {
-        rushed(e, &calls, found);
+    for calls in groups(e.calls.iter(), e.sameness.requests(), |c| c.same.request, TIGHT[0].0) {
+        TIGHT.iter().any(|(attempts, wait)| rushed(e, &calls, *attempts, e.own(*wait), found));
     }
 }
 
-fn rushed(e: &Evidence<'_>, calls: &[&Call<'_>], found: &mut Findings) {
-    let no_pause = e.own(NO_PAUSE);
-    let rushed = calls.windows(TIGHT).find(|w| {
+/// Whether there are so many in a row with shorter waits than `no_pause`.
+fn rushed(
+    e: &Evidence<'_>,
+    calls: &[&Call<'_>],
+    attempts: usize,
+    no_pause: Span,
+    found: &mut Findings,
+) -> bool {
+    let rushed = calls.windows(attempts).find(|w| {
         w.windows(2).all(|p| {
             !p[0].succeeded()
                 && p[0].ended <= p[1].arrived
@@ -173,16 +178,16 @@ fn rushed(e: &Evidence<'_>, calls: &[&Call<'_>], found: &mut Findings) {
                 && !p[0].invites_repeat()
         })
     });
-    let Some(rushed) = rushed else { return };
-    let (first, last) = (rushed[0], rushed[TIGHT - 1]);
-    if e.asked_for(first, first.arrived - e.rest, last.arrived) >= TIGHT as u64 {
-        return;
+    let Some(rushed) = rushed else { return false };
+    let (first, last) = (rushed[0], rushed[attempts - 1]);
+    if e.asked_for(first, first.arrived - e.rest, last.arrived) >= attempts as u64 {
+        return false;
     }
     found.fail(Say {
         rule: "retries/tight_loop",
         group: first.vendor,
         message: format!(
-            "{} was attempted {TIGHT} times from {} to {} with less than {no_pause} after each failure ({} in all)",
+            "{} was attempted {attempts} times from {} to {} with less than {no_pause} after each failure ({} in all)",
             first.name(),
             first.arrived,
             last.arrived,
@@ -192,6 +197,7 @@ fn rushed(e: &Evidence<'_>, calls: &[&Call<'_>], found: &mut Findings) {
         hint: "look for a retry whose wait comes out as zero: a missing, malformed or past Retry-After, an overflow",
         evidence: rushed.iter().map(|c| c.asked).collect(),
     });
+    true
 }
 
 /// The same wrong write over and over, however long the pauses.
@@ -411,11 +417,14 @@ mod tests {
     }
 
     #[test]
-    fn a_tight_loop_is_found() {
-        drill()
-            .calls((0..12).map(|n| create(n * 12).status(503)))
-            .call(create(1_000))
-            .fails(&scenario(""), "retries/tight_loop");
+    fn a_tight_loop_is_found_the_sooner_the_tighter() {
+        let attempts = |n: u64, every: u64| {
+            drill().calls((0..n).map(|n| create(n * every).status(503))).call(create(n * every + 1_000))
+        };
+        attempts(4, 12).passes(&scenario(""), "retries");
+        attempts(5, 12).fails(&scenario(""), "retries/tight_loop");
+        attempts(9, 40).passes(&scenario(""), "retries");
+        attempts(10, 40).fails(&scenario(""), "retries/tight_loop");
     }
 
     #[test]
