@@ -16,11 +16,12 @@ use crate::time::Span;
 /// `refresh_token`, `api_key`, `client_secret`, `webhook_secret`), `{webhooks.ALIAS.url}` (the
 /// public address of its webhooks, which signatures cover), `{port}` (a free port, the same for
 /// all lives of a drill) and `{port.NAME}` for more, `{state}` (a folder that survives a crash),
-/// `{secrets}` (a folder with the file `ALIAS.NAME` for each credential, rewritten when one is
-/// rolled), `{ca}` (with `tls`, the certificate of the authority that vouches for the vendors, a PEM
-/// file: see there), `{alerts}` (where alerts are posted as JSON), `{seed}`, `{scale}`, `{here}` (the folder
-/// of this file), and `{ms:5m}` or `{seconds:5m}`: a span in that unit, divided by the scale of the
-/// run. `{{` and `}}` stand for braces.
+/// `{secrets}` (a folder with the file `ALIAS.NAME` for each credential, which holds its value and
+/// nothing else, replaced as a whole when it is rolled), `{ca}` (with `tls`, the certificate of the
+/// authority that vouches for the vendors, a PEM file: see there), `{alerts}` (where alerts are
+/// posted, as JSON, a form or text of any shape: a drill's `expect.alerts` looks for its words in the
+/// whole of it), `{seed}`, `{scale}`, `{here}` (the folder of this file), and `{ms:5m}` or
+/// `{seconds:5m}`: a span in that unit, divided by the scale of the run. `{{` and `}}` stand for braces.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Program {
@@ -60,8 +61,14 @@ pub struct Program {
     /// How each job is triggered, by the name under which a drill says `do: job NAME`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub jobs: BTreeMap<String, Trigger>,
-    /// What can be read at the end by a GET, by name: `metrics`, `health`, `dead_letters`,
-    /// `quarantine`, or any name that a drill's `expect.exposed` asks for.
+    /// What can be read at the end by a GET, by name: `metrics` (Prometheus text), `dead_letters` and
+    /// `quarantine` (work and payloads set aside), or any name that a drill's `expect.exposed` asks
+    /// for (JSON).
+    ///
+    /// Work set aside is JSON: a list of entries, an object that holds such a list, or an object of
+    /// entries by key. An entry names its record somewhere in its texts, by the id that the vendor
+    /// knows it by, and says why under a name such as `reason`, `error` or `message`:
+    /// `[{"deal": "18000000298", "reason": "amount is missing"}]`.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub exposes: BTreeMap<String, String>,
     /// A file that it writes its log to, if it does not write it to its output.

@@ -61,7 +61,8 @@ pub struct Start {
     pub settings: BTreeMap<String, String>,
     /// A folder that survives a crash.
     pub state_dir: PathBuf,
-    /// Credentials as files, `ALIAS.NAME`, which the drill rewrites when an operator would.
+    /// Credentials as files, `ALIAS.NAME`, each with the value and nothing else, which the drill
+    /// replaces when an operator would.
     pub secrets_dir: PathBuf,
     /// Where vendors are met over TLS: the certificate of the authority that vouches for them, a PEM
     /// file that the subject has to trust.
@@ -72,7 +73,7 @@ pub struct Start {
     pub seed: Seed,
     /// The public address for webhooks of each vendor, which their signatures cover.
     pub webhook_urls: BTreeMap<String, String>,
-    /// Where alerts are posted, as JSON.
+    /// Where alerts are posted: JSON, a form or text, of any shape.
     pub alert_url: String,
     /// Turns true when the subject should stop.
     pub stop: watch::Receiver<bool>,
@@ -138,7 +139,8 @@ pub struct Endpoints {
     pub webhooks: BTreeMap<String, String>,
     /// Jobs that can be triggered by a POST, by name.
     pub jobs: BTreeMap<String, String>,
-    /// What can be read at the end by a GET: `metrics`, `dead_letters`, `quarantine`, `health`.
+    /// What can be read at the end by a GET, by name; for the shapes see
+    /// [`Program::exposes`](crate::scenario::Program::exposes).
     pub exposed: BTreeMap<String, String>,
     /// Jobs that are triggered otherwise than by a POST.
     pub asker: Option<Asker>,
