@@ -31,11 +31,16 @@ pub(super) struct Exposed<'t> {
 /// Names under which entries keep their reason.
 const REASONS: [&str; 8] = ["reason", "error", "why", "cause", "message", "detail", "failure", "violation"];
 
+/// Whether what is shown under this name is work set aside.
+pub fn is_set_aside(what: &str) -> bool {
+    what == "dead_letters" || what == "quarantine"
+}
+
 impl<'t> Exposed<'t> {
     /// Takes in one answer.
     pub fn note(&mut self, event: EventId, what: &'t str, response: Option<&'t Response>) {
         self.answers.push((event, what, response));
-        if what != "dead_letters" && what != "quarantine" {
+        if !is_set_aside(what) {
             return;
         }
         let Some(body) = response.and_then(|r| serde_json::from_slice::<Value>(&r.body).ok()) else { return };

@@ -55,7 +55,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 
 pub use breaker::Opened;
 use evidence::Evidence;
-pub use exposed::reasons;
+pub use exposed::{is_set_aside, reasons};
 pub use standing::{Lack, Novelty, Standing, standing};
 pub use waive::objection_to_waiving;
 

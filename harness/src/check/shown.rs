@@ -7,19 +7,45 @@ use std::collections::BTreeMap;
 
 use serde_json::{Map, Value, json};
 
+use super::exposed::is_set_aside;
 use crate::finding::{Finding, Judgement, Verdict};
 use crate::scenario::{Exposed, Scenario};
 use crate::trace::{CallId, ChangeKind, EventId, Trace, What};
 
-/// Judges `expect.exposed`; nothing if the scenario has no such promise.
+/// Judges `expect.exposed`, and whether work set aside can be read; nothing if there is neither.
 pub fn judge(scenario: &Scenario, trace: &Trace) -> Option<Judgement> {
     let expected = &scenario.expect.exposed;
-    if expected.is_empty() {
+    let mut findings: Vec<Finding> = unread(trace).collect();
+    let judged = (expected.len() + findings.len()) as u64;
+    if judged == 0 {
         return None;
     }
-    let variables = variables(scenario, trace);
-    let findings = expected.iter().filter_map(|one| compare(one, &variables, trace)).collect();
-    Some(Judgement::of("exposed", expected.len() as u64, findings))
+    if !expected.is_empty() {
+        let variables = variables(scenario, trace);
+        findings.extend(expected.iter().filter_map(|one| compare(one, &variables, trace)));
+    }
+    Some(Judgement::of("exposed", judged, findings))
+}
+
+/// Lists of work set aside that cannot be read: what was given up may stand there.
+fn unread(trace: &Trace) -> impl Iterator<Item = Finding> + '_ {
+    trace.iter().filter_map(|(id, event)| {
+        let What::Exposed { what, response } = &event.what else { return None };
+        let why = match response {
+            _ if !is_set_aside(what) => return None,
+            None => "did not answer".to_owned(),
+            Some(response) if !response.is_success() => format!("answered {}", response.status),
+            Some(response) => match serde_json::from_slice::<serde::de::IgnoredAny>(&response.body) {
+                Ok(_) => return None,
+                Err(error) => format!("answered with what is no JSON: {error}"),
+            },
+        };
+        let message = format!("the subject shows its `{what}`, and the GET of it {why}");
+        Some(Finding {
+            hint: Some("work that it set aside counts as lost until this can be read".into()),
+            ..finding("exposed/unreadable", Verdict::Unknown, message, "JSON: a list of entries", Some(id))
+        })
+    })
 }
 
 fn compare(one: &Exposed, variables: &BTreeMap<String, Value>, trace: &Trace) -> Option<Finding> {
@@ -229,6 +255,31 @@ expect:
     fn judged(mirror: Option<Response>, statuses: &[u16]) -> Judgement {
         let scenario = crate::scenario::parse("x.yaml", PROMISE).unwrap();
         judge(&scenario, &trace(mirror, statuses)).unwrap()
+    }
+
+    #[test]
+    fn work_set_aside_that_cannot_be_read_is_unknown() {
+        let scenario = crate::scenario::parse(
+            "x.yaml",
+            "drill: d\nwhy: a test\nfamily: other\nvendors: { github: github }\n",
+        )
+        .unwrap();
+        let shows = |what: &str, response| {
+            let mut trace = trace(None, &[]);
+            trace.events.pop();
+            trace.events.push(Event { at: At(0), what: What::Exposed { what: what.to_owned(), response } });
+            judge(&scenario, &trace)
+        };
+        let text = |body: &'static str| {
+            Some(Response { status: 200, headers: Headers::default(), body: body.into() })
+        };
+        assert!(shows("dead_letters", text("[]")).is_none());
+        assert!(shows("metrics", text("up 1\n")).is_none());
+        for unread in [text("<h1>none</h1>"), Some(Response::json(500, &json!([]))), None] {
+            let judgement = shows("quarantine", unread).unwrap();
+            assert_eq!(judgement.verdict, Verdict::Unknown, "{judgement:?}");
+            assert_eq!(&*judgement.findings[0].rule, "exposed/unreadable");
+        }
     }
 
     fn said(judgement: &Judgement) -> Vec<String> {

@@ -13,7 +13,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 
 use super::{Cell, Clean, spans};
-use crate::check::{Lack, Novelty, Standing, reasons};
+use crate::check::{Lack, Novelty, Standing, is_set_aside, reasons};
 use crate::drill::Drilled;
 use crate::fault::Mutation;
 use crate::finding::{Judgement, Verdict};
@@ -89,9 +89,7 @@ impl Alarms {
         for event in &trace.events {
             match &event.what {
                 What::Alert { body, .. } => all.raise(words(body)),
-                What::Exposed { what, response: Some(response) }
-                    if what == "dead_letters" || what == "quarantine" =>
-                {
+                What::Exposed { what, response: Some(response) } if is_set_aside(what) => {
                     let body = serde_json::from_slice::<Value>(&response.body).unwrap_or(Value::Null);
                     reasons(&body).into_iter().for_each(|reason| all.raise(reason));
                 }
