@@ -21,8 +21,10 @@ use crate::trace::OperationKind;
 const TIGHT: [(usize, Span); 2] = [(5, Span::millis(5)), (10, Span::millis(50))];
 /// A read that comes this soon after its refusal is a retry; later, something else may have asked for it.
 const AT_ONCE: Span = Span::secs(5);
-/// Times that a request may be refused as wrong before repeating it, however slowly, is futile.
+/// Times that a request may be refused as wrong before repeating it is futile.
 const FUTILE: u64 = 4;
+/// A repeat that comes this long after a refusal is a schedule that looks again, not a retry.
+const LOOKS_AGAIN: Span = Span::mins(15);
 
 /// See the module.
 pub(super) fn check(e: &Evidence<'_>) -> Option<Judgement> {
@@ -200,10 +202,13 @@ fn rushed(
     true
 }
 
-/// The same wrong write over and over, however long the pauses.
+/// The same wrong write over and over.
 fn futile(e: &Evidence<'_>, found: &mut Findings) {
     let refused = e.calls.iter().filter(|c| is_final(c) && !c.is_token());
-    for calls in groups(refused, e.sameness.requests(), |c| c.same.request, FUTILE as usize) {
+    let looks_again = e.own(LOOKS_AGAIN);
+    let groups = groups(refused, e.sameness.requests(), |c| c.same.request, FUTILE as usize);
+    let runs = groups.iter().flat_map(|calls| calls.chunk_by(|a, b| b.arrived.since(a.ended) < looks_again));
+    for calls in runs {
         let (first, last) = (calls[0], calls[calls.len() - 1]);
         let writes = first.kind().is_none_or(OperationKind::writes) && first.request.method != "GET";
         let asked = e.asked_for(first, first.arrived - e.rest, last.arrived);
@@ -401,10 +406,13 @@ mod tests {
     }
 
     #[test]
-    fn a_wrong_request_sent_for_ever_is_found_however_long_the_pauses() {
-        let wrong = |n: u64| create(n * 300_000).error(400, ErrorKind::InvalidRequest);
-        drill().calls((0..3).map(wrong)).passes(&scenario(""), "retries");
-        drill().calls((0..5).map(wrong)).fails(&scenario(""), "retries/futile");
+    fn a_wrong_request_sent_for_ever_is_found_unless_a_schedule_looks_again() {
+        let wrong = |every: u64, n: u64| {
+            drill().calls((0..n).map(|n| create(n * every).error(400, ErrorKind::InvalidRequest)))
+        };
+        wrong(300_000, 3).passes(&scenario(""), "retries");
+        wrong(300_000, 5).fails(&scenario(""), "retries/futile");
+        wrong(1_200_000, 5).passes(&scenario(""), "retries");
     }
 
     #[test]

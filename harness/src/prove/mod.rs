@@ -13,11 +13,13 @@ mod proof;
 mod requests;
 mod retry;
 mod sync;
+mod variants;
 mod webhooks;
 mod work;
 mod writes;
 
 pub use proof::{Proof, prove};
+pub use variants::{VARIANTS, Variant};
 
 use crate::subject::bundled::Plant;
 

@@ -164,6 +164,13 @@ what the vendors hold: the promise of an integration that keeps a copy of its ow
 writing to another vendor. It must answer, with JSON, and the values must agree.",
     },
     Explanation {
+        rule: "exposed/unreadable",
+        text: "The subject shows its dead letters or its quarantine, and what came at the end is no list: no \
+answer, an error, or no JSON. Work that it set aside may stand there, so what is missing cannot be told \
+from what was put away. Answer with JSON, a list of entries that name their record and a reason, or \
+leave the address out.",
+    },
+    Explanation {
         rule: "faults",
         text: "Each fault rule of the drill must bite at least once. One that never did makes the \
 drill unknown: the promise was not put to the test. Either the subject never made such a call, or \
@@ -263,6 +270,13 @@ work that was acknowledged before it was stored.",
         text: "What may succeed later is tried again (503, 429, a reset, a timeout); what cannot is \
 not (400, 401 with the same credential, 404, 422). Attempts have a limit and a deadline, and only \
 one layer retries.",
+    },
+    Explanation {
+        rule: "retries/tight_loop",
+        text: "The same request, again and again, with no wait to speak of after its failures: ten within 50 ms \
+of each other, or five within 5 ms. Full jitter draws such waits in a row once in ten million times; \
+usually a wait came out as zero: a Retry-After that is missing, malformed or past, an overflow, a \
+`continue` before the sleep.",
     },
     Explanation {
         rule: "retries/unretryable",

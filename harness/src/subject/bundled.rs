@@ -21,7 +21,7 @@ pub const CRM: &str = "crm";
 /// The alias under which the core's billing vendor appears in a scenario.
 pub const BILLING: &str = "billing";
 
-/// Changes what the core decides before it starts; how defects are planted.
+/// Changes what the core decides before it starts; how defects are planted, and other decisions taken.
 pub type Plant = fn(&mut Config, &mut Policies);
 
 /// The bundled core, sound or with a defect planted.
@@ -36,7 +36,7 @@ impl Bundled {
         Bundled { name: "integration-core".into(), plant: None }
     }
 
-    /// The core with one of its decisions swapped.
+    /// The core with one of its decisions swapped, for worse or for as good.
     pub fn with_defect(name: &str, plant: Plant) -> Bundled {
         Bundled { name: format!("integration-core + {name}"), plant: Some(plant) }
     }
