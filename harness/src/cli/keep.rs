@@ -47,11 +47,12 @@ pub(super) fn held_back(console: &mut Console<'_>, what: &str, suspects: &[Suspe
     let mut text = format!("HELD BACK  {what}\n");
     for suspect in suspects.iter().take(SHOWN) {
         text += &format!("    {}: looks like {}\n", suspect.at, suspect.looks_like);
-        text += &format!("        take it out with   {}\n", suspect.rule);
+        text += &format!("        take it out with      {}\n", suspect.rule);
+        text += &format!("        or let it stay with   {}\n", suspect.keep);
     }
     if suspects.len() > SHOWN {
         text += &format!("    and {} more\n", suspects.len() - SHOWN);
     }
-    text += &format!("    in {}; if it is no secret, say so there with `keep` or `allow`\n", rules.display());
+    text += &format!("    in {}\n", rules.display());
     console.say(&text);
 }
