@@ -303,6 +303,9 @@ pub struct Keep {
     /// Rules of redaction [default: redact.yaml in the fixtures and in the vendor's folder].
     #[arg(long, value_name = "FILE")]
     pub redact: Option<PathBuf>,
+    /// Bodies of more bytes are kept as length and hash alone.
+    #[arg(long, value_name = "BYTES", default_value_t = crate::fixture::LARGEST_BODY)]
+    pub largest_body: usize,
 }
 
 /// Options of `record`.
@@ -318,9 +321,6 @@ pub struct Record {
     /// Where to listen; port 0 is any free one.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     pub listen: std::net::SocketAddr,
-    /// Bodies of more bytes are kept as length and hash alone.
-    #[arg(long, value_name = "BYTES", default_value_t = 4 << 20)]
-    pub largest_body: usize,
     /// Ask the vendor for uncompressed bodies, so that addresses in them lead back here.
     #[arg(long)]
     pub uncompressed: bool,

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::args::Keep;
 use super::console::Console;
-use crate::fixture::{Rules, RulesError, Suspect};
+use crate::fixture::{Rules, Suspect};
+use crate::scenario::Mistake;
 
 impl Keep {
     /// Why a file cannot be called so.
@@ -24,7 +25,7 @@ impl Keep {
     }
 
     /// The project's rules, and the file that a new rule belongs into.
-    pub(super) fn rules(&self) -> Result<(Rules, PathBuf), RulesError> {
+    pub(super) fn rules(&self) -> Result<(Rules, PathBuf), Mistake> {
         if let Some(file) = &self.redact {
             return Ok((Rules::read(file)?, file.clone()));
         }
