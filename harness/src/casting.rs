@@ -14,7 +14,7 @@ use crate::fault::Act;
 use crate::fixture::{Fixture, Replay};
 use crate::pacing::Pacing;
 use crate::plan::Loaded;
-use crate::scenario::{Document, FixtureUse, Mistake, Program, ReplayMode, Scenario, VendorFacts, VendorUse};
+use crate::scenario::{Document, FixtureUse, Mistake, Program, Scenario, VendorFacts, VendorUse};
 use crate::subject::command::executable;
 use crate::vendor::{self, VendorFile};
 
@@ -134,11 +134,11 @@ fn role(
         file = file.paced(pacing).map_err(|why| Mistake::whole(vendor.name(), why, None))?;
     }
     let file = Arc::new(file);
-    let Some((recorded, mode)) = recording(drill, alias, vendor)? else {
+    let Some((recorded, FixtureUse { run, mode })) = recording(drill, alias, vendor)? else {
         return Ok(Box::new(move |epoch, seed| vendor::open(&file, epoch, seed)));
     };
     Ok(Box::new(move |epoch, seed| {
-        Box::new(Replay::new(vendor::open(&file, epoch, seed), &recorded, mode, epoch))
+        Box::new(Replay::new(vendor::open(&file, epoch, seed), &recorded, mode, epoch).called(&run))
     }))
 }
 
@@ -153,11 +153,11 @@ fn recording(
     drill: &Loaded,
     alias: &str,
     vendor: &VendorUse,
-) -> Result<Option<(Fixture, ReplayMode)>, Mistake> {
+) -> Result<Option<(Fixture, FixtureUse)>, Mistake> {
     let VendorUse::Changed(changed) = vendor else { return Ok(None) };
-    let Some(FixtureUse { run, mode }) = &changed.fixtures else { return Ok(None) };
+    let Some(from) = &changed.fixtures else { return Ok(None) };
     let beside = Path::new(&drill.file).parent().unwrap_or(Path::new("."));
-    let recorded = Fixture::read(&beside.join(run)).map_err(|e| {
+    let recorded = Fixture::read(&beside.join(&from.run)).map_err(|e| {
         let at = ["vendors", alias, "fixtures", "run"];
         let pointed = std::fs::read(&drill.file).ok().and_then(|bytes| {
             Document::read(&drill.file, &bytes).ok()?.mistake_at_value(&at, e.to_string())
@@ -167,5 +167,5 @@ fn recording(
         mistake.help = Some(help.to_owned());
         mistake
     })?;
-    Ok(Some((recorded, *mode)))
+    Ok(Some((recorded, from.clone())))
 }
