@@ -75,7 +75,7 @@ pub fn plan_in_real_time(
 fn plan_in(drill: &Loaded, contracts: &Path, pacing: Option<Pacing>, tls: bool) -> Result<Plan, Mistake> {
     let mut vendors: BTreeMap<String, OpenVendor> = BTreeMap::new();
     for (alias, vendor) in &drill.scenario.vendors {
-        vendors.insert(alias.clone(), role(drill, vendor, contracts, pacing.as_ref())?);
+        vendors.insert(alias.clone(), role(drill, alias, vendor, contracts, pacing.as_ref())?);
     }
     Ok(Plan { scenario: drill.scenario.clone(), file: drill.file.clone(), vendors, tls, pacing })
 }
@@ -124,6 +124,7 @@ fn folder_of(file: &Path) -> PathBuf {
 
 fn role(
     drill: &Loaded,
+    alias: &str,
     vendor: &VendorUse,
     contracts: &Path,
     pacing: Option<&Pacing>,
@@ -133,17 +134,38 @@ fn role(
         file = file.paced(pacing).map_err(|why| Mistake::whole(vendor.name(), why, None))?;
     }
     let file = Arc::new(file);
-    let VendorUse::Changed(changed) = vendor else {
+    let Some((recorded, FixtureUse { run, mode })) = recording(drill, alias, vendor)? else {
         return Ok(Box::new(move |epoch, seed| vendor::open(&file, epoch, seed)));
     };
-    let Some(FixtureUse { run, mode }) = changed.fixtures.clone() else {
-        return Ok(Box::new(move |epoch, seed| vendor::open(&file, epoch, seed)));
-    };
-    let beside = Path::new(&drill.file).parent().unwrap_or(Path::new("."));
-    let recorded = Fixture::read(&beside.join(&run)).map_err(|e| {
-        Mistake::whole(&drill.file, e.to_string(), Some(format!("`fixtures.run` is `{run}`")))
-    })?;
     Ok(Box::new(move |epoch, seed| {
-        Box::new(Replay::new(vendor::open(&file, epoch, seed), &recorded, mode, epoch))
+        Box::new(Replay::new(vendor::open(&file, epoch, seed), &recorded, mode, epoch).called(&run))
     }))
+}
+
+/// What is wrong with the recordings that vendors of a drill answer from, a mistake for each.
+pub fn mistaken_recordings(drill: &Loaded) -> Vec<Mistake> {
+    let vendors = drill.scenario.vendors.iter();
+    vendors.filter_map(|(alias, vendor)| recording(drill, alias, vendor).err()).collect()
+}
+
+/// The recording that `vendor` answers from, if it does from one.
+fn recording(
+    drill: &Loaded,
+    alias: &str,
+    vendor: &VendorUse,
+) -> Result<Option<(Fixture, FixtureUse)>, Mistake> {
+    let VendorUse::Changed(changed) = vendor else { return Ok(None) };
+    let Some(from) = &changed.fixtures else { return Ok(None) };
+    let beside = Path::new(&drill.file).parent().unwrap_or(Path::new("."));
+    let recorded = Fixture::read(&beside.join(&from.run)).map_err(|e| {
+        let at = ["vendors", alias, "fixtures", "run"];
+        let pointed = std::fs::read(&drill.file).ok().and_then(|bytes| {
+            Document::read(&drill.file, &bytes).ok()?.mistake_at_value(&at, e.to_string())
+        });
+        let mut mistake = pointed.unwrap_or_else(|| Mistake::whole(&drill.file, e.to_string(), None));
+        let help = "`fixtures.run` is a recording beside the drill, as `firedrill record` and `firedrill import` write them";
+        mistake.help = Some(help.to_owned());
+        mistake
+    })?;
+    Ok(Some((recorded, from.clone())))
 }

@@ -9,7 +9,7 @@
 //! 2 `world`, `subject`, `wiremock` ·
 //! 1 `vendor`, `schedule`, `pacing`, `drift`, `contract`, `fixture`, `check` ·
 //! 0 `scenario`, `fault`, `expr`, `wire`, `trace`,
-//! `finding`, `seed`, `time`, `utf8`.
+//! `finding`, `seed`, `time`, `personal`, `utf8`.
 
 pub mod casting;
 pub mod check;
@@ -23,6 +23,7 @@ pub mod fault;
 pub mod finding;
 pub mod fixture;
 pub mod pacing;
+mod personal;
 pub mod plan;
 #[cfg(feature = "cli")]
 pub mod prove;

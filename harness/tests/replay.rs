@@ -139,10 +139,10 @@ fn a_request_without_a_recording_names_the_nearest_and_the_difference() {
     let mut vendor = replay(ReplayMode::Exact);
     let reaction = ask(&mut vendor, "GET", "/items?page=3&size=2");
     assert_eq!(answer(&reaction).status, 404);
-    insta::assert_snapshot!(note(&reaction), @r#"no recording answers GET /items?page=3&size=2; the nearest is exchange 1 of 6, GET /items?page=1&size=2: query `page` is "3", recorded "1"; if that does not matter, write into the run "noise": { "query": ["page"] }"#);
+    insta::assert_snapshot!(note(&reaction), @r#"no recording answers GET /items?page=3&size=2; the nearest is exchange 1 of 6 in the run, GET /items?page=1&size=2: query `page` is "3", recorded "1"; if that does not matter, write into the run "noise": { "query": ["page"] }"#);
     let body = r#"{"n": 4, "token": "LIVESECRET"}"#;
     let reaction = vendor.step(At(0), &request("POST", "/items?token=LIVESECRET", &[], body), Span::ZERO);
-    insta::assert_snapshot!(note(&reaction), @r#"no recording answers POST /items?token=REDACTED; the nearest is exchange 3 of 6, POST /items: query `token` is REDACTED, recorded absent; body `/n` is 4, recorded 3; if that does not matter, write into the run "noise": { "query": ["token"], "body": ["/n"] }"#);
+    insta::assert_snapshot!(note(&reaction), @r#"no recording answers POST /items?token=REDACTED; the nearest is exchange 3 of 6 in the run, POST /items: query `token` is REDACTED, recorded absent; body `/n` is 4, recorded 3; if that does not matter, write into the run "noise": { "query": ["token"], "body": ["/n"] }"#);
 }
 
 #[test]
@@ -157,7 +157,7 @@ fn an_answer_that_was_too_large_to_be_kept_is_not_made_up() {
         Replay::new(Box::new(stub::Notes::new()), &run, ReplayMode::Exact, EPOCH.parse().unwrap());
     let reaction = ask(&mut vendor, "GET", "/items?page=1&size=2");
     assert_eq!(answer(&reaction).status, 404);
-    insta::assert_snapshot!(note(&reaction), @"the answer to GET /items?page=1&size=2 was recorded as exchange 1 of 6 without its body of 9 bytes, which was too large to be kept");
+    insta::assert_snapshot!(note(&reaction), @"the answer to GET /items?page=1&size=2 was recorded as exchange 1 of 6 in the run without its body of 9 bytes, which was too large to be kept");
 }
 
 #[test]

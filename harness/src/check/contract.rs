@@ -19,6 +19,7 @@ use super::say::{Findings, Say};
 use crate::contract::{Checked, Contract, Direction, Found, NotFound, Operation, Severity, Violation};
 use crate::fault::ErrorKind;
 use crate::finding::Judgement;
+use crate::fixture::{displayable, displayable_target};
 use crate::scenario::VendorUse;
 use crate::trace::{EventId, What};
 use crate::wire::Response;
@@ -146,11 +147,15 @@ impl<'t> Judge<'t> {
 
     fn unknown_operation(&mut self, call: &Call<'_>, why: &NotFound) {
         self.judged += 1;
-        let (method, path) = (&call.request.method, call.request.path());
+        let (method, path) = (&call.request.method, displayable_target(call.request.path()));
         self.found.fail(Say {
             rule: "contract/unknown_operation",
             group: &format!("{} {method}", call.vendor),
-            message: format!("{} {method} {path} is no operation of the vendor: {why}", call.vendor),
+            message: format!(
+                "{} {method} {path} is no operation of the vendor: {}",
+                call.vendor,
+                displayable(&why.to_string())
+            ),
             expected: match why {
                 NotFound::Method { allowed, path, .. } => format!("{} {path}", allowed.join(" or ")),
                 NotFound::Path { near: Some(near), .. } => near.clone(),

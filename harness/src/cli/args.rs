@@ -303,6 +303,9 @@ pub struct Keep {
     /// Rules of redaction [default: redact.yaml in the fixtures and in the vendor's folder].
     #[arg(long, value_name = "FILE")]
     pub redact: Option<PathBuf>,
+    /// Bodies of more bytes are kept as length and hash alone.
+    #[arg(long, value_name = "BYTES", default_value_t = crate::fixture::LARGEST_BODY)]
+    pub largest_body: usize,
 }
 
 /// Options of `record`.
@@ -318,9 +321,6 @@ pub struct Record {
     /// Where to listen; port 0 is any free one.
     #[arg(long, value_name = "ADDRESS", default_value = "127.0.0.1:0")]
     pub listen: std::net::SocketAddr,
-    /// Bodies of more bytes are kept as length and hash alone.
-    #[arg(long, value_name = "BYTES", default_value_t = 4 << 20)]
-    pub largest_body: usize,
     /// Ask the vendor for uncompressed bodies, so that addresses in them lead back here.
     #[arg(long)]
     pub uncompressed: bool,
@@ -354,15 +354,19 @@ const KEEPING: &str = "\
 Secrets are taken out before anything is written: credentials in header fields, cookies, queries,
 forms, JSON and addresses become REDACTED-1, REDACTED-2, …; the same secret gets the same number
 throughout a run. What then still looks like a secret is held back, and the message says which
-rule to add. redact.yaml, all parts of which may be left out:
+rule takes it out, and which lets it stay: a value under a name that sounds of one, but also one
+that looks random as keys do, whatever it is called. redact.yaml, all parts of which may be left out:
 
   headers:  [x-acme-session]       # header fields whose value is secret
   fields:   [pin, customer_key]    # query parameters, form fields and JSON members
   body:     [/data/*/ssn]          # JSON pointers; * is any one name or index
   patterns: ['acme_[a-z0-9]{20}']  # regular expressions; of one with a group, the group
-  keep:     [page_token]           # names that sound secret and are not
+  keep:     [page_token, /jobs/*/ref]  # names, or JSON pointers, of what only looks secret
   allow:    ['tok_visa']           # values, matched as a whole, that look secret and are not
   skip:     ['GET /exports/*']     # exchanges that are not to be kept at all
+
+Data of persons is no secret: what of it must not be saved is named by `fields` ([email, phone]) or
+`patterns`.
 
 Exit codes:
    0  all was saved

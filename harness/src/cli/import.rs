@@ -10,8 +10,11 @@ use super::ExitCode;
 use super::args::{Import, Keep};
 use super::console::Console;
 use super::keep::held_back;
-use crate::fixture::{self, Entry, Fixture, Imported, Plain, Redactor, Rules, displayable, scan};
-use crate::report::count;
+use crate::fixture::{
+    self, Entry, Fixture, Imported, Plain, RecordedRequest, Redactor, Rules, displayable, displayable_target,
+    scan,
+};
+use crate::report::{count, mistake};
 
 /// A file that was read, and where it goes.
 struct Read {
@@ -26,7 +29,7 @@ pub(super) fn import(args: &Import, console: &mut Console<'_>) -> io::Result<Exi
     if args.keep.name.is_some() && args.files.len() > 1 {
         mistakes.push("--name names one recording, and there are several files".to_owned());
     }
-    let rules = args.keep.rules().map_err(|e| mistakes.push(e.to_string())).ok();
+    let rules = args.keep.rules();
     let mut all: Vec<Read> = Vec::new();
     for file in &args.files {
         match read(file, args) {
@@ -39,10 +42,13 @@ pub(super) fn import(args: &Import, console: &mut Console<'_>) -> io::Result<Exi
         mistakes
             .push("two of the files would become one recording; import them one by one with --name".into());
     }
-    let Some((rules, rules_file)) = rules.filter(|_| mistakes.is_empty()) else {
-        for mistake in &mistakes {
-            console.say(&format!("error: {mistake}\n"));
-        }
+    for mistake in &mistakes {
+        console.say(&format!("error: {mistake}\n"));
+    }
+    if let Err(wrong) = &rules {
+        console.say(&mistake::render(wrong));
+    }
+    let Some((rules, rules_file)) = rules.ok().filter(|_| mistakes.is_empty()) else {
         console.say("nothing was written\n");
         return Ok(ExitCode::Usage);
     };
@@ -64,7 +70,8 @@ pub(super) fn import(args: &Import, console: &mut Console<'_>) -> io::Result<Exi
 
 fn read(file: &Path, args: &Import) -> Result<Read, String> {
     let text = fixture::read_text(file).map_err(|e| e.to_string())?;
-    let mut imported = fixture::import(&text).map_err(|e| format!("{}: {e}", file.display()))?;
+    let mut imported =
+        fixture::import(&text, args.keep.largest_body).map_err(|e| format!("{}: {e}", file.display()))?;
     if !args.origin.is_empty() {
         let wanted: Vec<&str> = args.origin.iter().map(|o| o.trim_end_matches('/')).collect();
         imported.entries.retain(|e| wanted.contains(&e.origin.as_str()));
@@ -131,12 +138,21 @@ fn keep(
     let mut redactor = Redactor::new(rules.clone());
     let mut exchanges: Vec<(usize, fixture::Exchange)> = Vec::new();
     let mut skipped = 0;
-    for Entry { number, exchange, .. } in entries {
-        if rules.skips(&exchange.request.method, &exchange.request.target) {
+    let mut notes = Vec::new();
+    let mut unkept = 0;
+    for Entry { number, exchange, but, .. } in entries {
+        let RecordedRequest { method, target, .. } = &exchange.request;
+        if rules.skips(method, target) {
             skipped += 1;
-        } else {
-            exchanges.push((number, exchange));
+            continue;
         }
+        if let Some(but) = but {
+            unkept += 1;
+            let what = format!("entry {number}, {method} {}", displayable_target(target));
+            console.say(&format!("note: {}: {what}: {but}; length and SHA-256 are\n", from.display()));
+            notes.push(format!("{what}: {but}"));
+        }
+        exchanges.push((number, exchange));
     }
     // Twice: what an exchange shows to be a secret may stand in one before it.
     for _ in 0..2 {
@@ -144,7 +160,6 @@ fn keep(
             redactor.redact(exchange);
         }
     }
-    let mut notes = Vec::new();
     for out in &left_out {
         notes.push(format!("entry {} of the import is left out: {}: {}", out.number, out.what, out.why));
     }
@@ -157,7 +172,7 @@ fn keep(
                 "{}: entry {number}, {} {} → {}",
                 from.display(),
                 exchange.request.method,
-                fixture::displayable_target(&exchange.request.target),
+                displayable_target(&exchange.request.target),
                 exchange.response.status
             );
             held_back(console, &what, &suspects, rules_file);
@@ -202,6 +217,7 @@ fn keep(
     ];
     said.extend((!left_out.is_empty()).then(|| format!("{} left out", left_out.len())));
     said.extend((skipped > 0).then(|| format!("{skipped} skipped by rule")));
+    said.extend((unkept > 0).then(|| format!("{unkept} with a body that was not kept")));
     said.extend((held > 0).then(|| format!("{held} HELD BACK")));
     console.print(&format!("wrote {}  {}\n", to.display(), said.join(", ")))?;
     if origin_names.len() > 1 {

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 
 use super::args::Keep;
 use super::console::Console;
-use crate::fixture::{Rules, RulesError, Suspect};
+use crate::fixture::{Rules, Suspect};
+use crate::scenario::Mistake;
 
 impl Keep {
     /// Why a file cannot be called so.
@@ -24,7 +25,7 @@ impl Keep {
     }
 
     /// The project's rules, and the file that a new rule belongs into.
-    pub(super) fn rules(&self) -> Result<(Rules, PathBuf), RulesError> {
+    pub(super) fn rules(&self) -> Result<(Rules, PathBuf), Mistake> {
         if let Some(file) = &self.redact {
             return Ok((Rules::read(file)?, file.clone()));
         }
@@ -47,11 +48,12 @@ pub(super) fn held_back(console: &mut Console<'_>, what: &str, suspects: &[Suspe
     let mut text = format!("HELD BACK  {what}\n");
     for suspect in suspects.iter().take(SHOWN) {
         text += &format!("    {}: looks like {}\n", suspect.at, suspect.looks_like);
-        text += &format!("        take it out with   {}\n", suspect.rule);
+        text += &format!("        take it out with      {}\n", suspect.rule);
+        text += &format!("        or let it stay with   {}\n", suspect.keep);
     }
     if suspects.len() > SHOWN {
         text += &format!("    and {} more\n", suspects.len() - SHOWN);
     }
-    text += &format!("    in {}; if it is no secret, say so there with `keep` or `allow`\n", rules.display());
+    text += &format!("    in {}\n", rules.display());
     console.say(&text);
 }

@@ -161,14 +161,23 @@ fn check(
     console: &mut Console<'_>,
 ) -> io::Result<ExitCode> {
     let Some(drills) = load(files, setting, backend, console) else { return Ok(ExitCode::Usage) };
+    let mut code = ExitCode::Passed;
     for drill in &drills {
-        console.print(&format!("ok  {}  {}\n", drill.file, drill.scenario.drill))?;
+        let mistakes = casting::mistaken_recordings(drill);
+        if mistakes.is_empty() {
+            console.print(&format!("ok  {}  {}\n", drill.file, drill.scenario.drill))?;
+            continue;
+        }
+        for mistake in &mistakes {
+            console.say(&format!("{}\n", mistake::render(mistake)));
+        }
+        code = ExitCode::Usage;
     }
     if drills.is_empty() {
         console.say("error: there is no drill\n");
         return Ok(ExitCode::Usage);
     }
-    Ok(ExitCode::Passed)
+    Ok(code)
 }
 
 fn prove(

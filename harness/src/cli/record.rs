@@ -12,11 +12,18 @@ use super::keep::held_back;
 use super::stopwatch;
 use crate::fixture::{Fixture, Plain};
 use crate::record::{Notice, Recording, Summary, Upstream};
-use crate::report::count;
+use crate::report::{count, mistake};
 
 /// Records until it is told to stop.
 pub(super) fn record(args: &Record, console: &mut Console<'_>) -> io::Result<ExitCode> {
     let keep = &args.keep;
+    let (rules, rules_file) = match keep.rules() {
+        Ok(rules) => rules,
+        Err(wrong) => {
+            console.say(&mistake::render(&wrong));
+            return Ok(ExitCode::Usage);
+        }
+    };
     let mut refuse = |message: String| {
         console.say(&format!("error: {message}\n"));
         Ok(ExitCode::Usage)
@@ -24,10 +31,6 @@ pub(super) fn record(args: &Record, console: &mut Console<'_>) -> io::Result<Exi
     if let Some(mistake) = keep.mistake() {
         return refuse(mistake);
     }
-    let (rules, rules_file) = match keep.rules() {
-        Ok(rules) => rules,
-        Err(error) => return refuse(error.to_string()),
-    };
     let upstream = Upstream::new(&args.upstream, args.ca.as_deref()).and_then(|u| u.check().map(|()| u));
     let upstream = match upstream {
         Ok(upstream) => upstream,
@@ -66,7 +69,7 @@ pub(super) fn record(args: &Record, console: &mut Console<'_>) -> io::Result<Exi
         head,
         file,
         rules,
-        largest_body: args.largest_body,
+        largest_body: keep.largest_body,
         uncompressed: args.uncompressed,
     };
     let (send, mut receive) = tokio::sync::mpsc::unbounded_channel();

@@ -255,6 +255,33 @@ fn check_names_each_good_file() {
 }
 
 #[test]
+fn check_reads_the_recordings_that_vendors_answer_from() {
+    let (dir, path) = folder(&[]);
+    let file = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).unwrap();
+    file("passwd", "root:x:0:0:root:/root:/bin/bash\n");
+    file("cut.json", "{\n  \"origin\": \"x\",\n  \"recorded\": \"2026-0");
+    file("shop.har", r#"{"log": {"version": "1.2", "entries": []}}"#);
+    file("empty.json", r#"{"origin": "x", "recorded": "2026-03-01", "exchanges": []}"#);
+    file(
+        "good.json",
+        r#"{"origin": "x", "recorded": "2026-03-01", "exchanges": [{"request": {"method": "GET", "target": "/a"}, "response": {"status": 200}}]}"#,
+    );
+    let mut told = String::new();
+    for run in ["missing.json", "passwd", "cut.json", "shop.har", "empty.json", "good.json"] {
+        let drill = format!(
+            "drill: it replays\nwhy: w\nfamily: retry\nvendors:\n  hub:\n    vendor: github\n    fixtures: {{ run: {run} }}\n"
+        );
+        file("drill.yaml", &drill);
+        let said = firedrill(&Fake::default(), &["check", &path]);
+        let good = run == "good.json";
+        assert_eq!(said.code, if good { ExitCode::Passed } else { ExitCode::Usage }, "{run}: {}", said.out);
+        assert_eq!(said.out.starts_with("ok"), good, "{run}: {}", said.out);
+        told += &said.err.replace(&path, "drills");
+    }
+    insta::assert_snapshot!(told);
+}
+
+#[test]
 fn a_proof_fails_on_a_missed_defect_or_a_false_alarm() {
     let (_dir, path) = folder(&["pass"]);
     let row = |caught, alarms: &[&str]| Row {

@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use super::convert::{below, raw_pointer};
 use super::document::{escape, unescape};
-use super::mask::masked;
+use super::mask::{chosen, masked};
 use super::violation::{Part, Severity, Violation};
 
 /// What stays the same for all errors of one value.
@@ -110,8 +110,12 @@ impl Scene<'_> {
                 }
             }
             Kind::Type { .. } => say("contract/type", expected_types(error).unwrap_or_default(), got()),
-            Kind::Enum { options } => say("contract/enum", format!("one of {}", listed(options)), got()),
-            Kind::Constant { expected_value } => say("contract/enum", listed(expected_value), got()),
+            Kind::Enum { options } => {
+                say("contract/enum", format!("one of {}", listed(options)), chosen(&name, instance));
+            }
+            Kind::Constant { expected_value } => {
+                say("contract/enum", listed(expected_value), chosen(&name, instance));
+            }
             Kind::Format { format } => {
                 say("contract/format", format!("a text of the format `{format}`"), got())
             }

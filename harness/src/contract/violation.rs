@@ -2,9 +2,12 @@
 //!
 //! Knows: the parts of a finding and what each severity promises. Must not know: how it is found.
 
+use std::borrow::Cow;
+
 use serde::{Deserialize, Serialize};
 
 use crate::finding::Verdict;
+use crate::personal::hidden;
 
 /// How bad something found is. The order is the order of badness.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -56,7 +59,7 @@ pub struct Violation {
     pub schema: String,
     /// What the contract expects.
     pub expected: String,
-    /// What was found, masked: never a whole secret.
+    /// What was found, masked: never a secret, nor what is a person's own.
     pub got: String,
     /// For a schema with branches: which was the closest, that this is about.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -92,7 +95,17 @@ impl Checked {
         self.violations.iter().filter(|v| v.severity == Severity::Breaking)
     }
 
+    /// As it is told: in order, and without the keys of maps that are a person's own.
     pub(super) fn sorted(mut self) -> Checked {
+        for violation in &mut self.violations {
+            let Violation { pointer, wild, expected, moved, .. } = violation;
+            let told = [pointer, wild, expected].into_iter().chain(moved);
+            for text in told {
+                if let Cow::Owned(clean) = hidden(text) {
+                    *text = clean;
+                }
+            }
+        }
         self.violations.sort_by(|a, b| {
             b.severity
                 .cmp(&a.severity)

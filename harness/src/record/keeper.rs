@@ -18,8 +18,8 @@ use super::capture::{Capture, Captured};
 use super::relay::{End, locked};
 use super::{HeldBack, Notice, Recording, Summary};
 use crate::fixture::{
-    Body, Exchange, Fixture, Omitted, RecordedRequest, RecordedResponse, Redactor, Suspect, decode, readable,
-    scan,
+    Body, Coded, Exchange, Fixture, RecordedRequest, RecordedResponse, Redactor, Suspect, Unkept, opened,
+    readable, scan,
 };
 use crate::wire::Headers;
 
@@ -29,9 +29,6 @@ const LATEST: Duration = Duration::from_millis(300);
 /// A part of a run grows no larger: it is written whole each time.
 const PART_EXCHANGES: usize = 500;
 const PART_BYTES: u64 = 8 << 20;
-
-/// How much larger than the limit a body may be once it is decoded.
-const EXPANSION: usize = 8;
 
 /// An exchange that has passed, or should have.
 #[derive(Default)]
@@ -243,27 +240,17 @@ impl Keeper {
         cut: bool,
         but: &mut Vec<String>,
     ) -> Option<Body> {
-        let bytes = match captured {
-            Captured::Whole(bytes) => bytes,
-            Captured::TooLarge(omitted) => {
-                but.push(format!(
-                    "the body of the {side}, {} bytes, is too large to be kept",
-                    omitted.length
-                ));
-                return Some(Body::Omitted(omitted));
-            }
+        let opened = match captured {
+            Captured::Whole(bytes) => opened(side, headers, &bytes, Coded::AsLabelled, self.limit),
+            Captured::TooLarge(omitted) => Err(Unkept::too_large(side, omitted)),
         };
-        let limit = self.limit.saturating_mul(EXPANSION);
-        let label = headers.get("content-encoding").unwrap_or_default();
-        let plain = match decode(label, &bytes, limit) {
-            Ok(plain) => plain,
-            Err(why) => {
-                // What cannot be looked into may hold secrets.
-                but.push(format!("the body of the {side} is not kept: {why}"));
-                return Some(Body::Omitted(Omitted::of(&bytes)));
+        match opened {
+            Ok(plain) => readable(headers, &if cut { up_to_last_event(&plain) } else { plain }),
+            Err(unkept) => {
+                but.push(unkept.why);
+                Some(Body::Omitted(unkept.body))
             }
-        };
-        readable(headers, &if cut { up_to_last_event(&plain) } else { plain })
+        }
     }
 
     fn next_part(&mut self) {

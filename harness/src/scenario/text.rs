@@ -223,6 +223,11 @@ impl Document {
         self.mistake(self.place(path), message)
     }
 
+    /// What is wrong with the value at `path`, if the document has one there.
+    pub fn mistake_at_value(&self, path: &[&str], message: impl Into<String>) -> Option<Mistake> {
+        self.find(path).map(|(_, node)| self.mistake(node.place, message))
+    }
+
     fn mistake(&self, place: Place, message: impl Into<String>) -> Mistake {
         Mistake::at(&self.file, &self.text, place, message)
     }

@@ -8,6 +8,7 @@ mod api;
 mod clock;
 mod deeds;
 mod describe;
+mod gaps;
 mod refusal;
 mod routes;
 mod server;
@@ -105,7 +106,7 @@ struct Control {
 }
 
 /// Serves until `stop` is done. Tells `ready` where everything is, once it can be called; tells
-/// `warn` of what goes wrong meanwhile.
+/// `warn` of what goes wrong meanwhile, and of requests that no recording answers.
 ///
 /// # Errors
 /// See [`Trouble`].
@@ -162,6 +163,13 @@ pub fn run(
             world::resume(&world, pending);
         }
         state::save(&control).map_err(io::Error::other)?;
+        let warn = Rc::new(warn);
+        let replays = |v: &VendorUse| matches!(v, VendorUse::Changed(c) if c.fixtures.is_some());
+        let gaps = control.setup.vendors.values().any(replays).then(|| {
+            let gaps = Rc::new(gaps::Gaps::new(world.clone(), warn.clone()));
+            tokio::task::spawn_local(gaps.clone().watch());
+            gaps
+        });
         let keeping = tokio::task::spawn_local(state::keep(control.clone(), warn));
         let mut stop = pin!(stop);
         // What waits for a signal listens once it is polled: before anybody is told to signal.
@@ -171,6 +179,7 @@ pub fn run(
             () = async { ready(&control.overview()) } => stop.await,
         }
         keeping.abort();
+        gaps.inspect(|gaps| gaps.tell());
         state::save_at_the_end(&control).map_err(io::Error::other)?;
         let Some(folder) = &control.setup.journal else { return Ok(()) };
         world.recorder.flush().map_err(|e| {

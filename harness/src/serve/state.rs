@@ -215,7 +215,7 @@ fn put(kept: &Kept, file: &mut tempfile::NamedTempFile) -> io::Result<()> {
 }
 
 /// Keeps the file up to date for as long as the vendors are served.
-pub(super) async fn keep(control: Rc<Control>, warn: impl Fn(&str)) {
+pub(super) async fn keep(control: Rc<Control>, warn: Rc<impl Fn(&str)>) {
     if control.setup.state.is_none() {
         return;
     }

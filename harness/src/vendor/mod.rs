@@ -43,6 +43,9 @@ use crate::wire::{Request, Response};
 
 pub use file::{VendorFile, bundled, bundled_names, open};
 
+/// The status of what is not there (RFC 9110 §15.5.5).
+const NOT_FOUND: u16 = 404;
+
 /// A third-party API, as firedrill plays it.
 ///
 /// Deterministic: equal calls in equal order give equal answers. What it needs of chance and wall
@@ -69,6 +72,19 @@ pub trait Vendor {
         let error = ErrorReply {
             kind: ErrorKind::InvalidRequest,
             status: None,
+            retry_after: None,
+            headers: BTreeMap::new(),
+            moment: None,
+        };
+        self.fail(now, request, &error)
+    }
+
+    /// Answers a request that no recording answers: as what is not there, in the vendor's own dialect,
+    /// and with `why` where the dialect has a place for words.
+    fn unrecorded(&mut self, now: At, request: &Request, _why: &str) -> Reaction {
+        let error = ErrorReply {
+            kind: ErrorKind::NotFound,
+            status: Some(NOT_FOUND),
             retry_after: None,
             headers: BTreeMap::new(),
             moment: None,

@@ -420,6 +420,14 @@ impl Vendor for Model {
         self.finish(now, Reaction { told, ..Reaction::default() }, response, Some("none"))
     }
 
+    fn unrecorded(&mut self, now: At, _request: &Request, why: &str) -> Reaction {
+        let mut refusal = Refusal::kind(ErrorKind::NotFound);
+        refusal.status = Some(super::NOT_FOUND);
+        refusal.words.insert("message".to_owned(), why.into());
+        let (response, told) = self.put_error(now, &refusal);
+        self.finish(now, Reaction { told, ..Reaction::default() }, response, Some("none"))
+    }
+
     fn cap_pages(&mut self, most: Option<u64>) -> Option<Uncapped> {
         std::mem::replace(&mut self.page_cap, PageCap { most, bit: RefCell::default() }).bit.into_inner()
     }

@@ -19,7 +19,7 @@ pub use deviation::{Deviation, Sighting, Way};
 
 use crate::contract::{Checked, Contract, NotFound, Part, Severity, Violation};
 use crate::finding::Verdict;
-use crate::fixture::{Body, Exchange, REDACTED};
+use crate::fixture::{Body, Exchange, REDACTED, displayable, displayable_target};
 use crate::wire::{Request, Response};
 
 /// Exchanges with one vendor from one place.
@@ -211,7 +211,7 @@ impl Found<'_> {
 
     fn unlisted(&mut self, source: &Source<'_>, sighting: &Sighting, exchange: &Exchange, why: &NotFound) {
         let path = exchange.request.target.split('?').next().unwrap_or_default();
-        let name = format!("{} {path}", exchange.request.method);
+        let name = format!("{} {}", exchange.request.method, displayable_target(path));
         let violation = Violation {
             rule: "contract/no_operation".to_owned(),
             severity: Severity::Unknown,
@@ -220,7 +220,7 @@ impl Found<'_> {
             wild: String::new(),
             schema: "/paths".to_owned(),
             expected: "an operation of the contract".to_owned(),
-            got: why.to_string(),
+            got: displayable(&why.to_string()),
             branch: None,
             moved: None,
         };

@@ -62,6 +62,15 @@ fn drifted() -> Vec<Exchange> {
 }
 
 #[test]
+fn a_path_that_the_contract_lacks_is_told_without_what_is_a_persons_own() {
+    let exchanges = recording(&[("/people/ap@contoso.example?token=abcdefgh1", json!({}))]);
+    let report = verify(&contract(), &[source(&exchanges)]);
+    let told = crate::report::verify::jsonl(&report);
+    assert!(told.contains("GET /people/‹e-mail address, 18 characters›"), "{told}");
+    assert!(!told.contains("contoso"), "{told}");
+}
+
+#[test]
 fn the_same_break_is_said_once_and_additions_do_not_hide_it() {
     let exchanges = drifted();
     let report = verify(&contract(), &[source(&exchanges)]);

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use firedrill::fixture::{Body, Fixture};
+use firedrill::fixture::{Body, Fixture, Omitted};
 use serde_json::{Value, json};
 
 struct Said {
@@ -160,6 +160,56 @@ fn a_secret_nobody_knows_is_held_back_until_a_rule_is_written() {
 }
 
 #[test]
+fn a_body_that_is_too_large_is_kept_as_length_and_hash_as_the_recorder_keeps_it() {
+    let large = "x".repeat(5 << 20);
+    let at = "https://api.shop.test/export";
+    let sent =
+        json!({ "method": "POST", "postData": { "mimeType": "text/plain", "text": "y".repeat(2000) } });
+    let entries = [
+        entry(at, json!({ "response": { "content": { "text": large } } })),
+        entry(at, json!({ "request": sent })),
+    ];
+    let nock = json!([{ "scope": "https://api.shop.test", "method": "get", "path": "/export", "response": { "a": large } }]);
+    let folder = folder(&[("shop.har", har(&entries)), ("nock.json", nock.to_string())]);
+    let omitted = |name: &str, nth: usize| {
+        let exchange = run(folder.path(), name).exchanges.remove(nth);
+        match (exchange.request.body, exchange.response.body) {
+            (_, Some(Body::Omitted(omitted))) | (Some(Body::Omitted(omitted)), _) => Some(omitted),
+            _ => None,
+        }
+    };
+
+    let said = import(folder.path(), &["shop.har"]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    assert_eq!(
+        said.err,
+        "note: shop.har: entry 1, GET /export: the body of the answer, 5242880 bytes, is too large to be kept; length and SHA-256 are\n"
+    );
+    assert!(said.out.contains("1 with a body that was not kept"), "{}", said.out);
+    assert_eq!(omitted("shop", 0), Some(Omitted::of(large.as_bytes())));
+    assert_eq!(omitted("shop", 1), None);
+    assert_eq!(run(folder.path(), "shop").notes.len(), 1);
+
+    let words = ["shop.har", "--replace", "--largest-body", "1000"];
+    assert_eq!(import(folder.path(), &words).code, Some(0));
+    assert_eq!(omitted("shop", 1), Some(Omitted::of("y".repeat(2000).as_bytes())));
+
+    assert_eq!(import(folder.path(), &["nock.json", "--recorded", "2026-03-01"]).code, Some(0));
+    assert_eq!(omitted("nock", 0).map(|o| o.length), Some((5 << 20) + 8));
+}
+
+#[test]
+fn a_mistake_in_the_rules_is_pointed_at() {
+    let folder = folder(&[
+        ("shop.har", har(&[entry("https://api.shop.test/a", json!({}))])),
+        ("fixtures/redact.yaml", "# ours\nkeep: [page]\npatterns: ['(']\n".to_owned()),
+    ]);
+    let said = import(folder.path(), &["shop.har"]);
+    assert_eq!(said.code, Some(64));
+    insta::assert_snapshot!(said.err);
+}
+
+#[test]
 fn nock_is_told_by_its_content_and_namesakes_by_their_folders() {
     let nock = |path: &str| {
         json!([{ "scope": "https://api.shop.test:443", "method": "get", "path": path, "status": 200,
@@ -206,6 +256,9 @@ fn a_bad_file_is_refused_with_its_place_and_nothing_is_written() {
         ("no_method.har", no_method.into()),
         ("status_999.har", with(json!({ "response": { "status": 999 } })).into()),
         ("status_negative.har", with(json!({ "response": { "status": -1 } })).into()),
+        ("version_2.har", whole.replacen("\"1.2\"", "\"2.0\"", 1).into()),
+        ("version_number.har", whole.replacen("\"1.2\"", "1.2", 1).into()),
+        ("version_none.har", whole.replacen("\"version\": \"1.2\"", "\"comment\": \"\"", 1).into()),
         ("status_text.har", with(json!({ "response": { "status": "ok" } })).into()),
         (
             "field_name.har",
@@ -218,6 +271,10 @@ fn a_bad_file_is_refused_with_its_place_and_nothing_is_written() {
         (
             "base64.har",
             with(json!({ "response": { "content": { "text": "!", "encoding": "base64" } } })).into(),
+        ),
+        (
+            "base64_cut.har",
+            with(json!({ "response": { "content": { "text": "aGVsbG8", "encoding": "base64" } } })).into(),
         ),
         ("not_utf8.har", bad_utf8),
         ("deep.har", deep.into()),

@@ -1,7 +1,5 @@
 //! No secret touches the disk.
 
-use std::path::Path;
-
 use axum::Router;
 use axum::extract::Request;
 use axum::http::HeaderMap;
@@ -105,7 +103,7 @@ async fn what_still_looks_like_a_secret_is_held_back_with_the_rule_that_helps() 
     assert!(recorded.run.unwrap().notes[0].starts_with("GET /odd → 200: held back"));
 
     // The rule that was proposed is enough.
-    let rules = Rules::parse(Path::new("redact.yaml"), &held.suspects[0].rule).unwrap();
+    let rules = Rules::parse("redact.yaml", held.suspects[0].rule.as_bytes()).unwrap();
     let rig = Rig::with(crate::rig::serve(odd()).await, |r| r.rules = rules).await;
     client().get(rig.url("/odd")).send().await.unwrap();
     let recorded = rig.end().await;
@@ -113,11 +111,42 @@ async fn what_still_looks_like_a_secret_is_held_back_with_the_rule_that_helps() 
     assert!(recorded.text.contains("\"shop_credential\": \"REDACTED-1\""), "{}", recorded.text);
 }
 
+/// A vendor with ids that look like keys.
+fn long_ids() -> Router {
+    let job = json!({ "ref": "Zk3nQ8vW2pL9xR5tY7uB1cD4eF6gH0jK", "api_key": "k9J2mQ7xR4tV8wZ1bN6cL3" });
+    Router::new().route("/jobs", get(|| async move { json_body(json!({ "jobs": [job] })) }))
+}
+
+#[tokio::test]
+async fn what_only_looks_like_a_key_is_held_back_until_a_rule_says_that_it_is_none() {
+    let rig = Rig::before(long_ids()).await;
+    client().get(rig.url("/jobs")).send().await.unwrap();
+    let recorded = rig.end().await;
+    let suspect = &recorded.summary.held_back[0].suspects[0];
+    assert_eq!(suspect.looks_like, "a random value, as keys are (32 characters)");
+    assert_eq!((&*suspect.rule, &*suspect.keep), ("fields: ['ref']", "keep: ['/jobs/*/ref']"));
+
+    let keep = format!("{}\n", suspect.keep);
+    for (rules, key) in
+        [(keep.as_str(), "REDACTED-1"), ("keep: [/jobs/*/ref, /jobs/0/api_key]", "k9J2mQ7xR4tV8wZ1bN6cL3")]
+    {
+        let rules = Rules::parse("redact.yaml", rules.as_bytes()).unwrap();
+        let rig = Rig::with(crate::rig::serve(long_ids()).await, |r| r.rules = rules).await;
+        client().get(rig.url("/jobs")).send().await.unwrap();
+        let recorded = rig.end().await;
+        assert_eq!(recorded.summary.held_back, []);
+        let kept: serde_json::Value = serde_json::from_slice(&recorded.body(0).bytes()).unwrap();
+        assert_eq!(kept["jobs"][0], json!({ "ref": "Zk3nQ8vW2pL9xR5tY7uB1cD4eF6gH0jK", "api_key": key }));
+        // The run says so itself when it is redacted again.
+        assert_eq!(recorded.run.as_ref().unwrap().redacted(), recorded.run.unwrap());
+    }
+}
+
 #[tokio::test]
 async fn each_kind_of_rule_does_what_it_says() {
     let rules = "headers: [x-shop]\nfields: [pin]\nbody: ['/people/*/ssn']\npatterns: ['acme_[0-9]+', 'id-([0-9]{4})']\n\
                  keep: [token]\nallow: ['sk_test_[a-z]+']\nskip: ['GET /skipped/*']\n";
-    let rules = Rules::parse(Path::new("redact.yaml"), rules).unwrap();
+    let rules = Rules::parse("redact.yaml", rules.as_bytes()).unwrap();
     let echo = |r: Request| async move { r.into_body() };
     let vendor = Router::new().route("/", post(echo)).route("/skipped/{x}", get(|| async { "secret" }));
     let rig = Rig::with(crate::rig::serve(vendor).await, |r| r.rules = rules).await;

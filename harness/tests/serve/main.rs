@@ -11,6 +11,7 @@ mod api;
 mod faults;
 mod https;
 mod mistakes;
+mod recordings;
 mod state;
 mod tls;
 

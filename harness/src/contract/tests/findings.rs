@@ -48,6 +48,20 @@ fn each_finding_says_where_what_was_expected_and_what_came() {
 }
 
 #[test]
+fn no_finding_shows_what_is_a_persons_own() {
+    let value = json!({
+        "id": 4242424242424242u64, "amount_due": "ap@contoso.example", "closed_at": "+1 415 555 0123", "stage": "078-05-1120",
+        "lines": [{ "amount": "DE89370400440532013000", "holder_name": "Jane Roe" }],
+        "labels": { "jane.roe@contoso.example": { "amount": "Jane Roe" } },
+        "strict": { "a": 1, "jane.roe@contoso.example": "4242 4242 4242 4242" },
+    });
+    let said = told(&deal(), &value);
+    let own = ["4242", "contoso", "415", "078", "3704", "Jane", "roe"];
+    assert!(own.iter().all(|own| !said.contains(own)), "{said}");
+    insta::assert_snapshot!(said);
+}
+
+#[test]
 fn of_several_branches_the_closest_is_explained() {
     let base = json!({ "id": "d", "amount_due": 1, "closed_at": "2024-01-24T00:00:00Z" });
     let with = |source: Value| {
