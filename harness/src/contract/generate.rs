@@ -19,12 +19,14 @@ use proptest::string::string_regex;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Map, Value, json};
 
-use super::schema::{Additional, Doc, Node, Shape, Types, unfold};
+use super::schema::{Additional, Doc, Effort, Node, Shape, Types, unfold};
 use super::{Contract, Direction, realistic};
 use crate::scenario::Given;
 
 /// How many schemas a value may be made of before only what must be is added.
 const WIDE: usize = 150;
+/// How many schemas are looked at for one value; where they end, null stands.
+const STEPS: usize = 100_000;
 /// How deep a value may nest before only what must be is added.
 const DEEP: usize = 5;
 /// How deep a value may nest at all.
@@ -60,7 +62,7 @@ pub fn unchecked(
     let doc = Doc::of(contract);
     let node =
         doc.find(&format!("#{pointer}")).ok_or_else(|| format!("there is no schema at `{pointer}`"))?;
-    let maker = Maker { doc, direction, left: Cell::new(WIDE) };
+    let maker = Maker { doc, direction, left: Cell::new(WIDE), effort: Effort::new(STEPS) };
     Ok(maker.value(&[node], "", 0))
 }
 
@@ -78,17 +80,18 @@ pub fn field(
     let doc = Doc::of(contract);
     let root =
         doc.find(&format!("#{pointer}")).ok_or_else(|| format!("there is no schema at `{pointer}`"))?;
+    let effort = Effort::new(STEPS);
     let mut nodes = vec![root];
     for name in path {
-        let shape = Shape::of(&doc, &nodes);
+        let shape = Shape::of(&doc, &nodes, &effort);
         nodes = match (shape.properties.get(name), shape.additional) {
             (Some(nodes), _) => nodes.clone(),
             (None, Additional::Schema(nodes)) => nodes,
             _ => return Err(format!("{pointer} has no property `{}`", path.join("."))),
         };
     }
-    let maker = Maker { doc, direction, left: Cell::new(WIDE) };
-    let shape = Shape { null: false, ..Shape::of(&doc, &nodes) };
+    let maker = Maker { doc, direction, left: Cell::new(WIDE), effort };
+    let shape = Shape { null: false, ..Shape::of(&doc, &nodes, &maker.effort) };
     Ok(maker.shape(&shape, path.last().copied().unwrap_or_default(), 0))
 }
 
@@ -131,6 +134,8 @@ struct Maker<'d> {
     direction: Direction,
     /// How many more schemas may be added freely.
     left: Cell<usize>,
+    /// How many schemas may still be looked at.
+    effort: Effort,
 }
 
 impl<'d> Maker<'d> {
@@ -139,7 +144,7 @@ impl<'d> Maker<'d> {
             return Just(json!("any")).boxed();
         }
         self.left.set(self.left.get().saturating_sub(1));
-        self.shape(&Shape::of(&self.doc, nodes), name, depth)
+        self.shape(&Shape::of(&self.doc, nodes, &self.effort), name, depth)
     }
 
     /// Whether only what must be is added from here on.
@@ -148,7 +153,7 @@ impl<'d> Maker<'d> {
     }
 
     fn shape(&self, shape: &Shape<'d>, name: &str, depth: usize) -> BoxedStrategy<Value> {
-        if depth > BOTTOM || shape.null && self.tight(depth) {
+        if depth > BOTTOM || shape.tangled.is_some() || shape.null && self.tight(depth) {
             return Just(Value::Null).boxed();
         }
         let mut branches = unfold(shape).unwrap_or_default();
