@@ -25,8 +25,10 @@ use crate::scenario::Given;
 
 /// How many schemas a value may be made of before only what must be is added.
 const WIDE: usize = 150;
-/// How many schemas are looked at for one value; where they end, null stands.
-const STEPS: usize = 100_000;
+/// How many schemas are looked at for one value.
+const STEPS: usize = 20_000;
+/// How many items or characters are made because there must be so many.
+const LARGE: usize = 10_000;
 /// How deep a value may nest before only what must be is added.
 const DEEP: usize = 5;
 /// How deep a value may nest at all.
@@ -62,8 +64,15 @@ pub fn unchecked(
     let doc = Doc::of(contract);
     let node =
         doc.find(&format!("#{pointer}")).ok_or_else(|| format!("there is no schema at `{pointer}`"))?;
-    let maker = Maker { doc, direction, left: Cell::new(WIDE), effort: Effort::new(STEPS) };
-    Ok(maker.value(&[node], "", 0))
+    let maker = Maker {
+        doc,
+        direction,
+        left: Cell::new(WIDE),
+        effort: Effort::new(STEPS),
+        times: Cell::new(1),
+        gave_up: Cell::new(false),
+    };
+    maker.done(pointer, maker.value(&[node], "", 0))
 }
 
 /// Values of one field of the values at `pointer`, never null; `path` names the properties that
@@ -90,9 +99,9 @@ pub fn field(
             _ => return Err(format!("{pointer} has no property `{}`", path.join("."))),
         };
     }
-    let maker = Maker { doc, direction, left: Cell::new(WIDE), effort };
+    let maker = Maker::new(doc, direction, effort);
     let shape = Shape { null: false, ..Shape::of(&doc, &nodes, &maker.effort) };
-    Ok(maker.shape(&shape, path.last().copied().unwrap_or_default(), 0))
+    maker.done(pointer, maker.shape(&shape, path.last().copied().unwrap_or_default(), 0))
 }
 
 /// Start data in which the nth record has the nth value of each of these fields (dotted paths): what
@@ -136,9 +145,37 @@ struct Maker<'d> {
     left: Cell<usize>,
     /// How many schemas may still be looked at.
     effort: Effort,
+    /// How often what is made now must be there at least, in the lists around it.
+    times: Cell<usize>,
+    /// Whether it gave up at something that must be there.
+    gave_up: Cell<bool>,
 }
 
 impl<'d> Maker<'d> {
+    fn new(doc: Doc<'d>, direction: Direction, effort: Effort) -> Maker<'d> {
+        let (left, times, gave_up) = (Cell::new(WIDE), Cell::new(1), Cell::new(false));
+        Maker { doc, direction, left, effort, times, gave_up }
+    }
+
+    /// What was built for the schema at `pointer`, if nothing had to be left out.
+    fn done(&self, pointer: &str, built: BoxedStrategy<Value>) -> Result<BoxedStrategy<Value>, String> {
+        match self.gave_up.get() {
+            false => Ok(built),
+            true => Err(format!(
+                "no value is made of {pointer}: it must be larger than {LARGE} items or characters, or hold more \
+                 than {STEPS} schemas"
+            )),
+        }
+    }
+
+    /// As many as there must be, if so many can be.
+    fn least(&self, must: usize, most: usize) -> usize {
+        if must > most {
+            self.gave_up.set(true);
+        }
+        must.min(most)
+    }
+
     fn value(&self, nodes: &[Node<'d>], name: &str, depth: usize) -> BoxedStrategy<Value> {
         if nodes.is_empty() {
             return Just(json!("any")).boxed();
@@ -153,7 +190,11 @@ impl<'d> Maker<'d> {
     }
 
     fn shape(&self, shape: &Shape<'d>, name: &str, depth: usize) -> BoxedStrategy<Value> {
-        if depth > BOTTOM || shape.tangled.is_some() || shape.null && self.tight(depth) {
+        if shape.tangled.is_some() {
+            self.gave_up.set(true);
+            return Just(Value::Null).boxed();
+        }
+        if depth > BOTTOM || shape.null && self.tight(depth) {
             return Just(Value::Null).boxed();
         }
         let mut branches = unfold(shape).unwrap_or_default();
@@ -182,7 +223,8 @@ impl<'d> Maker<'d> {
         let is = |types: Types| shape.types.meets(types);
         let mut kinds: Vec<BoxedStrategy<Value>> = Vec::new();
         if is(Types::STRING) {
-            kinds.push(text(shape, name).prop_map(Value::String).boxed());
+            let least = bound(shape, "minLength").map_or(0, |n| n as usize);
+            kinds.push(text(shape, self.least(least, LARGE), name).prop_map(Value::String).boxed());
         }
         if is(Types::INTEGER) {
             kinds.push(integer(shape));
@@ -207,6 +249,8 @@ impl<'d> Maker<'d> {
 
     fn list(&self, shape: &Shape<'d>, name: &str, depth: usize) -> BoxedStrategy<Value> {
         let least = bound(shape, "minItems").map_or(0, |n| n as usize).max(shape.prefix.len());
+        let times = self.times.get();
+        let least = self.least(least, LARGE / times);
         let most = bound(shape, "maxItems").map_or(usize::MAX, |n| n as usize);
         if !shape.prefix.is_empty() {
             let items: Vec<_> =
@@ -230,7 +274,10 @@ impl<'d> Maker<'d> {
             }
             Value::Array(items)
         };
-        vec(self.value(&shape.items, name, depth + 1), least..=most).prop_map(tidy).boxed()
+        self.times.set(times * least.max(1));
+        let item = self.value(&shape.items, name, depth + 1);
+        self.times.set(times);
+        vec(item, least..=most).prop_map(tidy).boxed()
     }
 
     fn object(&self, shape: &Shape<'d>, depth: usize) -> BoxedStrategy<Value> {
@@ -305,7 +352,7 @@ fn bound(shape: &Shape<'_>, keyword: &str) -> Option<f64> {
     shape.limits.get(keyword).map(|b| b.value)
 }
 
-fn text(shape: &Shape<'_>, name: &str) -> BoxedStrategy<String> {
+fn text(shape: &Shape<'_>, least: usize, name: &str) -> BoxedStrategy<String> {
     if let Some(pattern) = shape.patterns.first() {
         let exact = regex::Regex::new(pattern);
         if let (Some(sensible), Ok(exact)) = (realistic::patterned(pattern, name), exact) {
@@ -321,7 +368,6 @@ fn text(shape: &Shape<'_>, name: &str) -> BoxedStrategy<String> {
     if let Some(formatted) = shape.format.and_then(realistic::formatted) {
         return formatted;
     }
-    let least = bound(shape, "minLength").map_or(0, |n| n as usize);
     let most = bound(shape, "maxLength").map_or(usize::MAX, |n| n as usize);
     let usual = realistic::named(name).unwrap_or_else(|| {
         prop_oneof![1 => Just(String::new()), 4 => "[a-z0-9_]{1,16}", 3 => realistic::words()].boxed()
