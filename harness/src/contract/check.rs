@@ -11,12 +11,16 @@ use serde_json::Value;
 use super::Contract;
 use super::convert::Direction;
 use super::explain::Scene;
+use super::judge::Judge;
 use super::media::choose;
 use super::operation::{Media, Operation};
 use super::shape::Shape;
 use super::violation::{Checked, Part, Severity, Violation};
 use crate::wire::{Request, Response};
 use body::{Body, add_strangers};
+
+/// Of how many items of each list it is said what is wrong, if it is too much to say it of all.
+const FIRST: usize = 100;
 
 impl Contract {
     /// Judges a response to `operation`: its status, media type and body, and what of it the
@@ -132,9 +136,6 @@ impl Contract {
     pub fn check_webhook(&self, name: &str, payload: &Value) -> Option<Checked> {
         let mut checked = Checked::default();
         if let Some(own) = self.payloads.get(name) {
-            if own.validator.is_valid(payload) {
-                return Some(checked);
-            }
             let scene = Scene {
                 raw: &own.document.raw,
                 entry: "",
@@ -142,7 +143,10 @@ impl Contract {
                 prefix: String::new(),
                 name: "",
             };
-            checked.violations = scene.explain(own.validator.iter_errors(payload));
+            checked.violations = judged(&own.judge, &scene, payload);
+            if checked.violations.is_empty() {
+                return Some(checked);
+            }
             if let Some(shape) = Shape::of(&own.document, "") {
                 add_strangers(&shape, payload, &mut checked);
             }
@@ -169,9 +173,53 @@ impl Contract {
     /// without findings and without the second layer.
     ///
     /// # Errors
-    /// In words, if the schema cannot be compiled.
+    /// In words, if the schema cannot be compiled, or the value cannot be judged by it within bounds.
     pub fn fits(&self, pointer: &str, direction: Direction, value: &Value) -> Result<bool, String> {
-        Ok(self.schemas.validator(&self.document, pointer, direction)?.is_valid(value))
+        self.schemas.judge(&self.document, pointer, direction)?.takes(value).map_err(|e| e.to_string())
+    }
+}
+
+/// What is wrong with a value.
+fn judged(judge: &Judge, scene: &Scene<'_>, value: &Value) -> Vec<Violation> {
+    let about = |rule, severity, expected: &str, got: String| {
+        let found = found(rule, severity, scene.part, scene.entry, expected.to_owned(), got);
+        Violation { pointer: scene.prefix.clone(), wild: scene.prefix.clone(), ..found }
+    };
+    match judge.takes(value) {
+        Ok(true) => return Vec::new(),
+        Ok(false) => {}
+        Err(too_much) => {
+            let expected = "a value that can be judged by this schema";
+            return vec![about("contract/not_judged", Severity::Unknown, expected, too_much.to_string())];
+        }
+    }
+    if let Ok(errors) = judge.errors(value) {
+        return scene.explain(errors);
+    }
+    let short = shortened(value);
+    let mut violations = judge.errors(&short).map(|errors| scene.explain(errors)).unwrap_or_default();
+    // What is said of a list as a whole may come of its being cut.
+    let cut = |pointer: &str| {
+        let list = value.pointer(pointer.strip_prefix(&scene.prefix).unwrap_or(pointer));
+        list.and_then(Value::as_array).is_some_and(|items| items.len() > FIRST)
+    };
+    violations.retain(|v| v.rule == "contract/type" || !cut(&v.pointer));
+    let got = match violations.len() {
+        0 => "one that it refuses; to say why would take too long".to_owned(),
+        _ => format!("one that it refuses; beyond the first {FIRST} items of each list it was not said why"),
+    };
+    violations.push(about("contract/refused", Severity::Breaking, "a value that the schema takes", got));
+    violations
+}
+
+/// A value with no more than the first items of each list.
+fn shortened(value: &Value) -> Value {
+    match value {
+        Value::Array(items) => items.iter().take(FIRST).map(shortened).collect(),
+        Value::Object(members) => {
+            members.iter().map(|(name, member)| (name.clone(), shortened(member))).collect()
+        }
+        plain => plain.clone(),
     }
 }
 

@@ -11,6 +11,7 @@ use serde_json::{Value, json};
 
 use super::convert::{Direction, convert, fragment};
 use super::document::Document;
+use super::judge::{Judge, Source};
 use super::unfold;
 
 /// How many validators are kept. One of Stripe's larger ones takes about 4 MB.
@@ -22,8 +23,8 @@ const STACK: usize = 256 << 20;
 
 /// The schemas of a contract, ready to be compiled.
 pub(super) struct Schemas {
-    prepared: [OnceLock<Result<Registry<'static>, String>>; 2],
-    cache: Mutex<LruCache<(Direction, String), Arc<Validator>>>,
+    prepared: [OnceLock<Result<Arc<Registry<'static>>, String>>; 2],
+    cache: Mutex<LruCache<(Direction, String), Arc<Judge>>>,
 }
 
 impl std::fmt::Debug for Schemas {
@@ -41,24 +42,25 @@ impl Schemas {
     ///
     /// # Errors
     /// In words, if the schema cannot be compiled: then nothing can be judged by it.
-    pub fn validator(
+    pub fn judge(
         &self,
         document: &Document,
         pointer: &str,
         direction: Direction,
-    ) -> Result<Arc<Validator>, String> {
+    ) -> Result<Arc<Judge>, String> {
         let key = (direction, pointer.to_owned());
-        if let Some(validator) = self.lock().get(&key) {
-            return Ok(validator.clone());
+        if let Some(judge) = self.lock().get(&key) {
+            return Ok(judge.clone());
         }
         let registry = self.registry(document, direction)?;
         let root = contents(registry).ok_or("the converted description is lost")?;
         let at = super::convert::converted_pointer(root, pointer)
             .ok_or_else(|| format!("there is no schema at `{pointer}`"))?;
         let schema = json!({ "$ref": format!("{CONTRACT}{}", fragment(&at)) });
-        let validator = Arc::new(on_a_deep_stack(|| build(&schema, Some(registry)))?);
-        self.lock().put(key, validator.clone());
-        Ok(validator)
+        let validator = on_a_deep_stack(|| build(&schema, Some(registry)))?;
+        let judge = Arc::new(Judge::new(validator, Source::Contract(registry.clone(), at)));
+        self.lock().put(key, judge.clone());
+        Ok(judge)
     }
 
     /// How many validators are kept now.
@@ -66,7 +68,7 @@ impl Schemas {
         self.lock().len()
     }
 
-    fn registry(&self, document: &Document, direction: Direction) -> Result<&Registry<'static>, String> {
+    fn registry(&self, document: &Document, direction: Direction) -> Result<&Arc<Registry<'static>>, String> {
         let slot = &self.prepared[match direction {
             Direction::Request => 0,
             Direction::Response => 1,
@@ -79,21 +81,23 @@ impl Schemas {
                 .retriever(Offline)
                 .add(CONTRACT, Draft::Draft202012.create_resource(converted))
                 .and_then(jsonschema::RegistryBuilder::prepare)
+                .map(Arc::new)
                 .map_err(|e| e.to_string())
         });
         prepared.as_ref().map_err(Clone::clone)
     }
 
-    fn lock(&self) -> std::sync::MutexGuard<'_, LruCache<(Direction, String), Arc<Validator>>> {
+    fn lock(&self) -> std::sync::MutexGuard<'_, LruCache<(Direction, String), Arc<Judge>>> {
         // A poisoned cache is still a cache: nothing in it is half done.
         self.cache.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
     }
 }
 
 /// Compiles a schema that stands by itself.
-pub(super) fn alone(schema: &Value) -> Result<Validator, String> {
+pub(super) fn alone(schema: &Value) -> Result<Judge, String> {
     unfold::check(schema)?;
-    on_a_deep_stack(|| build(schema, None))
+    let validator = on_a_deep_stack(|| build(schema, None))?;
+    Ok(Judge::new(validator, Source::Alone(Arc::new(schema.clone()))))
 }
 
 fn build(schema: &Value, registry: Option<&Registry<'static>>) -> Result<Validator, String> {
@@ -123,7 +127,8 @@ fn decimal(text: &str) -> bool {
     text.parse::<rust_decimal::Decimal>().is_ok()
 }
 
-fn contents<'r>(registry: &'r Registry<'static>) -> Option<&'r Value> {
+/// The converted description in a registry.
+pub(super) fn contents<'r>(registry: &'r Registry<'static>) -> Option<&'r Value> {
     let base = jsonschema::uri::from_str(CONTRACT).ok()?;
     Some(registry.resolver(base).lookup("").ok()?.contents())
 }

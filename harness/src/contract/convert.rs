@@ -215,7 +215,12 @@ impl<'d> Conversion<'d> {
                 }
                 "items" if member.is_array() => self.map(member, |schema| self.schema(schema)),
                 "prefixItems" => self.map(member, |schema| self.schema(schema)),
-                "allOf" | "anyOf" | "oneOf" => self.map(member, |schema| self.schema_within(schema, &lapsed)),
+                "allOf" | "anyOf" => {
+                    let mut branches = self.map(member, |schema| self.schema_within(schema, &lapsed));
+                    once(&mut branches, name == "allOf");
+                    branches
+                }
+                "oneOf" => self.map(member, |schema| self.schema_within(schema, &lapsed)),
                 "if" | "then" | "else" => self.schema_within(member, &lapsed),
                 "items"
                 | "additionalProperties"
@@ -309,6 +314,38 @@ fn is_schema(members: &Map<String, Value>) -> bool {
         || ["allOf", "anyOf", "oneOf"].into_iter().any(list)
         || members.get("$ref").is_some_and(Value::is_string)
         || members.get("properties").is_some_and(Value::is_object)
+}
+
+/// Leaves of branches that refer to the same schema only the first, and `instead` in the place of the
+/// others: to judge each of them doubles with each level of a value.
+fn once(branches: &mut Value, instead: bool) {
+    let mut known = BTreeSet::new();
+    for branch in branches.as_array_mut().into_iter().flatten() {
+        if let Some(reference) = bare(branch)
+            && !known.insert(reference.to_owned())
+        {
+            *branch = Value::Bool(instead);
+        }
+    }
+}
+
+/// What a schema refers to that does nothing else, or is composed of one that does.
+fn bare(schema: &Value) -> Option<&str> {
+    let Value::Object(members) = schema else { return None };
+    let mut members = members.iter();
+    match (members.next(), members.next()) {
+        (Some((keyword, Value::String(reference))), None) if keyword == "$ref" => Some(reference),
+        (Some((keyword, Value::Array(parts))), None)
+            if ["allOf", "anyOf", "oneOf"].contains(&keyword.as_str()) =>
+        {
+            if let [only] = parts.as_slice() {
+                bare(only)
+            } else {
+                None
+            }
+        }
+        _ => None,
+    }
 }
 
 /// Lets a converted schema take null if its original says `nullable: true`.

@@ -3,6 +3,8 @@
 //!
 //! Knows: the errors of `jsonschema`. Must not know: messages, operations.
 
+use std::collections::BTreeSet;
+
 use jsonschema::ValidationError;
 use jsonschema::error::{TypeKind, ValidationErrorKind as Kind};
 use serde_json::Value;
@@ -33,7 +35,7 @@ impl Scene<'_> {
             self.one(&error, None, 0, &mut out);
         }
         // A value of another type is not one of the listed values either: once is enough.
-        let retyped: Vec<String> =
+        let retyped: BTreeSet<String> =
             out.iter().filter(|v| v.rule == "contract/type").map(|v| v.pointer.clone()).collect();
         out.retain(|v| v.rule != "contract/enum" || !retyped.contains(&v.pointer));
         out
@@ -280,6 +282,8 @@ fn distance(errors: &[ValidationError<'_>], at: &str, depth: usize) -> (usize, u
         let tag = path.strip_prefix(at).is_some_and(|rest| rest.matches('/').count() == 1);
         let add = match error.kind() {
             Kind::Type { .. } if here => (1, 0, 1),
+            // It takes nothing, whatever is mended.
+            Kind::FalseSchema if here => (2, 0, 1),
             Kind::Enum { .. } | Kind::Constant { .. } if tag => (0, 1, 1),
             Kind::AnyOf { context } | Kind::OneOfNotValid { context } if depth < 8 => {
                 context.iter().map(|inner| distance(inner, at, depth + 1)).min().unwrap_or((0, 0, 1))

@@ -19,12 +19,16 @@ use proptest::string::string_regex;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 use serde_json::{Map, Value, json};
 
-use super::schema::{Additional, Doc, Node, Shape, Types, unfold};
+use super::schema::{Additional, Doc, Effort, Node, Shape, Types, unfold};
 use super::{Contract, Direction, realistic};
 use crate::scenario::Given;
 
 /// How many schemas a value may be made of before only what must be is added.
 const WIDE: usize = 150;
+/// How many schemas are looked at for one value.
+const STEPS: usize = 20_000;
+/// How many items or characters are made because there must be so many.
+const LARGE: usize = 10_000;
 /// How deep a value may nest before only what must be is added.
 const DEEP: usize = 5;
 /// How deep a value may nest at all.
@@ -60,8 +64,8 @@ pub fn unchecked(
     let doc = Doc::of(contract);
     let node =
         doc.find(&format!("#{pointer}")).ok_or_else(|| format!("there is no schema at `{pointer}`"))?;
-    let maker = Maker { doc, direction, left: Cell::new(WIDE) };
-    Ok(maker.value(&[node], "", 0))
+    let maker = Maker::new(doc, direction, Effort::new(STEPS));
+    maker.done(pointer, maker.value(&[node], "", 0))
 }
 
 /// Values of one field of the values at `pointer`; `path` names the properties that lead to it. One
@@ -79,19 +83,20 @@ pub fn field(
     let doc = Doc::of(contract);
     let root =
         doc.find(&format!("#{pointer}")).ok_or_else(|| format!("there is no schema at `{pointer}`"))?;
+    let effort = Effort::new(STEPS);
     let mut nodes = vec![root];
     for name in path {
-        let shape = Shape::of(&doc, &nodes);
+        let shape = Shape::of(&doc, &nodes, &effort);
         nodes = match (shape.properties.get(name), shape.additional) {
             (Some(nodes), _) => nodes.clone(),
             (None, Additional::Schema(nodes)) => nodes,
             _ => return Err(format!("{pointer} has no property `{}`", path.join("."))),
         };
     }
-    let maker = Maker { doc, direction, left: Cell::new(WIDE) };
-    let shape = Shape::of(&doc, &nodes);
+    let maker = Maker::new(doc, direction, effort);
+    let shape = Shape::of(&doc, &nodes, &maker.effort);
     let (null, shape) = (shape.null, Shape { null: false, ..shape });
-    let some = maker.shape(&shape, path.last().copied().unwrap_or_default(), 0);
+    let some = maker.done(pointer, maker.shape(&shape, path.last().copied().unwrap_or_default(), 0))?;
     Ok(if null { prop_oneof![1 => Just(Value::Null), 19 => some].boxed() } else { some })
 }
 
@@ -134,15 +139,45 @@ struct Maker<'d> {
     direction: Direction,
     /// How many more schemas may be added freely.
     left: Cell<usize>,
+    /// How many schemas may still be looked at.
+    effort: Effort,
+    /// How often what is made now must be there at least, in the lists around it.
+    times: Cell<usize>,
+    /// Whether it gave up at something that must be there.
+    gave_up: Cell<bool>,
 }
 
 impl<'d> Maker<'d> {
+    fn new(doc: Doc<'d>, direction: Direction, effort: Effort) -> Maker<'d> {
+        let (left, times, gave_up) = (Cell::new(WIDE), Cell::new(1), Cell::new(false));
+        Maker { doc, direction, left, effort, times, gave_up }
+    }
+
+    /// What was built for the schema at `pointer`, if nothing had to be left out.
+    fn done(&self, pointer: &str, built: BoxedStrategy<Value>) -> Result<BoxedStrategy<Value>, String> {
+        match self.gave_up.get() {
+            false => Ok(built),
+            true => Err(format!(
+                "no value is made of {pointer}: it must be larger than {LARGE} items or characters, or hold more \
+                 than {STEPS} schemas"
+            )),
+        }
+    }
+
+    /// As many as there must be, if so many can be.
+    fn least(&self, must: usize, most: usize) -> usize {
+        if must > most {
+            self.gave_up.set(true);
+        }
+        must.min(most)
+    }
+
     fn value(&self, nodes: &[Node<'d>], name: &str, depth: usize) -> BoxedStrategy<Value> {
         if nodes.is_empty() {
             return Just(json!("any")).boxed();
         }
         self.left.set(self.left.get().saturating_sub(1));
-        self.shape(&Shape::of(&self.doc, nodes), name, depth)
+        self.shape(&Shape::of(&self.doc, nodes, &self.effort), name, depth)
     }
 
     /// Whether only what must be is added from here on.
@@ -151,6 +186,10 @@ impl<'d> Maker<'d> {
     }
 
     fn shape(&self, shape: &Shape<'d>, name: &str, depth: usize) -> BoxedStrategy<Value> {
+        if shape.tangled.is_some() {
+            self.gave_up.set(true);
+            return Just(Value::Null).boxed();
+        }
         if depth > BOTTOM || shape.null && self.tight(depth) {
             return Just(Value::Null).boxed();
         }
@@ -180,7 +219,8 @@ impl<'d> Maker<'d> {
         let is = |types: Types| shape.types.meets(types);
         let mut kinds: Vec<BoxedStrategy<Value>> = Vec::new();
         if is(Types::STRING) {
-            kinds.push(text(shape, name).prop_map(Value::String).boxed());
+            let least = bound(shape, "minLength").map_or(0, |n| n as usize);
+            kinds.push(text(shape, self.least(least, LARGE), name).prop_map(Value::String).boxed());
         }
         if is(Types::INTEGER) {
             kinds.push(integer(shape));
@@ -205,6 +245,8 @@ impl<'d> Maker<'d> {
 
     fn list(&self, shape: &Shape<'d>, name: &str, depth: usize) -> BoxedStrategy<Value> {
         let least = bound(shape, "minItems").map_or(0, |n| n as usize).max(shape.prefix.len());
+        let times = self.times.get();
+        let least = self.least(least, LARGE / times);
         let most = bound(shape, "maxItems").map_or(usize::MAX, |n| n as usize);
         if !shape.prefix.is_empty() {
             let items: Vec<_> =
@@ -228,7 +270,10 @@ impl<'d> Maker<'d> {
             }
             Value::Array(items)
         };
-        vec(self.value(&shape.items, name, depth + 1), least..=most).prop_map(tidy).boxed()
+        self.times.set(times * least.max(1));
+        let item = self.value(&shape.items, name, depth + 1);
+        self.times.set(times);
+        vec(item, least..=most).prop_map(tidy).boxed()
     }
 
     fn object(&self, shape: &Shape<'d>, depth: usize) -> BoxedStrategy<Value> {
@@ -303,7 +348,7 @@ fn bound(shape: &Shape<'_>, keyword: &str) -> Option<f64> {
     shape.limits.get(keyword).map(|b| b.value)
 }
 
-fn text(shape: &Shape<'_>, name: &str) -> BoxedStrategy<String> {
+fn text(shape: &Shape<'_>, least: usize, name: &str) -> BoxedStrategy<String> {
     if let Some(pattern) = shape.patterns.first() {
         let exact = regex::Regex::new(pattern);
         if let (Some(sensible), Ok(exact)) = (realistic::patterned(pattern, name), exact) {
@@ -319,7 +364,6 @@ fn text(shape: &Shape<'_>, name: &str) -> BoxedStrategy<String> {
     if let Some(formatted) = shape.format.and_then(realistic::formatted) {
         return formatted;
     }
-    let least = bound(shape, "minLength").map_or(0, |n| n as usize);
     let most = bound(shape, "maxLength").map_or(usize::MAX, |n| n as usize);
     let usual = realistic::named(name).unwrap_or_else(|| {
         prop_oneof![1 => Just(String::new()), 4 => "[a-z0-9_]{1,16}", 3 => realistic::words()].boxed()

@@ -73,8 +73,8 @@ impl Contract {
             let why = format!("this is {}, not a JSON Schema", super::mask::kind(&raw));
             return Err(ContractError::whole(file, why, "a schema is an object"));
         }
-        let validator = compile::alone(&raw).map_err(|why| ContractError::whole(file, why, ""))?;
-        let payload = Payload { document: Document { raw, version: Version::V31 }, validator };
+        let judge = compile::alone(&raw).map_err(|why| ContractError::whole(file, why, ""))?;
+        let payload = Payload { document: Document { raw, version: Version::V31 }, judge };
         self.payloads.insert(name.to_owned(), payload);
         Ok(())
     }

@@ -29,6 +29,7 @@
 mod check;
 mod compile;
 mod convert;
+mod cost;
 pub mod diff;
 mod document;
 mod error;
@@ -37,6 +38,7 @@ mod fields;
 mod form;
 pub mod generate;
 mod index;
+mod judge;
 mod load;
 mod mask;
 mod media;
@@ -84,7 +86,7 @@ pub struct Contract {
 #[derive(Debug)]
 struct Payload {
     document: Document,
-    validator: jsonschema::Validator,
+    judge: judge::Judge,
 }
 
 /// The operation that a request is for.

@@ -7,12 +7,12 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use jsonschema::Validator;
 use serde_json::{Map, Value};
 
 use super::Contract;
 use super::convert::Direction;
 use super::form::{Leaf, leaf_of};
+use super::judge::Judge;
 use super::media::{essence, is_form, is_json};
 use super::operation::{Operation, Parameter, Place, Style};
 use super::shape::Shape;
@@ -41,7 +41,7 @@ struct Prepared {
     required: bool,
     /// How its text is read; none if that takes more than one look.
     reading: Option<Reading>,
-    validator: Arc<Validator>,
+    judge: Arc<Judge>,
 }
 
 #[derive(Debug)]
@@ -56,7 +56,7 @@ struct Body {
     required: bool,
     range: String,
     schema: String,
-    validator: Arc<Validator>,
+    judge: Arc<Judge>,
     /// Form fields by the name they are sent under: the members that lead there, and how the text
     /// is read.
     fields: Mutex<BTreeMap<String, Option<Arc<Field>>>>,
@@ -96,7 +96,7 @@ impl Contract {
                 place: parameter.place,
                 required: parameter.required,
                 reading: Shape::of(&self.document, at).and_then(|shape| reading(parameter, &shape)),
-                validator: self.schemas.validator(&self.document, at, Direction::Request).ok()?,
+                judge: self.schemas.judge(&self.document, at, Direction::Request).ok()?,
             });
         }
         let segment = |text: &str| match text.strip_prefix('{').and_then(|t| t.strip_suffix('}')) {
@@ -113,9 +113,9 @@ impl Contract {
             Some(body) => {
                 let [media] = body.content.as_slice() else { return None };
                 let schema = media.schema.clone()?;
-                let validator = self.schemas.validator(&self.document, &schema, Direction::Request).ok()?;
+                let judge = self.schemas.judge(&self.document, &schema, Direction::Request).ok()?;
                 let range = essence(&media.range);
-                Some(Body { required: body.required, range, schema, validator, fields: Mutex::default() })
+                Some(Body { required: body.required, range, schema, judge, fields: Mutex::default() })
             }
         };
         Some(Plan { path, parameters, body })
@@ -191,7 +191,7 @@ impl Prepared {
             Some(Reading::One(leaf)) => leaf.read(text),
             Some(Reading::List(leaf)) => text.split(',').map(|item| leaf.read(item)).collect(),
         };
-        self.validator.is_valid(&value)
+        self.judge.takes(&value) == Ok(true)
     }
 }
 
@@ -208,7 +208,7 @@ impl Body {
         } else {
             None
         };
-        value.is_some_and(|value| self.validator.is_valid(&value))
+        value.is_some_and(|value| self.judge.takes(&value) == Ok(true))
     }
 
     /// A form whose names lead through members alone, each sent once.

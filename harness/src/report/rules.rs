@@ -114,7 +114,8 @@ the contract is another vendor's. Nothing could be judged.",
     Explanation {
         rule: "contract/not_judged",
         text: "A message could not be held against the vendor's description: no part of it speaks of such a \
-body, or its schema cannot be compiled, or the body is in a form that is not read (XML, multipart). \
+body, or its schema cannot be compiled, or leads to so many schemas for this value that judging it would \
+not end, or the body is in a form that is not read (XML, multipart). \
 Nothing is known of it, so the drill is unknown. Complete the description.",
     },
     Explanation {
@@ -128,6 +129,13 @@ recording answer it (`fixtures:`).",
         text: "A request broke the vendor's description: a field of the wrong type (a decimal string where \
 minor units are counted), a value outside its enum or bounds, a required field missing, or a field that \
 the vendor does not know. The finding names the place in the request and what was expected there.",
+    },
+    Explanation {
+        rule: "contract/refused",
+        text: "The schema refuses the value, that is certain; but so much is wrong, or its branches come back to \
+the same schemas so often, that to say all of it would take more time and memory than there is. Of each list \
+the first items are told where that helps. Mend those and run it again; and if the schema refers to itself \
+through several branches that mean the same, keep one of them.",
     },
     Explanation {
         rule: "contract/required",

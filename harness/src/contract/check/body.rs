@@ -3,10 +3,12 @@
 //! Knows: JSON, forms, text, and what of them a schema judges. Must not know: operations, or where
 //! else in a message something can be wrong.
 
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use serde_json::Value;
 
-use super::found;
+use super::{found, judged};
 use crate::contract::convert::Direction;
 use crate::contract::explain::Scene;
 use crate::contract::form::{self, Tree};
@@ -153,8 +155,8 @@ impl Contract {
         checked: &mut Checked,
     ) {
         checked.schema = Some(schema.to_owned());
-        let validator = match self.schemas.validator(&self.document, schema, direction) {
-            Ok(validator) => validator,
+        let judge = match self.schemas.judge(&self.document, schema, direction) {
+            Ok(judge) => judge,
             Err(why) => {
                 checked.violations.push(found(
                     "contract/not_judged",
@@ -167,17 +169,14 @@ impl Contract {
                 return;
             }
         };
-        let mut missing = Vec::new();
-        if !validator.is_valid(value) {
-            let scene = Scene {
-                raw: &self.document.raw,
-                entry: schema,
-                part: Part::Body,
-                prefix: String::new(),
-                name: "",
-            };
-            missing = scene.explain(validator.iter_errors(value));
-        }
+        let scene = Scene {
+            raw: &self.document.raw,
+            entry: schema,
+            part: Part::Body,
+            prefix: String::new(),
+            name: "",
+        };
+        let mut missing = judged(&judge, &scene, value);
         let from = checked.violations.len();
         if let Some(shape) = Shape::of(&self.document, schema) {
             let strangers = unknown::strangers(&shape, value);
@@ -188,7 +187,7 @@ impl Contract {
             checked.violations.extend(missing);
         }
         // What is forbidden was said already; it is not an addition as well.
-        let forbidden: Vec<String> = checked.violations[from..]
+        let forbidden: BTreeSet<String> = checked.violations[from..]
             .iter()
             .filter(|v| v.rule == "contract/forbidden_field")
             .map(|v| v.pointer.clone())

@@ -6,7 +6,7 @@
 use indexmap::IndexMap;
 use serde_json::Value;
 
-use super::found;
+use super::{found, judged};
 use crate::contract::Contract;
 use crate::contract::convert::{Direction, below};
 use crate::contract::explain::Scene;
@@ -100,12 +100,12 @@ impl Contract {
         value: &Value,
         checked: &mut Checked,
     ) {
-        match self.schemas.validator(&self.document, schema, Direction::Request) {
-            Ok(validator) => {
+        match self.schemas.judge(&self.document, schema, Direction::Request) {
+            Ok(judge) => {
                 let prefix = below("", &parameter.name);
                 let scene =
                     Scene { raw: &self.document.raw, entry: schema, part, prefix, name: &parameter.name };
-                checked.violations.extend(scene.explain(validator.iter_errors(value)));
+                checked.violations.extend(judged(&judge, &scene, value));
             }
             Err(why) => checked.violations.push(found(
                 "contract/not_judged",

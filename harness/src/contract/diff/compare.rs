@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::rules::*;
 use super::walk::{Side, Spot, Walk};
 use crate::contract::Direction;
-use crate::contract::schema::{Node, Shape, Types, same};
+use crate::contract::schema::{AT_ONCE, IN_A_ROW, Node, Shape, Types, same};
 
 /// Keywords that say nothing about which values are allowed.
 const ANNOTATIONS: [&str; 11] = [
@@ -41,6 +41,18 @@ impl<'d> Walk<'d> {
         if let Some(reference) = old.dangling.or(new.dangling) {
             let message = format!("{}: `$ref: {reference}` leads nowhere", spot.noun);
             return self.undecidable(spot, old, new, message);
+        }
+        if let Some(at) = old.tangled.as_ref().or(new.tangled.as_ref()) {
+            // What is spent is said once, of the documents as a whole.
+            if !self.effort.spent() {
+                let message = format!(
+                    "{} unfolds into too many schemas to compare: more than {AT_ONCE} for one value, or {IN_A_ROW} in \
+                     a row, at {at}",
+                    spot.noun
+                );
+                self.undecidable(spot, old, new, message);
+            }
+            return;
         }
         self.nullability(spot, old, new);
         match (old.deprecated, new.deprecated) {
@@ -168,7 +180,7 @@ impl<'d> Walk<'d> {
         }
         // Joined schemas can mend each other's changes, so they are compared as one.
         if old.get("allOf").is_some_and(|parts| parts.items().any(|p| refers(&p))) {
-            let shape = |n: &Node<'d>, doc| Shape::of(doc, std::slice::from_ref(n));
+            let shape = |n: &Node<'d>, doc| Shape::of(doc, std::slice::from_ref(n), &self.effort);
             let (o, n) = (shape(old, &self.old), shape(new, &self.new));
             return self.shapes(spot, &o, &n);
         }
@@ -227,45 +239,83 @@ impl<'d> Walk<'d> {
         }
     }
 
-    /// Whether two schemas are the same but for annotations, with what they refer to.
+    /// Whether two schemas are the same but for annotations, with what they refer to. What there
+    /// is no effort left for is not.
     pub fn alike(&self, old: &Node<'d>, new: &Node<'d>) -> bool {
-        self.same_dialect() && self.same_schema(old, new, &mut BTreeSet::new())
+        if !self.same_dialect() {
+            return false;
+        }
+        let mut known = self.likeness.borrow_mut();
+        if let Some(alike) = known.get(&(old.id(), new.id())) {
+            return *alike;
+        }
+        // Each pair with the one that led to it: if it differs, so do all that led there.
+        let mut pairs: Vec<((usize, usize), usize)> = Vec::new();
+        let mut met = BTreeSet::new();
+        let mut waiting = vec![(old.clone(), new.clone(), 0)];
+        while let Some((o, n, from)) = waiting.pop() {
+            let pair = (o.id(), n.id());
+            let mut at = from;
+            match known.get(&pair) {
+                Some(true) => continue,
+                Some(false) => {}
+                None if !met.insert(pair) => continue,
+                None => {
+                    at = pairs.len();
+                    pairs.push((pair, from));
+                    let inner = if self.effort.spend(1) { self.inside(&o, &n) } else { None };
+                    if let Some(inner) = inner {
+                        waiting.extend(inner.into_iter().map(|(o, n)| (o, n, at)));
+                        continue;
+                    }
+                }
+            }
+            loop {
+                let (pair, from) = pairs[at];
+                known.insert(pair, false);
+                if at == 0 {
+                    return false;
+                }
+                at = from;
+            }
+        }
+        known.extend(met.into_iter().map(|pair| (pair, true)));
+        true
     }
 
-    fn same_schema(&self, old: &Node<'d>, new: &Node<'d>, seen: &mut BTreeSet<(usize, usize)>) -> bool {
-        if !seen.insert((old.id(), new.id())) {
-            return true;
-        }
+    /// The pairs that must be alike for these two to be; none if these differ by themselves.
+    fn inside(&self, old: &Node<'d>, new: &Node<'d>) -> Option<Vec<(Node<'d>, Node<'d>)>> {
         if old.reference().is_some() || new.reference().is_some() {
-            return match (self.old.resolve(old), self.new.resolve(new)) {
-                (Some(o), Some(n)) => self.same_schema(&o, &n, seen),
-                _ => false,
-            };
+            return Some(vec![(self.old.resolve(old)?, self.new.resolve(new)?)]);
         }
         let (Value::Object(o), Value::Object(n)) = (old.value, new.value) else {
             return match (old.value, new.value) {
                 (Value::Array(o), Value::Array(n)) => {
-                    o.len() == n.len()
-                        && old.items().zip(new.items()).all(|(o, n)| self.same_schema(&o, &n, seen))
+                    (o.len() == n.len()).then(|| old.items().zip(new.items()).collect())
                 }
-                (o, n) => same(o, n),
+                (o, n) => same(o, n).then(Vec::new),
             };
         };
         let counts = |key: &String| !ANNOTATIONS.contains(&key.as_str()) && !key.starts_with("x-");
         let keys = o.keys().chain(n.keys()).filter(|k| counts(k)).collect::<BTreeSet<_>>();
-        keys.into_iter().all(|key| match (old.get(key), new.get(key)) {
-            (Some(o), Some(n)) => match key.as_str() {
-                "enum" | "const" | "required" => same(o.value, n.value),
+        let mut pairs = Vec::new();
+        for key in keys {
+            let (o, n) = (old.get(key)?, new.get(key)?);
+            match key.as_str() {
+                "enum" | "const" | "required" if same(o.value, n.value) => {}
+                "enum" | "const" | "required" => return None,
                 "properties" | "patternProperties" | "dependentSchemas" => {
-                    let (os, ns): (Vec<_>, Vec<_>) = (o.members().collect(), n.members().collect());
-                    os.len() == ns.len()
-                        && os
-                            .iter()
-                            .all(|(name, o)| n.get(name).is_some_and(|n| self.same_schema(o, &n, seen)))
+                    let count = |node: &Node<'_>| node.value.as_object().map(serde_json::Map::len);
+                    if count(&o) != count(&n) {
+                        return None;
+                    }
+                    for (name, o) in o.members() {
+                        pairs.push((o, n.get(name)?));
+                    }
                 }
-                _ => self.same_schema(&o, &n, seen),
-            },
-            _ => false,
-        })
+                _ => pairs.push((o, n)),
+            }
+        }
+        Some(pairs)
     }
 }

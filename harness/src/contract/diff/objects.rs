@@ -7,6 +7,9 @@ use super::walk::{Side, Spot, Walk};
 use crate::contract::Direction;
 use crate::contract::schema::{Additional, Node, Shape};
 
+/// How many pairs of names are looked at for new names of old properties of one object: an object
+/// that lost and won thousands was not renamed field by field.
+const PAIRS: usize = 20_000;
 /// How alike two names must be for one to be taken for the other's new name.
 const LIKE: f64 = 0.6;
 
@@ -89,10 +92,11 @@ impl<'d> Walk<'d> {
         gone: &[&'d str],
         come: &mut Vec<&'d str>,
     ) {
+        let few = gone.len().saturating_mul(come.len()) <= PAIRS;
         for name in gone {
             let here = spot.into(name, format!("`{name}`"));
             let Some(o) = property(old, name) else { continue };
-            if let Some(at) = self.renamed(name, &o, new, come, gone.len() == 1) {
+            if few && let Some(at) = self.renamed(name, &o, new, come, gone.len() == 1) {
                 let now = come.remove(at);
                 let n = property(new, now).map_or_else(|| new.at.clone(), |n| n.at);
                 let rule = Self::rule(spot, &PROPERTY_RENAMED, &SENT_RENAMED);

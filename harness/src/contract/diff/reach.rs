@@ -8,6 +8,9 @@ use std::sync::Arc;
 use super::Change;
 use super::walk::{Found, Walk};
 
+/// A path that is longer does not grow any more: nobody reads it, and thousands of them fill the memory.
+const LONG: usize = 1_000;
+
 /// The way from an operation to a site.
 #[derive(Clone)]
 struct Way {
@@ -68,7 +71,8 @@ fn nearest(walk: &Walk<'_>) -> Vec<Option<Way>> {
         let Some(way) = ways[n].clone() else { continue };
         for (to, path) in &walk.sites[n].edges {
             if ways[*to].is_none() {
-                let path = format!("{}{path}", way.path);
+                let path =
+                    if way.path.len() > LONG { way.path.clone() } else { format!("{}{path}", way.path) };
                 ways[*to] = Some(Way { operation: way.operation, path, steps: way.steps + 1 });
                 queue.push_back(*to);
             }

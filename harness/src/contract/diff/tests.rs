@@ -15,6 +15,10 @@ fn diff(old: &Value, new: &Value) -> Diff {
     super::diff(&read(old), &read(new))
 }
 
+fn diff_of(old: &Contract, new: &Contract, steps: usize) -> Diff {
+    compared(old, new, None, steps)
+}
+
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Case {
@@ -415,3 +419,5 @@ fn of_operations_that_nobody_calls_nothing_is_said() {
     assert!(found.changes.iter().any(|c| c.rule == "operation/removed"), "{found:?}");
     assert!(super::diff(&old, &new).changes.len() > found.changes.len());
 }
+
+mod bombs;

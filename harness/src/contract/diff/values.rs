@@ -9,7 +9,7 @@ use serde_json::Value;
 use super::rules::*;
 use super::walk::{Spot, Walk};
 use crate::contract::Direction;
-use crate::contract::schema::{Bound, LIMITS, Shape, Types, same, stricter};
+use crate::contract::schema::{Bound, LIMITS, Listed, Shape, Types, stricter};
 
 impl<'d> Walk<'d> {
     /// Compares the types; false if none is left in common, so that nothing below can be compared.
@@ -78,7 +78,8 @@ impl<'d> Walk<'d> {
             ),
             (Some(o), Some(n)) => {
                 let lacks = |held: &[&'d Value], from: &[&'d Value]| -> Vec<&'d Value> {
-                    from.iter().filter(|v| held.iter().all(|h| !same(h, v))).copied().collect()
+                    let held = Listed::of(held);
+                    from.iter().filter(|v| !held.has(v)).copied().collect()
                 };
                 let (gone, come) = (lacks(n, o), lacks(o, n));
                 if spot.direction == Direction::Response

@@ -14,7 +14,7 @@ use super::rules::*;
 use super::values::list;
 use super::walk::{Spot, Walk, component};
 use crate::contract::Direction;
-use crate::contract::schema::{Doc, Node, Shape, Types, same, unfold};
+use crate::contract::schema::{Doc, Listed, Node, Shape, Types, unfold};
 
 /// The most sites that are compared to find out whether one branch includes another.
 const SITES: usize = 400;
@@ -118,7 +118,10 @@ impl<'d> Walk<'d> {
     /// Whether all that `part` allows is allowed by `whole`.
     fn included(&self, part_doc: &Doc<'d>, part: &Shape<'d>, whole_doc: &Doc<'d>, whole: &Shape<'d>) -> Held {
         let beyond = match (&part.values, &whole.values) {
-            (Some(p), Some(w)) => p.iter().any(|v| w.iter().all(|h| !same(h, v))),
+            (Some(p), Some(w)) => {
+                let w = Listed::of(w);
+                p.iter().any(|v| !w.has(v))
+            }
             (None, Some(_)) => true,
             _ => false,
         };
@@ -130,7 +133,7 @@ impl<'d> Walk<'d> {
         if self.depth >= DEPTH {
             return Held::Unknown;
         }
-        let mut walk = Walk::new(*whole_doc, *part_doc);
+        let mut walk = Walk::new(*whole_doc, *part_doc, self.effort.clone());
         walk.depth = self.depth + 1;
         let site = walk.operation(String::new());
         let spot = Spot { site, direction: Direction::Response, path: String::new(), noun: String::new() };

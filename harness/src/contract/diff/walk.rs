@@ -3,6 +3,7 @@
 //!
 //! Knows: pairs, directions, what was found where. Must not know: what makes a change a change.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::rc::Rc;
 
@@ -10,7 +11,7 @@ use super::rules::Rule;
 use super::used::Used;
 use crate::contract::Direction;
 use crate::contract::document::Version;
-use crate::contract::schema::{Doc, Node, Shape};
+use crate::contract::schema::{Doc, Effort, Node, Shape};
 use indexmap::IndexMap;
 
 /// Schemas that all hold for one value, and where a reader finds them.
@@ -27,8 +28,11 @@ impl<'d> Side<'d> {
         Side { nodes: nodes.to_vec(), at }
     }
 
-    pub fn shape(&self, doc: &Doc<'d>) -> Shape<'d> {
-        if self.nodes.is_empty() { Shape::anything(self.at.clone()) } else { Shape::of(doc, &self.nodes) }
+    pub fn shape(&self, doc: &Doc<'d>, effort: &Effort) -> Shape<'d> {
+        match self.nodes.as_slice() {
+            [] => Shape::anything(self.at.clone()),
+            nodes => Shape::of(doc, nodes, effort),
+        }
     }
 }
 
@@ -82,6 +86,10 @@ pub(super) struct Walk<'d> {
     pub found: IndexMap<Place, Found>,
     index: BTreeMap<(Direction, Vec<usize>, Vec<usize>), usize>,
     queue: VecDeque<usize>,
+    /// What may still be spent, by this walk and those inside of it.
+    pub effort: Effort,
+    /// Pairs of places of which it is known whether they are alike.
+    pub likeness: RefCell<BTreeMap<(usize, usize), bool>>,
     /// How many walks this one is inside of.
     pub depth: u8,
     /// The operations to compare, if not all.
@@ -89,7 +97,7 @@ pub(super) struct Walk<'d> {
 }
 
 impl<'d> Walk<'d> {
-    pub fn new(old: Doc<'d>, new: Doc<'d>) -> Walk<'d> {
+    pub fn new(old: Doc<'d>, new: Doc<'d>, effort: Effort) -> Walk<'d> {
         Walk {
             old,
             new,
@@ -98,6 +106,8 @@ impl<'d> Walk<'d> {
             found: IndexMap::new(),
             index: BTreeMap::new(),
             queue: VecDeque::new(),
+            effort,
+            likeness: RefCell::default(),
             depth: 0,
             used: None,
         }
@@ -163,10 +173,11 @@ impl<'d> Walk<'d> {
         self.sites[spot.site].edges.entry(site).or_insert_with(|| spot.path.clone());
     }
 
-    /// Compares what is still waiting; false if there was more of it than `most` sites.
+    /// Compares what is still waiting; false if there was more of it than `most` sites, or than
+    /// could be spent.
     pub fn run(&mut self, most: usize) -> bool {
         while let Some(site) = self.queue.pop_front() {
-            if self.sites.len() > most {
+            if self.sites.len() > most || self.effort.spent() {
                 return false;
             }
             if let Some((direction, old, new)) = self.sites[site].pair.clone() {
@@ -174,7 +185,7 @@ impl<'d> Walk<'d> {
                 self.pair(&Spot { site, direction, path: String::new(), noun }, &old, &new);
             }
         }
-        true
+        !self.effort.spent()
     }
 
     /// Whether equal text means the same in both documents.
@@ -189,7 +200,7 @@ impl<'d> Walk<'d> {
         {
             return self.links(spot, o, n);
         }
-        let (o, n) = (old.shape(&self.old), new.shape(&self.new));
+        let (o, n) = (old.shape(&self.old, &self.effort), new.shape(&self.new, &self.effort));
         self.shapes(spot, &o, &n);
     }
 }

@@ -126,3 +126,26 @@ fn a_schema_that_is_not_there_is_an_error() {
     let failed = values(&contract(deal()), "/components/schemas/Other", Direction::Request);
     assert_eq!(failed.err().unwrap(), "there is no schema at `/components/schemas/Other`");
 }
+
+#[test]
+fn what_must_be_larger_than_can_be_is_an_error() {
+    let twice = |n: usize| {
+        json!({ "type": "object", "required": ["a", "b"], "properties": {
+        "a": { "$ref": format!("#/components/schemas/It/$defs/{n}") },
+        "b": { "$ref": format!("#/components/schemas/It/$defs/{n}") } } })
+    };
+    let mut deep = twice(0);
+    let defs =
+        (0..40).map(|n| (n.to_string(), if n < 39 { twice(n + 1) } else { json!({ "type": "string" }) }));
+    deep["$defs"] = defs.collect::<serde_json::Map<_, _>>().into();
+    let lists = json!({ "type": "array", "minItems": 1000, "items": {
+        "type": "array", "minItems": 1000, "items": { "type": "array", "minItems": 1000, "items": { "type": "string" } } } });
+    let long = json!({ "type": "string", "minLength": 1_000_000_000_000u64 });
+    for schema in [deep, lists, long] {
+        let said = values(&contract(schema), IT, Direction::Response).unwrap_err();
+        assert!(
+            said.contains("it must be larger than 10000 items or characters, or hold more than 20000"),
+            "{said}"
+        );
+    }
+}

@@ -1,6 +1,7 @@
-//! What a schema allows, on one level: `$ref` followed, `allOf` joined, both dialects made one.
+//! What a schema allows, on one level, and what two of them allow together.
 //!
-//! Knows: the keywords of OpenAPI 3.0 and 3.1 schemas. Must not know: that there are two documents.
+//! Knows: which constraints join, and how. Must not know: keywords and how they are read, or that
+//! there are two documents.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::rc::Rc;
@@ -8,9 +9,9 @@ use std::rc::Rc;
 use indexmap::IndexMap;
 use serde_json::Value;
 
-use super::node::{Doc, Node, same};
+use super::listed::Listed;
+use super::node::Node;
 use super::types::Types;
-use crate::contract::document::Version;
 
 /// What one level of a schema allows.
 #[derive(Clone, Debug)]
@@ -51,6 +52,8 @@ pub(in crate::contract) struct Shape<'d> {
     pub write_only: bool,
     /// A reference that leads nowhere.
     pub dangling: Option<&'d str>,
+    /// The schema at which it was given up, if it unfolds into too many: nothing else here counts.
+    pub tangled: Option<Rc<str>>,
 }
 
 /// A bound, and whether it is itself outside.
@@ -81,25 +84,6 @@ pub(in crate::contract) const LIMITS: [(&str, Types); 9] = [
     ("minProperties", Types::OBJECT),
 ];
 
-/// Keywords that are compared as a whole.
-const OPAQUE: [&str; 15] = [
-    "not",
-    "if",
-    "then",
-    "else",
-    "contains",
-    "minContains",
-    "maxContains",
-    "dependentRequired",
-    "dependentSchemas",
-    "patternProperties",
-    "propertyNames",
-    "unevaluatedItems",
-    "unevaluatedProperties",
-    "contentSchema",
-    "uniqueItems",
-];
-
 impl<'d> Shape<'d> {
     /// What may be anything, at this place.
     pub fn anything(at: Rc<str>) -> Shape<'d> {
@@ -127,15 +111,8 @@ impl<'d> Shape<'d> {
             read_only: false,
             write_only: false,
             dangling: None,
+            tangled: None,
         }
-    }
-
-    /// What all of `nodes` together allow.
-    pub fn of(doc: &Doc<'d>, nodes: &[Node<'d>]) -> Shape<'d> {
-        let mut visited = Vec::new();
-        let mut shapes = nodes.iter().map(|n| expand(doc, n, &mut visited)).collect::<Vec<_>>().into_iter();
-        let first = shapes.next().unwrap_or_else(|| Shape::anything("#".into()));
-        shapes.fold(first, Shape::meet)
     }
 
     /// What both allow.
@@ -145,7 +122,10 @@ impl<'d> Shape<'d> {
         self.types = self.types.and(other.types);
         self.null = self.null && other.null;
         self.values = match (self.values, other.values) {
-            (Some(a), Some(b)) => Some(a.into_iter().filter(|x| b.iter().any(|y| same(x, y))).collect()),
+            (Some(a), Some(b)) => {
+                let b = Listed::of(&b);
+                Some(a.into_iter().filter(|x| b.has(x)).collect())
+            }
             (a, b) => a.or(b),
         };
         self.format = self.format.or(other.format);
@@ -161,23 +141,18 @@ impl<'d> Shape<'d> {
                 .or_insert(bound);
         }
         for (name, nodes) in other.properties {
-            let held = self.properties.entry(name).or_default();
-            for node in nodes {
-                if held.iter().all(|h| h.id() != node.id()) {
-                    held.push(node);
-                }
-            }
+            join(self.properties.entry(name).or_default(), nodes);
         }
         self.required.extend(other.required);
         self.additional = match (self.additional, other.additional) {
             (Additional::Forbidden, _) | (_, Additional::Forbidden) => Additional::Forbidden,
             (Additional::Schema(mut a), Additional::Schema(b)) => {
-                a.extend(b);
+                join(&mut a, b);
                 Additional::Schema(a)
             }
             (a, Additional::Anything) | (Additional::Anything, a) => a,
         };
-        self.items.extend(other.items);
+        join(&mut self.items, other.items);
         if self.prefix.is_empty() {
             self.prefix = other.prefix;
         }
@@ -192,12 +167,22 @@ impl<'d> Shape<'d> {
         self.read_only |= other.read_only;
         self.write_only |= other.write_only;
         self.dangling = self.dangling.or(other.dangling);
+        self.tangled = self.tangled.or(other.tangled);
         self
     }
 
     /// Whether only null is allowed.
-    fn only_null(&self) -> bool {
+    pub(super) fn only_null(&self) -> bool {
         self.null && (self.types == Types::NONE || self.values.as_ref().is_some_and(Vec::is_empty))
+    }
+}
+
+/// Adds the schemas that are not held yet.
+fn join<'d>(held: &mut Vec<Node<'d>>, nodes: Vec<Node<'d>>) {
+    for node in nodes {
+        if held.iter().all(|h| h.id() != node.id()) {
+            held.push(node);
+        }
     }
 }
 
@@ -210,172 +195,4 @@ pub(in crate::contract) fn stricter(keyword: &str, bound: Bound, than: Bound) ->
         return bound.exclusive && !than.exclusive;
     }
     if keyword.starts_with("min") { bound.value > than.value } else { bound.value < than.value }
-}
-
-fn expand<'d>(doc: &Doc<'d>, node: &Node<'d>, visited: &mut Vec<usize>) -> Shape<'d> {
-    if visited.contains(&node.id()) {
-        return Shape::anything(node.at.clone());
-    }
-    visited.push(node.id());
-    let shape = match node.reference() {
-        None => own(doc, node, visited),
-        Some(reference) => {
-            let target = match doc.find(reference) {
-                Some(target) => {
-                    let mut shape = expand(doc, &target, visited);
-                    shape.name.get_or_insert_with(|| target.at.clone());
-                    shape
-                }
-                None => Shape { dangling: Some(reference), ..Shape::anything(node.at.clone()) },
-            };
-            match doc.version {
-                // Nothing counts beside a `$ref` (3.0.3, Reference Object) but `nullable`, which
-                // all who write it there mean.
-                Version::V30 => Shape { null: target.null || node.flag("nullable"), ..target },
-                Version::V31 => target.meet(own(doc, node, visited)),
-            }
-        }
-    };
-    visited.pop();
-    shape
-}
-
-fn own<'d>(doc: &Doc<'d>, node: &Node<'d>, visited: &mut Vec<usize>) -> Shape<'d> {
-    let mut shape = Shape::anything(node.at.clone());
-    let Value::Object(map) = node.value else {
-        if node.value == &Value::Bool(false) {
-            shape.types = Types::NONE;
-            shape.null = false;
-        }
-        return shape;
-    };
-    shape.title = node.text("title");
-    shape.format = node.text("format");
-    shape.patterns.extend(node.text("pattern"));
-    shape.default = map.get("default");
-    shape.deprecated = node.flag("deprecated");
-    shape.read_only = node.flag("readOnly");
-    shape.write_only = node.flag("writeOnly");
-    shape.discriminator = node.get("discriminator");
-    for keyword in ["contentEncoding", "contentMediaType"] {
-        shape.content.extend(node.text(keyword).map(|text| (keyword, text)));
-    }
-    limits(doc, node, &mut shape);
-    objects_and_lists(node, &mut shape);
-    for keyword in OPAQUE {
-        if let Some(child) = node.get(keyword).filter(|c| c.value != &Value::Bool(keyword != "uniqueItems")) {
-            shape.opaque.insert(keyword, child);
-        }
-    }
-    types_and_values(node, &mut shape);
-    for group in ["anyOf", "oneOf"] {
-        let branches: Vec<_> =
-            node.get(group).iter().flat_map(Node::items).map(|b| expand(doc, &b, visited)).collect();
-        if !branches.is_empty() {
-            shape.null &= branches.iter().any(|b| b.null);
-            shape.groups.push(branches.into_iter().filter(|b| !b.only_null()).collect());
-        }
-    }
-    // A choice between null and one other thing is that thing, and null.
-    let single = |group: &Vec<Shape<'d>>| group.len() == 1;
-    while let Some(n) = shape.groups.iter().position(single) {
-        let null = shape.null;
-        let branch = shape.groups.remove(n).remove(0);
-        shape = shape.meet(branch);
-        shape.null = null;
-    }
-    for part in node.get("allOf").iter().flat_map(Node::items) {
-        shape = shape.meet(expand(doc, &part, visited));
-    }
-    if doc.version == Version::V30 && node.flag("nullable") {
-        shape.null = true;
-    }
-    shape
-}
-
-fn types_and_values<'d>(node: &Node<'d>, shape: &mut Shape<'d>) {
-    let listed: Option<Vec<&Value>> = match (node.value.get("const"), node.value.get("enum")) {
-        (Some(only), _) => Some(vec![only]),
-        (None, Some(Value::Array(values))) => Some(values.iter().collect()),
-        _ => None,
-    };
-    let has = |keywords: &[&str]| keywords.iter().any(|k| node.value.get(k).is_some());
-    match node.value.get("type") {
-        Some(Value::String(name)) => {
-            shape.types = Types::named(name);
-            shape.null = name == "null";
-        }
-        Some(Value::Array(names)) => {
-            let names = || names.iter().filter_map(Value::as_str);
-            shape.types = names().map(Types::named).fold(Types::NONE, Types::or);
-            shape.null = names().any(|n| n == "null");
-        }
-        _ if listed.is_some() => {
-            let values = listed.iter().flatten();
-            shape.types = values.map(|v| Types::of(v)).fold(Types::NONE, Types::or);
-        }
-        // A type left out beside `properties` or `items` is meant, by nearly every document.
-        _ if has(&["properties", "required", "additionalProperties"])
-            && !has(&["anyOf", "oneOf", "allOf"]) =>
-        {
-            shape.types = Types::OBJECT;
-            shape.null = false;
-        }
-        _ if has(&["items", "prefixItems"]) => {
-            shape.types = Types::ARRAY;
-            shape.null = false;
-        }
-        _ => {}
-    }
-    if let Some(values) = listed {
-        shape.null &= values.iter().any(|v| v.is_null());
-        shape.values = Some(values.into_iter().filter(|v| !v.is_null()).collect());
-    }
-}
-
-fn limits<'d>(doc: &Doc<'d>, node: &Node<'d>, shape: &mut Shape<'d>) {
-    for (keyword, _) in LIMITS {
-        if let Some(value) = node.value.get(keyword).and_then(Value::as_f64) {
-            shape.limits.insert(keyword, Bound { value, exclusive: false });
-        }
-    }
-    for (keyword, outside) in [("maximum", "exclusiveMaximum"), ("minimum", "exclusiveMinimum")] {
-        match (doc.version, node.value.get(outside)) {
-            (Version::V30, Some(Value::Bool(true))) => {
-                shape.limits.entry(keyword).and_modify(|b| b.exclusive = true);
-            }
-            (Version::V31, Some(Value::Number(n))) => {
-                let Some(value) = n.as_f64() else { continue };
-                let bound = Bound { value, exclusive: true };
-                let held = shape.limits.entry(keyword).or_insert(bound);
-                if stricter(keyword, bound, *held) {
-                    *held = bound;
-                }
-            }
-            _ => {}
-        }
-    }
-    // A bound that everything keeps is none.
-    shape
-        .limits
-        .retain(|keyword, bound| bound.value > 0.0 || !keyword.starts_with("min") || *keyword == "minimum");
-}
-
-fn objects_and_lists<'d>(node: &Node<'d>, shape: &mut Shape<'d>) {
-    for (name, property) in node.get("properties").iter().flat_map(Node::members) {
-        shape.properties.insert(name, vec![property]);
-    }
-    let required = node.value.get("required").and_then(Value::as_array);
-    shape.required.extend(required.into_iter().flatten().filter_map(Value::as_str));
-    shape.additional = match node.get("additionalProperties") {
-        None => Additional::Anything,
-        Some(schema) => match schema.value {
-            Value::Bool(false) => Additional::Forbidden,
-            Value::Bool(true) => Additional::Anything,
-            Value::Object(map) if map.is_empty() => Additional::Anything,
-            _ => Additional::Schema(vec![schema]),
-        },
-    };
-    shape.items.extend(node.get("items").filter(|i| i.value != &Value::Bool(true)));
-    shape.prefix = node.get("prefixItems").iter().flat_map(Node::items).collect();
 }

@@ -1,6 +1,7 @@
 //! Contracts, from outside: small descriptions in, verdicts and places out.
 
 mod bad;
+mod bombs;
 mod conversion;
 mod findings;
 mod requests;
