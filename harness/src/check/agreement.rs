@@ -335,6 +335,13 @@ impl Agreement {
         sources.chain(targets).collect()
     }
 
+    /// Whether the live effect of `key` was written to since `at`.
+    pub fn written_since(&self, key: &str, at: At) -> bool {
+        let Some(slot) = self.slots.get(key) else { return false };
+        let mut targets = slot.live.iter().filter_map(|id| self.targets.get(id));
+        targets.any(|h| h.versions.last().is_some_and(|v| v.at >= at))
+    }
+
     /// Whether everything agrees now, apart from what was set aside.
     pub fn settled(&self) -> bool {
         self.unsettled == 0

@@ -95,14 +95,21 @@ pub(super) fn early(
             Some(_) => provoked.push(new),
             None => needless.push(new),
         }
-        for (list, allowed, rule, why) in [
+        for (list, allowed, rule, why, hint) in [
             (
                 &mut needless,
                 limit - limit.min(1),
                 "auth/needless_refresh",
                 "though nothing had refused the token at hand",
+                "is `expires_in` read as seconds, and is the margin less than the token's life?",
             ),
-            (&mut provoked, limit, "auth/refresh_storm", "each after a 401 that a new token did not cure"),
+            (
+                &mut provoked,
+                limit,
+                "auth/refresh_storm",
+                "each after a 401 that a new token did not cure",
+                "a 401 is not by itself a signal to refresh: look whether the token is due, or has just been renewed",
+            ),
         ] {
             list.retain(|i| i.at + life >= new.at);
             if list.len() > allowed {
@@ -114,9 +121,17 @@ pub(super) fn early(
                         count(list.len() as u64, "refresh").replace("refreshs", "refreshes"),
                         new.at
                     ),
-                    expected: format!("at most {limit} for one expiry"),
-                    hint: "a 401 is not by itself a signal to refresh: look whether the token is due, or has just been renewed",
-                    evidence: list.iter().flat_map(|i| i.call.cite()).collect(),
+                    expected: match allowed {
+                        0 => format!("none: the token got at {} is good until {expires}", old.at),
+                        n => format!("at most {n} so early"),
+                    },
+                    hint,
+                    evidence: old
+                        .call
+                        .cite()
+                        .into_iter()
+                        .chain(list.iter().flat_map(|i| i.call.cite()))
+                        .collect(),
                 });
                 list.clear();
             }

@@ -260,7 +260,13 @@ fn durable(e: &Evidence<'_>, found: &mut Findings) {
                 continue;
             };
             let wrong = agreement.wrong(key).filter(|w| !agreement.excused(key, w));
-            if let Some(Wrong::Missing | Wrong::Differs { .. }) = wrong {
+            // What was written since, and wrongly, was not lost: the agreement says so.
+            let lost = match wrong {
+                Some(Wrong::Missing) => true,
+                Some(Wrong::Differs { .. }) => !agreement.written_since(key, delivery.sent),
+                _ => false,
+            };
+            if lost {
                 found.fail(Say {
                     rule: "webhook/lost",
                     group: delivery.vendor,
@@ -361,6 +367,29 @@ mod tests {
         acknowledged()
             .change(50, "billing.invoices", ChangeKind::Created, json!({ "id": "i1", "deal": "d1" }), Some(0))
             .passes(&s, "webhook");
+    }
+
+    #[test]
+    fn an_effect_that_came_and_is_wrong_was_not_lost() {
+        let s = scenario(
+            "webhook: { ack_within: 1s, durable: true }\n  agree: { from: crm.deals, where: 'deal.won', \
+             to: billing.invoices, key: invoice.deal, fields: { invoice.due: deal.due } }",
+        );
+        let invoiced = |at| {
+            drill()
+                .change(0, "crm.deals", ChangeKind::Given, json!({ "id": "d1", "won": true, "due": 2 }), None)
+                .emitted(1, "e1", "d1")
+                .delivery(5, &["e1"], 200, 10)
+                .change(
+                    at,
+                    "billing.invoices",
+                    ChangeKind::Created,
+                    json!({ "id": "i1", "deal": "d1", "due": 1 }),
+                    Some(0),
+                )
+        };
+        invoiced(50).passes(&s, "webhook");
+        invoiced(3).fails(&s, "webhook/lost");
     }
 
     #[test]

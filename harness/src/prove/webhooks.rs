@@ -51,7 +51,7 @@ pub(super) const DEFECTS: &[Defect] = &[
     },
     Defect {
         name: "dedup_by_delivery",
-        bug: "dedup on the delivery id, not the event id",
+        bug: "dedup on the delivery id, not the event id, with nothing else to stop a second effect",
         drill: "webhook/a_redelivery_is_known_by_its_event",
         check: "idempotency",
         plant: |_, p| {
@@ -62,7 +62,7 @@ pub(super) const DEFECTS: &[Defect] = &[
     },
     Defect {
         name: "dedup_memory_too_short",
-        bug: "dedup memory shorter than the vendor's retries",
+        bug: "dedup memory shorter than the vendor's retries, with nothing else to stop a second effect",
         drill: "webhook/a_duplicate_after_two_days_is_still_known",
         check: "idempotency",
         plant: |_, p| {

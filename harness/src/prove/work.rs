@@ -61,8 +61,14 @@ pub(super) const DEFECTS: &[Defect] = &[
         plant: |_, p| {
             p.queue.lease = Duration::from_secs(5);
             p.queue.renew = false;
-            p.writes.look_first = false;
         },
+    },
+    Defect {
+        name: "lease_not_renewed",
+        bug: "lease long enough for most work, and never renewed: run twice",
+        drill: "crash/work_longer_than_a_lease_runs_once",
+        check: "idempotency",
+        plant: |_, p| p.queue.renew = false,
     },
     Defect {
         name: "sigterm_loses_work",
