@@ -42,6 +42,7 @@ pub(super) fn profiles() -> BTreeMap<String, Profile> {
             batch: 100,
             gather: Span::ZERO,
             id_pointer: "/eventId".into(),
+            dated: true,
         }),
         contract: None,
     };

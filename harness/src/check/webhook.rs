@@ -142,7 +142,8 @@ fn sound(e: &Evidence<'_>, delivery: &Delivery<'_>, found: &mut Findings) {
             "webhook/refused",
             format!("is sound and was answered {status}"),
             "2xx for every delivery that is truly signed, whatever is in it",
-            "verify the raw bytes, try every signature during a key roll, and set aside what cannot be understood",
+            "verify the raw bytes, try every signature during a key roll, allow the vendor's tolerance for the \
+             timestamp, and set aside what cannot be understood",
         ),
         Some(status) => fail(
             "webhook/failed",

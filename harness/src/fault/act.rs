@@ -294,6 +294,9 @@ pub enum BadSignature {
     TamperedBody,
     /// A true signature with a timestamp outside the vendor's tolerance. Must be refused.
     OldTimestamp,
+    /// A true signature made four fifths of the vendor's tolerance ago, as of a delivery that was long on
+    /// its way, or by a clock that is behind. Must be accepted.
+    LateTimestamp,
     /// Made with the new secret of a roll that is under way. Must be accepted.
     RolledSecret,
     /// A true signature over a body spelled unusually (spaces, escapes, key order): only a
@@ -304,7 +307,8 @@ pub enum BadSignature {
 impl BadSignature {
     /// Whether a sound receiver refuses such a delivery.
     pub fn must_be_refused(self) -> bool {
-        !matches!(self, BadSignature::RolledSecret | BadSignature::UnusualSpelling)
+        use BadSignature as S;
+        !matches!(self, S::LateTimestamp | S::RolledSecret | S::UnusualSpelling)
     }
 }
 

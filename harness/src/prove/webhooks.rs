@@ -32,6 +32,13 @@ pub(super) const DEFECTS: &[Defect] = &[
         plant: |_, p| p.signature.secrets = SecretsTried::First,
     },
     Defect {
+        name: "tolerance_in_the_wrong_unit",
+        bug: "the tolerance of signatures, meant in seconds, taken for milliseconds",
+        drill: "webhook/a_delivery_long_on_its_way_is_taken",
+        check: "webhook",
+        plant: |_, p| p.signature.tolerance = Some(Duration::from_millis(300)),
+    },
+    Defect {
         name: "old_timestamp_accepted",
         bug: "old timestamp with a valid MAC accepted",
         drill: "webhook/a_forged_delivery_is_refused",

@@ -216,6 +216,7 @@ impl VendorFile {
                 batch: w.batch.max(1),
                 gather: w.gather,
                 id_pointer: w.id_pointer.clone(),
+                dated: w.sign.dialect.is_dated(),
             }),
             contract: None,
         };

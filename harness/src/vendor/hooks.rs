@@ -18,7 +18,7 @@ use crate::wire::{Headers, Request, Response};
 use super::DeliveryDrift;
 use super::template::{Scope, Template};
 use super::value::{Path, text_of};
-use super::webhook::sign::{Letter, too_old};
+use super::webhook::sign::{Letter, late, too_old};
 use super::webhook::spelling::{tampered, unusual};
 use super::webhook::{EventSpec, WebhookSpec, changed_fields};
 
@@ -319,6 +319,7 @@ impl Hooks {
             Some(BadSignature::OldTimestamp) if dialect.is_dated() => (too_old(&spec.sign, now, epoch), good),
             // Without a date there is none to be old; a false one must still be refused.
             Some(BadSignature::OldTimestamp) => (at, vec![self.forger.as_str()]),
+            Some(BadSignature::LateTimestamp) => (late(&spec.sign, now, epoch), good),
             Some(BadSignature::RolledSecret) => match good.as_slice() {
                 // No roll is under way: the good signature comes second, as in one.
                 [only] if dialect.takes_several() => (at, vec![self.forger.as_str(), *only]),

@@ -260,6 +260,8 @@ pub struct WebhookProfile {
     /// Bytes of the event id that a delivery shows, for subjects that dedup by it: the pointer
     /// into one event's payload (`/eventId`).
     pub id_pointer: String,
+    /// Whether a signature says, and covers, when it was made.
+    pub dated: bool,
 }
 
 /// What a vendor does in answer to something.

@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::host::Host;
 use super::supervisor::End;
 use super::{PUBLIC, World, client, shown, spawn, webhook_url};
-use crate::fault::{Act, Target};
+use crate::fault::{Act, BadSignature, Target};
 use crate::schedule::Bite;
 use crate::time::{At, Span};
 use crate::trace::{Alias, FaultRef, Outcome, WebhookEvent, What};
@@ -293,7 +293,10 @@ async fn attempt_once(
     };
     let target = world.targets.borrow().get(&*host.alias).cloned();
     let url = target.clone().unwrap_or_else(|| webhook_url(&host.alias));
-    let mut fault = bite.as_ref().map(|b| b.fault.clone());
+    let dated = host.profile.webhooks.as_ref().is_some_and(|w| w.dated);
+    // A signature that says no time cannot be late.
+    let idle = signature == Some(BadSignature::LateTimestamp) && !dated;
+    let mut fault = bite.as_ref().filter(|_| !idle).map(|b| b.fault.clone());
     let mut request = match &bite {
         Some(bite @ Bite { act: Act::Drift(mutation), .. }) => {
             let on = world.schedule.borrow().rule(bite.fault.rule).map(|rule| rule.on.clone());

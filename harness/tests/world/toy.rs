@@ -43,6 +43,7 @@ impl Toy {
                     batch,
                     gather,
                     id_pointer: "/id".into(),
+                    dated: false,
                 }),
                 contract: None,
             },

@@ -159,6 +159,15 @@ fn forged_deliveries_are_marked_and_sent_again_rightly() {
 }
 
 #[test]
+fn a_signature_that_says_no_time_cannot_be_late() {
+    let (drilled, received) =
+        receive(&with("{ on: webhook toy, calls: 1, do: { signature: late_timestamp } }"), ok);
+    assert_eq!(received[0], "1 good");
+    assert!(fired(&drilled.trace).is_empty());
+    assert_eq!(drilled.verdict, Verdict::Unknown);
+}
+
+#[test]
 fn poison_joins_and_unknown_types_replace() {
     let (_, received) = receive(
         &with("{ on: webhook toy, calls: 1, do: poison }, { on: webhook toy, calls: 2, do: unknown_type }"),

@@ -93,7 +93,9 @@ fn every_bad_signature_is_refused_and_every_odd_one_accepted() {
     let events = closed(&mut desk);
     desk.act("webhooks.roll_secret", &[], json!({}));
     assert_eq!(desk.vendor.credentials()["webhook_secret"].lines().count(), 2);
-    for bad in [WrongSecret, Missing, TamperedBody, OldTimestamp, RolledSecret, UnusualSpelling] {
+    for bad in
+        [WrongSecret, Missing, TamperedBody, OldTimestamp, LateTimestamp, RolledSecret, UnusualSpelling]
+    {
         let letter = desk.vendor.delivery(desk.now, &events, 1, URL, Some(bad));
         assert_eq!(accepts(&desk, &letter), !bad.must_be_refused(), "{bad:?}");
     }

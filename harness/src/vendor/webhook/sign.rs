@@ -131,9 +131,20 @@ fn hmac(key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
     mac.finalize().into_bytes().to_vec()
 }
 
+/// How old a signature may be where the vendor does not say.
+const TOLERANCE: Span = Span::mins(5);
+
 /// A moment before the tolerance of receivers.
 pub fn too_old(spec: &SignSpec, now: At, epoch: jiff::Timestamp) -> jiff::Timestamp {
-    let back = spec.tolerance.unwrap_or(Span::secs(300)).0.saturating_add(Span::secs(60).0);
+    ago(spec.tolerance.unwrap_or(TOLERANCE).0.saturating_add(Span::mins(1).0), now, epoch)
+}
+
+/// A moment well within the tolerance of receivers, and long ago: at four fifths of it.
+pub fn late(spec: &SignSpec, now: At, epoch: jiff::Timestamp) -> jiff::Timestamp {
+    ago(spec.tolerance.unwrap_or(TOLERANCE).0 / 5 * 4, now, epoch)
+}
+
+fn ago(back: u64, now: At, epoch: jiff::Timestamp) -> jiff::Timestamp {
     let back = jiff::SignedDuration::from_micros(i64::try_from(back).unwrap_or(i64::MAX));
     now.on_wall(epoch).checked_sub(back).unwrap_or(jiff::Timestamp::MIN)
 }
