@@ -345,6 +345,22 @@ mod tests {
         assert_eq!(of(json!({ "a": [1, 2], "b": { "c": { "d": 1 } } })), (7, 3));
     }
 
+    #[test]
+    fn the_growth_on_the_way_to_one_value_is_what_a_walk_there_costs() {
+        let own = json!({ "$ref": "#" });
+        for schema in [
+            json!({ "properties": { "a": own, "b": {} }, "patternProperties": { "^a": own, "a$": own } }),
+            json!({ "additionalProperties": own, "unevaluatedProperties": {}, "anyOf": [{}, { "if": {} }] }),
+            json!({ "properties": { "a": { "oneOf": [own, { "allOf": [own] }] } }, "propertyNames": {} }),
+        ] {
+            let value = (0..4).fold(json!({}), |inner, _| json!({ "a": inner }));
+            let growth = Growth::of(&schema, &schema, 1_000_000);
+            let mut walk = Walk::new(&schema, Some(&BTreeSet::new()), 1_000_000);
+            walk.visit(&schema, &value, 0, false).unwrap();
+            assert_eq!(growth.known(4).map(|(visits, _)| visits), Some(1_000_000 - walk.left), "{schema}");
+        }
+    }
+
     fn schema() -> impl Strategy<Value = Value> {
         let leaf = prop_oneof![
             Just(json!(true)),
