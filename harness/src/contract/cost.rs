@@ -351,13 +351,14 @@ mod tests {
         for schema in [
             json!({ "properties": { "a": own, "b": {} }, "patternProperties": { "^a": own, "a$": own } }),
             json!({ "additionalProperties": own, "unevaluatedProperties": {}, "anyOf": [{}, { "if": {} }] }),
-            json!({ "properties": { "a": { "oneOf": [own, { "allOf": [own] }] } }, "propertyNames": {} }),
+            json!({ "properties": { "a": { "oneOf": [own, { "allOf": [own] }] } } }),
         ] {
-            let value = (0..4).fold(json!({}), |inner, _| json!({ "a": inner }));
+            let value = (0..3).fold(json!({}), |inner, _| json!({ "a": inner }));
             let growth = Growth::of(&schema, &schema, 1_000_000);
-            let mut walk = Walk::new(&schema, Some(&BTreeSet::new()), 1_000_000);
+            let nothing = BTreeSet::new();
+            let mut walk = Walk::new(&schema, Some(&nothing), 1_000_000);
             walk.visit(&schema, &value, 0, false).unwrap();
-            assert_eq!(growth.known(4).map(|(visits, _)| visits), Some(1_000_000 - walk.left), "{schema}");
+            assert_eq!(growth.known(3).map(|(visits, _)| visits), Some(1_000_000 - walk.left), "{schema}");
         }
     }
 
