@@ -143,7 +143,10 @@ impl Contract {
                 prefix: String::new(),
                 name: "",
             };
-            checked.violations = judged(&own.judge, &scene, payload);
+            checked.violations = match judged(&own.judge, &scene, payload) {
+                Ok(violations) => violations,
+                Err(unknown) => return Some(Checked { violations: vec![unknown], ..checked }),
+            };
             if checked.violations.is_empty() {
                 return Some(checked);
             }
@@ -180,21 +183,24 @@ impl Contract {
 }
 
 /// What is wrong with a value.
-fn judged(judge: &Judge, scene: &Scene<'_>, value: &Value) -> Vec<Violation> {
+///
+/// # Errors
+/// What is said of a value that cannot be judged.
+fn judged(judge: &Judge, scene: &Scene<'_>, value: &Value) -> Result<Vec<Violation>, Violation> {
     let about = |rule, severity, expected: &str, got: String| {
         let found = found(rule, severity, scene.part, scene.entry, expected.to_owned(), got);
         Violation { pointer: scene.prefix.clone(), wild: scene.prefix.clone(), ..found }
     };
     match judge.takes(value) {
-        Ok(true) => return Vec::new(),
+        Ok(true) => return Ok(Vec::new()),
         Ok(false) => {}
         Err(too_much) => {
             let expected = "a value that can be judged by this schema";
-            return vec![about("contract/not_judged", Severity::Unknown, expected, too_much.to_string())];
+            return Err(about("contract/not_judged", Severity::Unknown, expected, too_much.to_string()));
         }
     }
     if let Ok(errors) = judge.errors(value) {
-        return scene.explain(errors);
+        return Ok(scene.explain(errors));
     }
     let short = shortened(value);
     let mut violations = judge.errors(&short).map(|errors| scene.explain(errors)).unwrap_or_default();
@@ -209,7 +215,7 @@ fn judged(judge: &Judge, scene: &Scene<'_>, value: &Value) -> Vec<Violation> {
         _ => format!("one that it refuses; beyond the first {FIRST} items of each list it was not said why"),
     };
     violations.push(about("contract/refused", Severity::Breaking, "a value that the schema takes", got));
-    violations
+    Ok(violations)
 }
 
 /// A value with no more than the first items of each list.

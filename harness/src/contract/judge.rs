@@ -49,23 +49,21 @@ impl std::fmt::Debug for Source {
 
 impl Source {
     /// The whole, and the schema in it.
-    fn schema(&self) -> Option<(&Value, &Value)> {
+    fn schema(&self) -> (&Value, &Value) {
         match self {
             Source::Contract(registry, at) => {
-                let root = contents(registry)?;
-                Some((root, root.pointer(at)?))
+                let root = contents(registry).unwrap_or(&Value::Null);
+                (root, root.pointer(at).unwrap_or(&Value::Null))
             }
-            Source::Alone(schema) => Some((schema, schema)),
+            Source::Alone(schema) => (schema, schema),
         }
     }
 }
 
 impl Judge {
     pub fn new(validator: Validator, source: Source) -> Judge {
-        let growth = match source.schema() {
-            Some((root, schema)) => Growth::of(root, schema, VISITS),
-            None => Growth::of(&Value::Null, &Value::Null, VISITS),
-        };
+        let (root, schema) = source.schema();
+        let growth = Growth::of(root, schema, VISITS);
         Judge { validator, source, growth }
     }
 
@@ -76,7 +74,10 @@ impl Judge {
     pub fn takes(&self, value: &Value) -> Result<bool, TooMuch> {
         let size = Size::of(value);
         let most = VISITS + VISITS_EACH * size.values;
-        self.within(size, most, |root, schema| self.growth.takes_within(root, schema, value, most))?;
+        let (root, schema) = self.source.schema();
+        if !self.growth.takes_within(root, schema, value, size, most) {
+            return Err(TooMuch);
+        }
         Ok(self.validator.is_valid(value))
     }
 
@@ -88,21 +89,10 @@ impl Judge {
         &'v self,
         value: &'v Value,
     ) -> Result<impl Iterator<Item = ValidationError<'v>>, TooMuch> {
-        let size = Size::of(value);
-        self.within(size, EXPLAINED, |root, schema| {
-            self.growth.explained_within(root, schema, value, EXPLAINED)
-        })?;
+        let (root, schema) = self.source.schema();
+        if !self.growth.explained_within(root, schema, value, Size::of(value), EXPLAINED) {
+            return Err(TooMuch);
+        }
         Ok(self.validator.iter_errors(value))
-    }
-
-    /// `walk` is the second look, if the first one cannot tell.
-    fn within(
-        &self,
-        size: Size,
-        most: u64,
-        walk: impl FnOnce(&Value, &Value) -> bool,
-    ) -> Result<(), TooMuch> {
-        let walked = || self.source.schema().is_none_or(|(root, schema)| walk(root, schema));
-        if self.growth.surely_within(size, most) || walked() { Ok(()) } else { Err(TooMuch) }
     }
 }

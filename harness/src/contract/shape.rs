@@ -3,6 +3,8 @@
 //! Knows: which schemas apply to the same value, and to its members and items. Must not know:
 //! whether a value is valid.
 
+use std::collections::BTreeSet;
+
 use serde_json::{Map, Value};
 
 use super::convert::below;
@@ -25,42 +27,44 @@ const GATHERED: usize = 2_000;
 /// The schemas that apply to the same value as the one at `pointer`: itself, what it refers to,
 /// all that it is composed of, and each of its branches.
 pub(super) fn applied<'d>(document: &'d Document, pointer: String, schema: &'d Value) -> Vec<Applied<'d>> {
-    let mut found = Vec::new();
-    gather(document, pointer, schema, true, &mut found);
-    found
+    let mut gathered = Gathered::of(document);
+    gathered.add(pointer, schema, true);
+    gathered.found
 }
 
-fn gather<'d>(
+struct Gathered<'d> {
     document: &'d Document,
-    pointer: String,
-    schema: &'d Value,
-    certain: bool,
-    found: &mut Vec<Applied<'d>>,
-) {
-    let Value::Object(members) = schema else { return };
-    if found.len() >= GATHERED || found.iter().any(|known| std::ptr::eq(known.schema, members)) {
-        return;
+    found: Vec<Applied<'d>>,
+    /// By address.
+    known: BTreeSet<usize>,
+}
+
+impl<'d> Gathered<'d> {
+    fn of(document: &'d Document) -> Gathered<'d> {
+        Gathered { document, found: Vec::new(), known: BTreeSet::new() }
     }
-    found.push(Applied { pointer: pointer.clone(), schema: members, certain });
-    if members.contains_key("$ref") {
-        let mut one = String::new();
-        if let Some(Value::String(reference)) = members.get("$ref")
-            && let Some(target) = super::document::pointer_of(reference)
+
+    fn add(&mut self, pointer: String, schema: &'d Value, certain: bool) {
+        let Value::Object(members) = schema else { return };
+        if self.found.len() >= GATHERED || !self.known.insert(std::ptr::from_ref(members) as usize) {
+            return;
+        }
+        self.found.push(Applied { pointer: pointer.clone(), schema: members, certain });
+        let target = members.get("$ref").and_then(Value::as_str).and_then(super::document::pointer_of);
+        if let Some(target) = target.filter(|target| !target.is_empty())
+            && let Some(schema) = self.document.raw.pointer(&target)
         {
-            one = target;
+            self.add(target, schema, certain);
         }
-        if let Some(target) = document.raw.pointer(&one).filter(|_| !one.is_empty()) {
-            gather(document, one, target, certain, found);
+        for (key, certain) in [("allOf", certain), ("anyOf", false), ("oneOf", false)] {
+            for (n, branch) in members.get(key).and_then(Value::as_array).into_iter().flatten().enumerate() {
+                self.add(format!("{pointer}/{key}/{n}"), branch, certain);
+            }
         }
-    }
-    for (key, certain) in [("allOf", certain), ("anyOf", false), ("oneOf", false)] {
-        for (n, branch) in members.get(key).and_then(Value::as_array).into_iter().flatten().enumerate() {
-            gather(document, format!("{pointer}/{key}/{n}"), branch, certain, found);
-        }
-    }
-    for key in ["then", "else"] {
-        if let Some(branch) = members.get(key) {
-            gather(document, format!("{pointer}/{key}"), branch, false, found);
+        for key in ["then", "else"] {
+            if let Some(branch) = members.get(key) {
+                self.add(format!("{pointer}/{key}"), branch, false);
+            }
         }
     }
 }
@@ -78,11 +82,11 @@ impl<'d> Shape<'d> {
     }
 
     fn all(&self, places: Vec<(String, &'d Value)>) -> Shape<'d> {
-        let mut found = Vec::new();
+        let mut gathered = Gathered::of(self.document);
         for (pointer, schema) in places {
-            gather(self.document, pointer, schema, true, &mut found);
+            gathered.add(pointer, schema, true);
         }
-        Shape { document: self.document, applied: found }
+        Shape { document: self.document, applied: gathered.found }
     }
 
     fn places(&self, keys: &[&str]) -> Vec<(String, &'d Value)> {

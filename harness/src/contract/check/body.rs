@@ -176,7 +176,10 @@ impl Contract {
             prefix: String::new(),
             name: "",
         };
-        let mut missing = judged(&judge, &scene, value);
+        let mut missing = match judged(&judge, &scene, value) {
+            Ok(violations) => violations,
+            Err(unknown) => return checked.violations.push(unknown),
+        };
         let from = checked.violations.len();
         if let Some(shape) = Shape::of(&self.document, schema) {
             let strangers = unknown::strangers(&shape, value);

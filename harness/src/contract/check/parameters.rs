@@ -105,7 +105,10 @@ impl Contract {
                 let prefix = below("", &parameter.name);
                 let scene =
                     Scene { raw: &self.document.raw, entry: schema, part, prefix, name: &parameter.name };
-                checked.violations.extend(judged(&judge, &scene, value));
+                match judged(&judge, &scene, value) {
+                    Ok(violations) => checked.violations.extend(violations),
+                    Err(unknown) => checked.violations.push(unknown),
+                }
             }
             Err(why) => checked.violations.push(found(
                 "contract/not_judged",

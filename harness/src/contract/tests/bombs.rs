@@ -106,3 +106,28 @@ fn of_a_body_in_which_thousands_of_items_are_wrong_the_first_are_told_and_the_re
     let contract = of_schema("3.1.0", json!({ "additionalProperties": { "type": "string" } }));
     assert_eq!(broken(&contract, Direction::Response, &map.into()), ["contract/refused "]);
 }
+
+#[test]
+fn the_fields_of_a_choice_of_thousands_are_listed() {
+    let kind = |n: usize| {
+        let other = json!({ "type": "string" });
+        json!({ "type": "object", "properties": { "kind": { "enum": [n] }, format!("f{n}"): other, "a": it() } })
+    };
+    let contract = contract(&described(
+        answering(it()),
+        json!({ "it": { "anyOf": (0..1_500).map(kind).collect::<Vec<_>>() } }),
+    ));
+    let fields = contract.fields(&contract.operations()[0], 200);
+    assert_eq!(fields.iter().filter(|f| f.pointer.starts_with("/f")).count(), 1_500);
+}
+
+#[test]
+fn a_large_value_is_not_copied_for_each_of_a_thousand_branches() {
+    let branches: Vec<Value> =
+        (0..1_500).map(|n| json!({ "type": "object", "required": [format!("f{n}")] })).collect();
+    let contract = of_schema("3.1.0", json!({ "anyOf": branches }));
+    let large: serde_json::Map<String, Value> = (0..5_000).map(|n| (n.to_string(), json!(1))).collect();
+    let said = judged(&contract, &nested(60, large.into())).1;
+    assert_eq!(said, "contract/refused : one that it refuses; to say why would take too long");
+    assert_eq!(judged(&contract, &json!([1])).1, "contract/type : an array of 1, the first an integer");
+}
