@@ -287,16 +287,17 @@ async fn attempt_once(
     let now = world.recorder.now();
     let patience = host.profile.webhooks.as_ref().map_or(Span::secs(10), |w| w.timeout);
     let bite = world.schedule.borrow_mut().delivery(now, &host.alias, events, attempt);
+    let dated = host.profile.webhooks.as_ref().is_some_and(|w| w.dated);
+    // A signature that says no time cannot be late.
+    let idle = |signature: &BadSignature| *signature == BadSignature::LateTimestamp && !dated;
+    let bite = bite.filter(|b| !matches!(&b.act, Act::Signature(s) if idle(s)));
     let signature = match bite.as_ref().map(|b| &b.act) {
         Some(Act::Signature(s)) => Some(*s),
         _ => None,
     };
     let target = world.targets.borrow().get(&*host.alias).cloned();
     let url = target.clone().unwrap_or_else(|| webhook_url(&host.alias));
-    let dated = host.profile.webhooks.as_ref().is_some_and(|w| w.dated);
-    // A signature that says no time cannot be late.
-    let idle = signature == Some(BadSignature::LateTimestamp) && !dated;
-    let mut fault = bite.as_ref().filter(|_| !idle).map(|b| b.fault.clone());
+    let mut fault = bite.as_ref().map(|b| b.fault.clone());
     let mut request = match &bite {
         Some(bite @ Bite { act: Act::Drift(mutation), .. }) => {
             let on = world.schedule.borrow().rule(bite.fault.rule).map(|rule| rule.on.clone());
