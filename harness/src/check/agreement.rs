@@ -335,6 +335,13 @@ impl Agreement {
         sources.chain(targets).collect()
     }
 
+    /// The source record of a key, and when it last changed.
+    pub fn last_change(&self, key: &str) -> Option<(&str, At)> {
+        let sources = self.slots.get(key)?.sources.iter();
+        let changes = sources.filter_map(|id| Some((id.as_str(), self.sources.get(id)?.versions.last()?.at)));
+        changes.max_by_key(|(_, at)| *at)
+    }
+
     /// Whether the live effect of `key` was written to since `at`.
     pub fn written_since(&self, key: &str, at: At) -> bool {
         let Some(slot) = self.slots.get(key) else { return false };

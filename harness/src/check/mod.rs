@@ -21,6 +21,7 @@ mod scale;
 mod stats;
 #[cfg(test)]
 mod testing;
+mod trail;
 
 mod auth;
 mod backoff;

@@ -7,10 +7,11 @@ use indexmap::IndexMap;
 use super::agreement::{Agreement, Field, History, Version, Wrong, same};
 use super::evidence::Evidence;
 use super::lives::Stretch;
-use super::say::{Findings, Say, count};
+use super::say::{Findings, Say, brief, count};
+use super::trail::{Trail, trail};
 use crate::finding::Judgement;
 use crate::time::{At, Span};
-use crate::trace::Cause;
+use crate::trace::{Cause, EventId};
 
 /// See the module.
 pub(super) fn check(e: &Evidence<'_>) -> Option<Judgement> {
@@ -87,11 +88,14 @@ fn disagreements(e: &Evidence<'_>, a: &Agreement, found: &mut Findings) {
         let (rule, message, hint) = match &wrong {
             Wrong::Missing if aside.is_some() => (
                 "reconciliation/set_aside",
-                format!(
-                    "{key} has no live {to}: the subject set it aside {}",
-                    if allowed { "without a reason" } else { "though this drill gives no cause to" }
-                ),
-                "an entry among the dead letters must say why, and only what cannot be done belongs there",
+                match aside.and_then(|a| a.reason.as_deref()).filter(|_| !allowed) {
+                    Some(reason) => format!(
+                        "{key} has no live {to}: the subject set it aside, though this drill gives no cause to: {}",
+                        brief(reason)
+                    ),
+                    None => format!("{key} has no live {to}: the subject set it aside without a reason"),
+                },
+                "what is set aside must say why, and only what cannot be done belongs there",
             ),
             Wrong::Missing => (
                 "reconciliation/missing",
@@ -124,6 +128,16 @@ fn disagreements(e: &Evidence<'_>, a: &Agreement, found: &mut Findings) {
                 "a condition that can fail needs `has(…)`, or the record is broken",
             ),
         };
+        let follows =
+            matches!(rule, "reconciliation/missing" | "reconciliation/differs" | "reconciliation/unwanted");
+        let undone = (follows && !found.has(rule)).then(|| undone(e, a, key)).flatten();
+        let (message, hint) = match undone {
+            None => (message, hint),
+            Some((told, cited, look)) => {
+                evidence.extend(cited);
+                (format!("{message}: {told}"), look)
+            }
+        };
         let expected = match &wrong {
             Wrong::Differs { field, wanted, .. } => format!("`{field}` = {}", shown(wanted)),
             Wrong::Unwanted(_) => format!("no live {to}"),
@@ -153,6 +167,33 @@ fn disagreements(e: &Evidence<'_>, a: &Agreement, found: &mut Findings) {
         } else {
             found.fail(say);
         }
+    }
+}
+
+/// Why nothing was done about the last change of a key's record, if the wire tells: in words, with the
+/// event that shows it and where to look.
+fn undone(e: &Evidence<'_>, a: &Agreement, key: &str) -> Option<(String, Option<EventId>, &'static str)> {
+    let (id, changed) = a.last_change(key)?;
+    let vendor = &a.from.0;
+    match trail(e, vendor, id, changed) {
+        Trail::Seen => None,
+        Trail::Acknowledged(at, delivery) => Some((
+            format!(
+                "the webhook about its change at {changed} was acknowledged at {at}, and no call followed"
+            ),
+            Some(delivery),
+            "was the event taken for a duplicate or for old news, or forgotten after its acknowledgement?",
+        )),
+        Trail::Overlooked(at, call) => Some((
+            format!("no answer showed its change at {changed}, though {vendor} was asked until {at}"),
+            Some(call),
+            "does a cursor, a filter or a page pass it over?",
+        )),
+        Trail::NeverAsked => Some((
+            format!("{vendor} was never asked after its change at {changed}"),
+            None,
+            "what tells of a change when no webhook does: a sync on a schedule, a reconciliation?",
+        )),
     }
 }
 
@@ -350,6 +391,25 @@ mod tests {
     #[test]
     fn a_missing_effect_is_found() {
         won().fails(&agree(""), "reconciliation/missing");
+    }
+
+    #[test]
+    fn what_is_missing_says_what_came_after_the_change() {
+        let said = |drill: Builder| {
+            let judged = super::super::judge(&agree(""), &profiles(), &drill.build());
+            let findings = judged.into_iter().flat_map(|j| j.findings);
+            findings.filter(|f| &*f.rule == "reconciliation/missing").map(|f| f.message).collect::<String>()
+        };
+        let asked = |line: &str| call("crm", line, 5_000);
+        assert!(said(won()).ends_with("crm was never asked after its change at 1s"), "{}", said(won()));
+        let told = said(won().emitted(1_000, "e1", "d1").delivery(1_100, &["e1"], 200, 10));
+        assert!(told.ends_with("acknowledged at 1.11s, and no call followed"), "{told}");
+        let refused = said(won().emitted(1_000, "e1", "d1").delivery(1_100, &["e1"], 500, 10));
+        assert!(refused.ends_with("crm was never asked after its change at 1s"), "{refused}");
+        let overlooked = said(won().call(asked("GET /deals")));
+        assert!(overlooked.ends_with("though crm was asked until 5s"), "{overlooked}");
+        let seen = said(won().call(asked("GET /deals/d1")));
+        assert!(seen.ends_with("was not set aside"), "{seen}");
     }
 
     #[test]
