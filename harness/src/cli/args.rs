@@ -284,7 +284,7 @@ Exit codes:
 #[derive(Clone, Debug, ClapArgs)]
 pub struct Check {
     /// Drill files, or folders of them.
-    #[arg(value_name = "FILES", required = true)]
+    #[arg(value_name = "FILES", default_value = "scenarios")]
     pub files: Vec<PathBuf>,
 }
 

@@ -84,8 +84,11 @@ pub fn command(
     };
     if let Some(name) = defect.as_deref().filter(|name| !backend.defects().contains(name)) {
         let near = crate::scenario::nearest(name, backend.defects().iter().copied());
-        let near = near.map(|n| format!("; did you mean `{n}`?")).unwrap_or_default();
-        console.say(&format!("error: no defect is called `{name}`{near}\n"));
+        let help = match near {
+            Some(near) => format!("; did you mean `{near}`?"),
+            None => format!("; there are\n  {}", wrap(&backend.defects().join(", "), 76).join("\n  ")),
+        };
+        console.say(&format!("error: no defect is called `{name}`{help}\n"));
         return ExitCode::Usage;
     }
     let mut setting = Setting {
@@ -244,8 +247,8 @@ fn explain(rule: Option<&str>, console: &mut Console<'_>) -> io::Result<ExitCode
         .map(|n| format!("; did you mean `{n}`?"))
         .unwrap_or_default();
     console.say(&format!(
-        "error: there is no rule `{rule}`{near}\nrules: {}\n",
-        names().collect::<Vec<_>>().join(", ")
+        "error: there is no rule `{rule}`{near}\nrules:\n  {}\n",
+        wrap(&names().collect::<Vec<_>>().join(", "), 76).join("\n  ")
     ));
     Ok(ExitCode::Usage)
 }

@@ -157,11 +157,12 @@ fn finish(console: &mut Console<'_>, summary: &Summary, rules: &Path) -> ExitCod
             ExitCode::Unknown
         }
         [first, ..] => {
+            let up = if first.is_relative() { Path::new("..") } else { Path::new("") };
             console.say(&format!(
-                "replay it in a drill with\n    \
-                 vendors: {{ alias: {{ vendor: {}, fixtures: {{ run: {} }} }} }}   # relative to the drill\n",
+                "replay it with a drill in a folder here, such as scenarios, that says\n    \
+                 vendors: {{ alias: {{ vendor: {}, fixtures: {{ run: {} }} }} }}\n",
                 first.parent().and_then(Path::file_name).unwrap_or_default().to_string_lossy(),
-                first.display()
+                up.join(first).display()
             ));
             ExitCode::Passed
         }

@@ -9,8 +9,10 @@ pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Opti
         .into_iter()
         .map(|k| (strsim::normalized_damerau_levenshtein(&wanted, &normal(k)), k))
         .filter(|(score, _)| *score >= 0.55)
-        .max_by(|a, b| a.0.total_cmp(&b.0).then_with(|| b.1.cmp(a.1)))
-        .map(|(_, k)| k)
+        .map(|(score, k)| (score, normal(k).chars().next() == wanted.chars().next(), k))
+        // Of equally near ones, that which begins alike: first letters are seldom mistyped.
+        .max_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)).then_with(|| b.2.cmp(a.2)))
+        .map(|(_, _, k)| k)
 }
 
 /// Case and the choice between `-`, `_` and space are never what was meant.
@@ -53,6 +55,7 @@ mod tests {
         assert_eq!(nearest("fautls", known), Some("faults"));
         assert_eq!(nearest("Retry-After", known), Some("retry_after"));
         assert_eq!(nearest("zebra", known), None);
+        assert_eq!(nearest("rst", ["burst", "reset"]), Some("reset"));
     }
 
     #[test]
