@@ -108,7 +108,7 @@ impl Report {
 pub fn verify(contract: &Contract, sources: &[Source<'_>]) -> Report {
     let mut report = Report::default();
     let label = label(contract);
-    let mut found = Found { contract: &label, deviations: IndexMap::new() };
+    let mut found = Found { contract: (&label, contract.dated()), deviations: IndexMap::new() };
     for source in sources {
         for (number, exchange) in (1..).zip(source.exchanges) {
             report.exchanges += 1;
@@ -149,12 +149,14 @@ pub fn verify(contract: &Contract, sources: &[Source<'_>]) -> Report {
     report
 }
 
-/// What a contract is called in findings: its file, and the version it gives itself.
+/// What a contract is called in findings: its file, the version it gives itself, and of which day it is.
 fn label(contract: &Contract) -> String {
-    match contract.revision() {
-        "" => contract.file().display().to_string(),
-        revision => format!("{} (version {revision})", contract.file().display()),
-    }
+    let version = match contract.revision() {
+        "" => String::new(),
+        revision => format!("version {revision}, "),
+    };
+    let dated = contract.dated().map_or_else(|| "date unknown".to_owned(), |day| format!("dated {day}"));
+    format!("{} ({version}{dated})", contract.file().display())
 }
 
 /// Holds exchanges against what earlier recordings of the same answers showed.
@@ -180,8 +182,16 @@ pub fn against(baseline: &Baseline, contract: Option<&Contract>, sources: &[Sour
                 recorded: first.recorded.map(|day| day.to_string()),
             };
             let status = status.parse().ok();
-            let deviation =
-                Deviation::of(first, &learned, &sighting, Way::Response, operation, status, None, &violation);
+            let deviation = Deviation::of(
+                first,
+                (&learned, None),
+                &sighting,
+                Way::Response,
+                operation,
+                status,
+                None,
+                &violation,
+            );
             report.deviations.push(deviation);
         }
     }
@@ -190,7 +200,7 @@ pub fn against(baseline: &Baseline, contract: Option<&Contract>, sources: &[Sour
 }
 
 struct Found<'c> {
-    contract: &'c str,
+    contract: (&'c str, Option<Date>),
     deviations: IndexMap<String, Deviation>,
 }
 

@@ -78,7 +78,19 @@ fn the_same_break_is_said_once_and_additions_do_not_hide_it() {
     let lines = crate::report::verify::jsonl(&report);
     let all: Vec<Value> = lines.lines().map(|l| serde_json::from_str(l).unwrap()).collect();
     assert_eq!(all.len(), report.deviations.len() + 1);
+    assert_eq!(all[0]["contract_dated"], json!("2024-01-01"));
     assert_eq!((&all[0]["severity"], &all.last().unwrap()["verdict"]), (&json!("breaking"), &json!("fail")));
+}
+
+#[test]
+fn a_finding_says_that_nobody_knows_of_which_day_the_contract_is() {
+    let undated = contract().raw().to_string().replace("2024-01-01", "v3");
+    let undated = Contract::parse("contracts/crm/openapi.json".as_ref(), undated.as_bytes()).unwrap();
+    let exchanges = drifted();
+    let report = verify(&undated, &[source(&exchanges)]);
+    assert_eq!(report.deviations[0].contract, "contracts/crm/openapi.json (version v3, date unknown)");
+    let line = crate::report::verify::jsonl(&report).lines().next().unwrap().to_owned();
+    assert_eq!(serde_json::from_str::<Value>(&line).unwrap()["contract_dated"], Value::Null);
 }
 
 #[test]
