@@ -2,6 +2,8 @@
 //!
 //! Knows: what makes two sightings the same. Must not know: how it is found or shown.
 
+use std::collections::BTreeSet;
+
 use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
@@ -87,6 +89,9 @@ pub struct Deviation {
     pub reproduce: String,
     /// Whether a file of accepted findings lists it.
     pub accepted: bool,
+    /// The files, or the address of a live vendor, in which it was seen.
+    #[serde(skip)]
+    pub seen_in: BTreeSet<String>,
     #[serde(skip)]
     last: (String, usize),
 }
@@ -132,6 +137,7 @@ impl Deviation {
             recorded: sighting.recorded.clone().map(|day| (day.clone(), day)),
             reproduce: source.again.to_owned(),
             accepted: false,
+            seen_in: BTreeSet::from([sighting.from.clone()]),
             last: (sighting.from.clone(), sighting.exchange),
             first: sighting.clone(),
         }
@@ -139,6 +145,9 @@ impl Deviation {
 
     pub(super) fn seen_again(&mut self, sighting: &Sighting) {
         self.count += 1;
+        if !self.seen_in.contains(&sighting.from) {
+            self.seen_in.insert(sighting.from.clone());
+        }
         let at = (sighting.from.clone(), sighting.exchange);
         if self.last != at {
             self.exchanges += 1;
