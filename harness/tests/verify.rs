@@ -105,6 +105,39 @@ fn findings_are_accepted_and_pruned_in_a_file() {
 }
 
 #[test]
+fn pruning_keeps_what_was_not_looked_for() {
+    let folder = project(json!(12));
+    let run = std::fs::read_to_string(folder.path().join("fixtures/crm/run.json")).unwrap();
+    let file = |name: &str| folder.path().join("fixtures/crm").join(name);
+    std::fs::write(file("good.json"), run.replace("12", "\"12\"")).unwrap();
+    let prune = |more: &[&str]| {
+        let words = [&["verify", "--accept", "known.json", "--prune"], more].concat();
+        let (_, _, err) = firedrill(folder.path(), &words);
+        let known = std::fs::read_to_string(folder.path().join("known.json")).unwrap();
+        (err, known.matches("\"id\"").count())
+    };
+    let usual = ["--learn", "usual.json", "fixtures/crm/good.json"];
+    assert_eq!(firedrill(folder.path(), &[&["verify"], &usual[..]].concat()).0, 0);
+    let add = ["verify", "--accept", "known.json", "--add", "--baseline", "usual.json"];
+    assert_eq!(firedrill(folder.path(), &add).0, 0);
+    let kept = "kept 3 accepted findings of which not all was looked at that it was seen in";
+    let (err, known) = prune(&["fixtures/crm/good.json"]);
+    assert!(err.starts_with(kept), "{err}");
+    assert_eq!(known, 3);
+    std::fs::write(file("run.json"), run.replace("12", "\"12\"")).unwrap();
+    let (err, known) = prune(&[]);
+    assert!(err.contains("pruned contract/type-"), "{err}");
+    assert!(err.contains("kept 2 accepted findings "), "no baseline was looked at: {err}");
+    assert_eq!(known, 2);
+    let again = ["--learn", "usual.json"];
+    std::fs::write(file("third.json"), run.replace("12", "\"12\"")).unwrap();
+    assert_eq!(firedrill(folder.path(), &[&["verify"], &again[..]].concat()).0, 0);
+    let (err, known) = prune(&["--baseline", "usual.json"]);
+    assert!(err.contains("pruned baseline/too_few-"), "{err}");
+    assert_eq!(known, 0);
+}
+
+#[test]
 fn a_list_that_cannot_be_read_or_written_accepts_nothing() {
     let folder = project(json!(12));
     let (code, _, err) = firedrill(folder.path(), &["verify", "--accept", "contracts", "--add"]);
@@ -121,7 +154,32 @@ fn what_was_learned_is_compared_with_later() {
     let good = project(json!("12"));
     let (code, _, err) = firedrill(good.path(), &["verify", "--learn", "usual.json"]);
     assert_eq!((code, err.as_str()), (0, "learned 1 answer into usual.json\n"));
-    assert_eq!(firedrill(good.path(), &["verify", "--baseline", "usual.json"]).0, 0);
+    let (code, out, _) = firedrill(good.path(), &["verify", "--baseline", "usual.json"]);
+    assert_eq!(code, 2, "{out}");
+    for needed in ["? baseline/too_few", "it has 1: record 2 more", "not all could be judged"] {
+        assert!(out.contains(needed), "{needed} is missing in {out}");
+    }
+    let run = std::fs::read_to_string(good.path().join("fixtures/crm/run.json")).unwrap();
+    for more in ["second", "third"] {
+        std::fs::write(good.path().join(format!("fixtures/crm/{more}.json")), &run).unwrap();
+    }
+    assert_eq!(firedrill(good.path(), &["verify", "--learn", "usual.json"]).0, 0);
+    let (code, out, _) = firedrill(good.path(), &["verify", "--baseline", "usual.json"]);
+    assert_eq!(code, 0, "{out}");
+    assert!(out.contains("compared  3 answers with the baseline"), "{out}");
+    std::fs::write(good.path().join("fixtures/crm/third.json"), run.replace("\"amount\"", "\"total\""))
+        .unwrap();
+    let (code, out, _) = firedrill(good.path(), &["verify", "--baseline", "usual.json"]);
+    assert_eq!(code, 1, "{out}");
+    let absent = out.split("baseline/absent").nth(1).unwrap();
+    assert!(absent.contains("seen        once, first in fixtures/crm/third.json exchange 1"), "{absent}");
+    assert!(absent.contains("again       firedrill verify --baseline usual.json\n"), "{absent}");
+    std::fs::remove_dir_all(good.path().join("contracts")).unwrap();
+    std::fs::write(good.path().join("fixtures/crm/third.json"), &run).unwrap();
+    assert_eq!(firedrill(good.path(), &["verify", "--learn", "usual.json"]).0, 0);
+    let (code, out, _) =
+        firedrill(good.path(), &["verify", "--baseline", "usual.json", "fixtures/crm/run.json"]);
+    assert_eq!((code, out.contains("all is as in the baseline")), (0, true), "{out}");
     std::fs::write(good.path().join("usual.json"), "{ \"answers\": 3 }").unwrap();
     let (code, _, err) = firedrill(good.path(), &["verify", "--baseline", "usual.json"]);
     assert_eq!(code, 64);

@@ -421,7 +421,7 @@ pub struct Verify {
     /// Accept what is found now too, in the file of --accept.
     #[arg(long)]
     pub add: bool,
-    /// Take off the file of --accept what no longer occurs.
+    /// Take off the file of --accept what no longer occurs, though all was looked at that it was seen in.
     #[arg(long)]
     pub prune: bool,
     /// How to report.
@@ -438,9 +438,10 @@ recordings showed (--learn), which sees what no schema forbids: a field that van
 is empty now, a page that ends earlier.
 
 Exit codes:
-   0  the contract holds
-   1  it is broken, and the finding is not accepted
-   2  something could not be judged, or there was nothing to judge
+   0  the contract holds, and all is as in the baseline
+   1  it is broken, or not as it was, and the finding is not accepted
+   2  something could not be judged: a baseline needs three samples of an answer; or there was
+      nothing to judge
   64  wrong usage, a mistake in a file, or one that cannot be written
   70  a fault of firedrill itself";
 

@@ -17,7 +17,7 @@ use crate::contract::Contract;
 use crate::fixture::{Exchange, Fixture, displayable_target};
 use crate::report::{shell_word, verify as report};
 use crate::utf8;
-use crate::verify::accepted::Accepted;
+use crate::verify::accepted::{Accepted, Entry};
 use crate::verify::baseline::Baseline;
 use crate::verify::{Report, Source, against, verify};
 
@@ -34,6 +34,14 @@ struct Recording {
     again: String,
 }
 
+/// What was looked at.
+struct Looked<'r> {
+    /// The vendors with a contract.
+    held: BTreeSet<&'r str>,
+    /// The files, or the address of a live vendor.
+    recordings: BTreeSet<&'r str>,
+}
+
 pub(super) fn run(args: &Verify, contracts: &Path, console: &mut Console<'_>) -> io::Result<ExitCode> {
     match carry_out(args, contracts, console) {
         Ok(result) => result,
@@ -45,14 +53,16 @@ pub(super) fn run(args: &Verify, contracts: &Path, console: &mut Console<'_>) ->
 }
 
 /// The command that judges `paths` again, or calls the vendor again as they show it.
-fn again(args: &Verify, contracts: &Path, paths: &[PathBuf], vendor: &str) -> String {
+fn again(args: &Verify, contracts: &Path, paths: &[PathBuf], vendor: Option<&str>) -> String {
     let mut words = vec!["firedrill".to_owned(), "verify".to_owned()];
     words.extend(paths.iter().map(|path| shell_word(&path.to_string_lossy())));
     let mut option = |name: &str, value: &str| words.extend([name.to_owned(), shell_word(value)]);
     if let Some(url) = &args.live {
         option("--live", url);
     }
-    option("--vendor", vendor);
+    if let Some(vendor) = vendor {
+        option("--vendor", vendor);
+    }
     for line in &args.header {
         // What the environment gives is repeated as it was written; any other value may be a secret.
         match line.split_once(':') {
@@ -112,7 +122,7 @@ fn carry_out(
             from: url.clone(),
             recorded: None,
             exchanges: called.exchanges,
-            again: again(args, contracts, &args.paths, vendor),
+            again: again(args, contracts, &args.paths, Some(vendor)),
         }];
         vendors = BTreeSet::from([vendor.to_owned()]);
     }
@@ -124,6 +134,7 @@ fn carry_out(
         return Ok(Ok(ExitCode::Unknown));
     }
     let old: Option<Baseline> = args.baseline.as_deref().map(load).transpose()?;
+    let all_again = again(args, contracts, &args.paths, args.vendor.as_deref());
     let mut whole = Report::default();
     let mut learned = Baseline::default();
     for vendor in &vendors {
@@ -136,7 +147,7 @@ fn carry_out(
             None => unjudged.push(missing(contracts, vendor)),
         }
         if let Some(old) = &old {
-            whole.merge(against(old, contract, &sources));
+            whole.merge(against(old, contract, &sources, &all_again));
         }
         if args.learn.is_some() {
             learned.renew(Baseline::learn(contract, &sources));
@@ -153,7 +164,10 @@ fn carry_out(
             file.display()
         ));
     }
-    accept(args, &mut whole, &vendors, console)?;
+    let looked_in: BTreeSet<&str> = recordings.iter().map(|r| r.from.as_str()).collect();
+    let held: BTreeSet<&str> =
+        known.iter().filter(|(_, contract)| contract.is_some()).map(|(vendor, _)| vendor.as_str()).collect();
+    accept(args, &mut whole, &Looked { held, recordings: looked_in }, console)?;
     let text = match args.format {
         Format::Terminal => report::terminal(&whole, args.verbose),
         Format::Jsonl => report::jsonl(&whole),
@@ -164,14 +178,10 @@ fn carry_out(
     for why in &unjudged {
         console.say(&format!("unknown: {why}\n"));
     }
-    let judged_by_baseline = old.is_some() && whole.exchanges == 0;
-    let worst = if judged_by_baseline && whole.deviations.iter().all(|d| d.accepted) {
-        crate::finding::Verdict::Pass
-    } else if args.learn.is_some() && whole.exchanges == 0 && old.is_none() {
+    if args.learn.is_some() && whole.exchanges == 0 && old.is_none() {
         return Ok(Ok(ExitCode::Passed));
-    } else {
-        whole.verdict()
-    };
+    }
+    let worst = whole.verdict();
     let worst = if unjudged.is_empty() { worst } else { worst.max(crate::finding::Verdict::Unknown) };
     Ok(Ok(ExitCode::of(crate::report::terminal::Worst::Verdict(worst))))
 }
@@ -229,7 +239,7 @@ fn read(args: &Verify, contracts: &Path) -> Result<Vec<Recording>, Refused> {
             return Err(format!("{}: whose is it? name the vendor with --vendor", file.display()));
         }
         recordings.push(Recording {
-            again: again(args, contracts, std::slice::from_ref(&file), &vendor),
+            again: again(args, contracts, std::slice::from_ref(&file), Some(&vendor)),
             vendor,
             from: file.display().to_string(),
             recorded: Some(fixture.recorded),
@@ -256,7 +266,7 @@ pub(super) fn gather(folder: &Path, ends: &[&str], files: &mut Vec<PathBuf>) -> 
 fn accept(
     args: &Verify,
     whole: &mut Report,
-    vendors: &BTreeSet<String>,
+    looked: &Looked<'_>,
     console: &mut Console<'_>,
 ) -> Result<(), Refused> {
     let Some(file) = &args.accept else { return Ok(()) };
@@ -266,23 +276,43 @@ fn accept(
         false if args.add => Accepted::default(),
         false => return Err(format!("{}: there is no such file; --add writes it", file.display())),
     };
-    let gone = list.apply(whole, vendors);
+    let operations = whole.operations.clone();
+    let looked_at = |entry: &Entry| {
+        let operation = entry.operation.as_ref().map(|name| (entry.vendor.clone(), name.clone()));
+        let live = args.live.is_some();
+        let judged = match entry.id.starts_with("baseline/") {
+            true => args.baseline.is_some(),
+            false => looked.held.contains(entry.vendor.as_str()),
+        };
+        // Of a recording all was looked at; of a live vendor what was called.
+        let called = !live || operation.is_some_and(|operation| operations.contains(&operation));
+        let seen = |from: &String| looked.recordings.contains(from.as_str()) || !live && lost(from);
+        judged && called && !entry.seen_in.is_empty() && entry.seen_in.iter().all(seen)
+    };
+    let missed = list.apply(whole, &looked_at);
+    let gone = missed.gone;
     let mut changed = false;
     let mut done = String::new();
     if args.prune {
         list.prune(&gone);
         changed |= !gone.is_empty();
         done.extend(gone.iter().map(|entry| format!("pruned {}: {}\n", entry.id, entry.what)));
+        if missed.elsewhere > 0 {
+            let count = crate::report::count(missed.elsewhere, "accepted finding");
+            done += &format!(
+                "kept {count} of which not all was looked at that it was seen in; verify the whole to prune them\n"
+            );
+        }
     } else if !gone.is_empty() {
         let count = crate::report::count(gone.len(), "accepted finding");
         console.say(&format!("{count} of {} did not occur; --prune takes them off\n", file.display()));
     }
     if args.add {
-        let added = list.add(whole);
-        changed |= added > 0 || !file.exists();
+        let (added, any) = list.add(whole);
+        changed |= any || !file.exists();
         let count = crate::report::count(added, "finding");
         done += &format!("accepted {count} more in {}\n", file.display());
-        list.apply(whole, vendors);
+        list.apply(whole, &looked_at);
     }
     if changed {
         save(file, &list)?;
@@ -290,6 +320,11 @@ fn accept(
     // What could not be written was not done.
     console.say(&done);
     Ok(())
+}
+
+/// Whether what a finding was seen in is a recording that is there no more.
+fn lost(from: &str) -> bool {
+    !from.contains("://") && !Path::new(from).exists()
 }
 
 fn load<T: DeserializeOwned>(file: &Path) -> Result<T, Refused> {

@@ -6,12 +6,15 @@
 use std::path::{Path, PathBuf};
 
 use indexmap::IndexMap;
+use jiff::civil::Date;
 use percent_encoding::percent_decode_str;
 use serde_json::{Map, Value};
 
 use super::ContractError;
 use super::source::{MAX_BYTES, Source};
 
+/// Where `info` says of which day a description is. Many a version is a date, and needs no other.
+const DATED: &str = "x-firedrill-dated";
 /// Where the contents of further files stand in the raw document.
 const FILES: &str = "x-firedrill-files";
 /// How many files a description may be spread over.
@@ -34,6 +37,8 @@ pub type Fetch<'f> = dyn FnMut(&Path) -> Result<Vec<u8>, String> + 'f;
 pub(super) struct Document {
     pub raw: Value,
     pub version: Version,
+    /// The day whose state of the API it describes, if it says.
+    pub dated: Option<Date>,
 }
 
 impl Document {
@@ -42,8 +47,9 @@ impl Document {
         let source = Source::of(file, bytes)?;
         let mut raw = source.value()?;
         let version = version(&source, &raw)?;
+        let dated = dated(&source, &raw)?;
         gather(&source, &mut raw, fetch)?;
-        Ok(Document { raw, version })
+        Ok(Document { raw, version, dated })
     }
 
     /// Follows `$ref`s from the value at `pointer`: the pointer and value where it ends. A chain
@@ -118,6 +124,22 @@ fn version(source: &Source<'_>, raw: &Value) -> Result<Version, ContractError> {
         return Err(ContractError::whole(source.file, "it has no `paths`", "every 3.0 description has them"));
     }
     Ok(version)
+}
+
+/// The day that a description gives itself, or that its version begins with (`2025-08-27.basil`).
+fn dated(source: &Source<'_>, raw: &Value) -> Result<Option<Date>, ContractError> {
+    let info = raw.get("info");
+    let Some(said) = info.and_then(|info| info.get(DATED)) else {
+        let version = info.and_then(|info| info.get("version")).and_then(Value::as_str);
+        return Ok(version.and_then(|version| version.get(..10)?.parse().ok()));
+    };
+    match said.as_str().map(str::parse) {
+        Some(Ok(date)) => Ok(Some(date)),
+        _ => {
+            let why = format!("`{DATED}` is {said}, which is no day");
+            Err(source.at(DATED, why, "write the day whose state of the API this is: 2025-01-31"))
+        }
+    }
 }
 
 /// Brings the files that `raw` refers to into it, and checks that every reference leads somewhere.

@@ -74,7 +74,7 @@ impl Contract {
             return Err(ContractError::whole(file, why, "a schema is an object"));
         }
         let judge = compile::alone(&raw).map_err(|why| ContractError::whole(file, why, ""))?;
-        let payload = Payload { document: Document { raw, version: Version::V31 }, judge };
+        let payload = Payload { document: Document { raw, version: Version::V31, dated: None }, judge };
         self.payloads.insert(name.to_owned(), payload);
         Ok(())
     }

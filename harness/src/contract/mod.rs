@@ -165,6 +165,12 @@ impl Contract {
         self.document.raw.pointer("/info/version").and_then(Value::as_str).unwrap_or_default()
     }
 
+    /// The day whose state of the vendor's API it describes: `info.x-firedrill-dated`, or the date that
+    /// its version begins with. None if it has neither.
+    pub fn dated(&self) -> Option<jiff::civil::Date> {
+        self.document.dated
+    }
+
     /// The raw description, as it was written.
     pub fn raw(&self) -> &Value {
         &self.document.raw

@@ -70,9 +70,16 @@ end earlier. Schemas leave such changes silent. If the change is right, learn an
     },
     Explanation {
         rule: "baseline/capped",
-        text: "Several lists end at the very same length, below what was once seen: the vendor may have \
-capped its pages. An integration that reads one page and stops loses the rest. Follow the cursor \
+        text: "A page has fewer items than were asked for and says that there are more, although all pages of \
+the baseline were full; or several lists end at the very same length, below what was once seen: the vendor \
+has, or may have, capped its pages. An integration that reads one page and stops loses the rest. Follow the cursor \
 until there is none.",
+    },
+    Explanation {
+        rule: "baseline/too_few",
+        text: "The baseline has fewer than three samples of this answer, or none: what is usual cannot be told \
+from them, and so nothing was compared. Record more of the same call and have all the recordings learned, \
+old and new: `firedrill verify RECORDINGS --learn FILE`.",
     },
     Explanation {
         rule: "breaker",

@@ -146,6 +146,10 @@ fn summary(report: &Report) -> String {
         out += &format!("  {:<10}{}\n", "requests", tally(&report.requests));
         out += &format!("  {:<10}{}\n", "responses", tally(&report.responses));
     }
+    if report.compared > 0 {
+        let answers = count(report.compared as usize, "answer");
+        out += &format!("  {:<10}{answers} with the baseline\n", "compared");
+    }
     let accepted = if accepted > 0 { format!(", {accepted} accepted") } else { String::new() };
     let findings = format!(
         "{} breaking, {} unknown, {} additive{accepted}",
@@ -155,6 +159,7 @@ fn summary(report: &Report) -> String {
     );
     out += &format!("  {:<10}{findings}\n", "findings");
     let word = match verdict {
+        Verdict::Pass if report.exchanges == 0 => "all is as in the baseline",
         Verdict::Pass => "the contract holds",
         Verdict::Fail => "the contract is broken",
         Verdict::Unknown => "not all could be judged",
@@ -182,6 +187,7 @@ pub fn jsonl(report: &Report) -> String {
         "unlisted": report.unlisted,
         "requests": report.requests,
         "responses": report.responses,
+        "compared": report.compared,
     });
     out + &format!("{line}\n")
 }

@@ -1,22 +1,20 @@
 //! What earlier recordings showed: the third layer.
 //!
-//! Knows: how often fields were there, of which types and values, how long lists were; and which
-//! change of that is worth a finding. Must not know: schemas, files.
-//!
-//! A schema leaves a removed optional field, an emptied list and a capped page silent. A vendor
-//! that always sent a field and no longer does has changed, whatever its contract allows.
+//! Knows: how often fields were there, of which types and values, how long lists were. Must not know:
+//! schemas, files, or which change of it is worth a finding.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::{Source, response};
-use crate::contract::{Contract, Part, Severity, Violation};
+use super::paging::Page;
+use super::{Source, request, response};
+use crate::contract::Contract;
 use crate::fixture::{Exchange, displayable, is_secret_name};
 
 /// So many samples must agree before `always` or `never` means anything.
-const ENOUGH: u32 = 3;
+pub(super) const ENOUGH: u32 = 3;
 /// A text field with at most so many values, each seen twice on average, is a choice.
 const CHOICES: usize = 10;
 
@@ -60,15 +58,48 @@ pub struct Stat {
     /// For lists: their lengths, each with how often.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub lengths: BTreeMap<usize, u32>,
+    /// For lists: what was seen of pages that could have been fuller.
+    #[serde(default, skip_serializing_if = "Pages::is_empty")]
+    pub pages: Pages,
+}
+
+/// How full the pages of a list were.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Pages {
+    /// How many had as many items as were asked for.
+    #[serde(default)]
+    pub full: u32,
+    /// Those that had fewer, and said that there are more: items and asked for, each with how often.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub short: BTreeMap<String, u32>,
+    /// The lengths of those that said that there are more when no number was asked for, with how often.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub unasked: BTreeMap<usize, u32>,
+}
+
+impl Pages {
+    fn is_empty(&self) -> bool {
+        *self == Pages::default()
+    }
+
+    fn see(&mut self, items: usize, page: Page) {
+        match page.asked {
+            Some(asked) if items >= asked => self.full += 1,
+            Some(asked) if page.more => *self.short.entry(format!("{items} of {asked}")).or_default() += 1,
+            None if page.more => *self.unasked.entry(items).or_default() += 1,
+            _ => {}
+        }
+    }
 }
 
 impl Stat {
-    fn always(&self) -> bool {
+    pub(super) fn always(&self) -> bool {
         self.parents >= ENOUGH && self.present == self.parents
     }
 
     /// Whether its values are a choice: few, and seen again and again.
-    fn is_choice(&self) -> bool {
+    pub(super) fn is_choice(&self) -> bool {
         let seen: u32 = self.values.values().sum();
         !self.free
             && seen >= ENOUGH
@@ -103,11 +134,21 @@ impl Baseline {
             for exchange in source.exchanges {
                 let Some(value) = json(exchange) else { continue };
                 let key = key(contract, source.vendor, exchange);
-                let seen = self.answers.entry(key).or_default();
-                seen.samples += 1;
-                seen.see("", "", &value, 0);
+                self.answers.entry(key).or_default().sample(exchange, &value);
             }
         }
+    }
+
+    /// What one exchange alone shows, with the key of its answer; none if its answer is no JSON.
+    pub(super) fn of_one(
+        contract: Option<&Contract>,
+        vendor: &str,
+        exchange: &Exchange,
+    ) -> Option<(String, Seen)> {
+        let mut seen = Seen::default();
+        seen.sample(exchange, &json(exchange)?);
+        seen.complete();
+        Some((key(contract, vendor, exchange), seen))
     }
 
     /// Adds what another baseline knows of other answers; answers known to both are as the other
@@ -118,22 +159,6 @@ impl Baseline {
             (Some((a, b)), Some((c, d))) => Some((a.min(c), b.max(d))),
             (a, b) => a.or(b),
         };
-    }
-
-    /// What `now` shows that this baseline has never seen, or no longer shows that it always saw:
-    /// the answer's key, and the finding.
-    pub fn compare(&self, now: &Baseline) -> Vec<(String, Violation)> {
-        let mut found = Vec::new();
-        for (key, seen) in &now.answers {
-            let Some(before) = self.answers.get(key) else { continue };
-            for (pointer, old) in &before.fields {
-                match seen.fields.get(pointer) {
-                    Some(new) => compare(pointer, old, new, &mut |v| found.push((key.clone(), v))),
-                    None => gone(pointer, old, seen, &mut |v| found.push((key.clone(), v))),
-                }
-            }
-        }
-        found
     }
 }
 
@@ -165,6 +190,20 @@ fn kind(value: &Value) -> &'static str {
 }
 
 impl Seen {
+    fn sample(&mut self, exchange: &Exchange, value: &Value) {
+        self.samples += 1;
+        self.see("", "", value, 0);
+        let page = Page::of(&request(exchange), &response(exchange).headers, value);
+        let lists = self.fields.keys().filter(|pointer| !pointer.contains('*')).cloned().collect::<Vec<_>>();
+        for pointer in lists {
+            if let Some(items) = value.pointer(&pointer).and_then(Value::as_array)
+                && let Some(stat) = self.fields.get_mut(&pointer)
+            {
+                stat.pages.see(items.len(), page);
+            }
+        }
+    }
+
     fn see(&mut self, pointer: &str, name: &str, value: &Value, depth: usize) {
         let stat = self.fields.entry(pointer.to_owned()).or_default();
         stat.present += 1;
@@ -212,117 +251,5 @@ impl Seen {
                 Some((parent, _)) => objects.get(parent).copied().unwrap_or(0),
             };
         }
-    }
-}
-
-fn finding(rule: &str, severity: Severity, pointer: &str, expected: String, got: String) -> Violation {
-    Violation {
-        rule: rule.to_owned(),
-        severity,
-        part: Part::Body,
-        pointer: pointer.to_owned(),
-        wild: pointer.to_owned(),
-        schema: String::new(),
-        expected,
-        got,
-        branch: None,
-        moved: None,
-    }
-}
-
-/// A field that the baseline knows and nothing now shows.
-fn gone(pointer: &str, old: &Stat, now: &Seen, say: &mut dyn FnMut(Violation)) {
-    let Some((parent, name)) = pointer.rsplit_once('/') else { return };
-    // Without a parent there was nowhere for it to be; the parent's own finding says so.
-    let parents = now
-        .fields
-        .get(parent)
-        .map_or(0, |p| p.types.get(if name == "*" { "array" } else { "object" }).copied().unwrap_or(0));
-    if name == "*" || parents == 0 {
-        return;
-    }
-    if old.always() {
-        let expected = format!("the field, which all {} samples of the baseline had", old.parents);
-        say(finding(
-            "baseline/absent",
-            Severity::Breaking,
-            pointer,
-            expected,
-            format!("none of {parents} has it"),
-        ));
-    } else if old.parents >= 2 * ENOUGH && old.present * 2 >= old.parents && parents >= 2 * ENOUGH {
-        let expected = format!("the field, which {} of {} had", old.present, old.parents);
-        say(finding(
-            "baseline/rarer",
-            Severity::Unknown,
-            pointer,
-            expected,
-            format!("none of {parents} has it"),
-        ));
-    }
-}
-
-fn compare(pointer: &str, old: &Stat, new: &Stat, say: &mut dyn FnMut(Violation)) {
-    if old.always() && new.present < new.parents {
-        let expected = format!("the field, which all {} samples of the baseline had", old.parents);
-        let got = format!("{} of {} have it", new.present, new.parents);
-        say(finding("baseline/absent", Severity::Breaking, pointer, expected, got));
-    }
-    let seen: u32 = old.types.values().sum();
-    let known: BTreeSet<&str> = old.types.keys().map(String::as_str).collect();
-    for (kind, count) in &new.types {
-        if !known.contains(kind.as_str()) {
-            let types = known.iter().copied().collect::<Vec<_>>().join(" or ");
-            // A field of which only null was ever seen has no type yet.
-            let severity = if types == "null" {
-                Severity::Additive
-            } else if seen < ENOUGH {
-                Severity::Unknown
-            } else {
-                Severity::Breaking
-            };
-            let expected = format!("{types}, as in all {seen} samples of the baseline");
-            say(finding("baseline/type", severity, pointer, expected, format!("{kind}, {count} times")));
-        }
-    }
-    if old.is_choice() && !new.free {
-        for value in new.values.keys().filter(|v| !old.values.contains_key(*v)) {
-            let known = old.values.keys().map(|v| format!("`{v}`")).collect::<Vec<_>>().join(", ");
-            let expected = format!("one of {known}, as in the baseline");
-            say(finding("baseline/value", Severity::Additive, pointer, expected, format!("`{value}`")));
-        }
-    }
-    lengths(pointer, old, new, say);
-}
-
-fn lengths(pointer: &str, old: &Stat, new: &Stat, say: &mut dyn FnMut(Violation)) {
-    let (Some((&least, _)), Some((&most, _))) = (old.lengths.first_key_value(), old.lengths.last_key_value())
-    else {
-        return;
-    };
-    let Some((&most_now, &times)) = new.lengths.last_key_value() else { return };
-    let lists: u32 = old.lengths.values().sum();
-    if lists < ENOUGH {
-        return;
-    }
-    if most_now == 0 && least > 0 {
-        let expected = format!("a list with items: all {lists} of the baseline had {least} to {most}");
-        say(finding(
-            "baseline/emptied",
-            Severity::Breaking,
-            pointer,
-            expected,
-            "only empty lists".to_owned(),
-        ));
-    } else if most_now < most && times >= 2 && new.lengths.len() <= 2 && most_now > 0 {
-        // Several lists end at the very same length, below what was once seen: a page was capped.
-        let expected = format!("lists of up to {most}, as in the baseline");
-        say(finding(
-            "baseline/capped",
-            Severity::Unknown,
-            pointer,
-            expected,
-            format!("{times} lists end at {most_now}"),
-        ));
     }
 }

@@ -2,6 +2,9 @@
 //!
 //! Knows: what makes two sightings the same. Must not know: how it is found or shown.
 
+use std::collections::BTreeSet;
+
+use jiff::civil::Date;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest as _, Sha256};
 
@@ -68,8 +71,11 @@ pub struct Deviation {
     /// Where the field may have gone.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub moved: Option<String>,
-    /// The contract: its file, and the version it gives itself.
+    /// The contract: its file, the version it gives itself, and of which day it is.
     pub contract: String,
+    /// The day whose state of the API the contract describes; null if it does not say, or if this is
+    /// no matter of the contract.
+    pub contract_dated: Option<String>,
     /// How often it was seen.
     pub count: u32,
     /// In how many exchanges.
@@ -83,6 +89,9 @@ pub struct Deviation {
     pub reproduce: String,
     /// Whether a file of accepted findings lists it.
     pub accepted: bool,
+    /// The files, or the address of a live vendor, in which it was seen.
+    #[serde(skip)]
+    pub seen_in: BTreeSet<String>,
     #[serde(skip)]
     last: (String, usize),
 }
@@ -91,7 +100,7 @@ impl Deviation {
     #[expect(clippy::too_many_arguments, reason = "each is a column of the finding")]
     pub(super) fn of(
         source: &Source<'_>,
-        contract: &str,
+        (contract, dated): (&str, Option<Date>),
         sighting: &Sighting,
         way: Way,
         operation: &str,
@@ -122,11 +131,13 @@ impl Deviation {
             branch: violation.branch.clone(),
             moved: violation.moved.clone(),
             contract: contract.to_owned(),
+            contract_dated: dated.map(|day| day.to_string()),
             count: 1,
             exchanges: 1,
             recorded: sighting.recorded.clone().map(|day| (day.clone(), day)),
             reproduce: source.again.to_owned(),
             accepted: false,
+            seen_in: BTreeSet::from([sighting.from.clone()]),
             last: (sighting.from.clone(), sighting.exchange),
             first: sighting.clone(),
         }
@@ -134,6 +145,9 @@ impl Deviation {
 
     pub(super) fn seen_again(&mut self, sighting: &Sighting) {
         self.count += 1;
+        if !self.seen_in.contains(&sighting.from) {
+            self.seen_in.insert(sighting.from.clone());
+        }
         let at = (sighting.from.clone(), sighting.exchange);
         if self.last != at {
             self.exchanges += 1;

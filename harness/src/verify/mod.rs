@@ -9,7 +9,11 @@
 
 pub mod accepted;
 pub mod baseline;
+mod change;
 mod deviation;
+mod paging;
+
+use std::collections::BTreeSet;
 
 use indexmap::IndexMap;
 use jiff::civil::Date;
@@ -35,6 +39,13 @@ pub struct Source<'e> {
     pub exchanges: &'e [Exchange],
     /// The command that has them, or their like, judged again.
     pub again: &'e str,
+}
+
+impl Source<'_> {
+    fn sighting(&self, exchange: usize) -> Sighting {
+        let recorded = self.recorded.map(|day| day.to_string());
+        Sighting { from: self.from.to_owned(), exchange, recorded }
+    }
 }
 
 /// How many messages came to which verdict.
@@ -74,6 +85,10 @@ pub struct Report {
     pub requests: Counts,
     /// The responses of the others.
     pub responses: Counts,
+    /// The answers that could be compared with a baseline.
+    pub compared: u32,
+    /// The operations that were looked at, by vendor.
+    pub operations: BTreeSet<(String, String)>,
     /// What was found, each once, the worst first.
     pub deviations: Vec<Deviation>,
 }
@@ -85,7 +100,7 @@ impl Report {
         match worst {
             Some(Severity::Breaking) => Verdict::Fail,
             Some(Severity::Unknown) => Verdict::Unknown,
-            _ if self.requests.all() + self.responses.all() == 0 => Verdict::Unknown,
+            _ if self.requests.all() + self.responses.all() + self.compared == 0 => Verdict::Unknown,
             _ => Verdict::Pass,
         }
     }
@@ -94,6 +109,8 @@ impl Report {
     pub fn merge(&mut self, other: Report) {
         self.exchanges += other.exchanges;
         self.unlisted += other.unlisted;
+        self.compared += other.compared;
+        self.operations.extend(other.operations);
         for (mine, theirs) in [(&mut self.requests, other.requests), (&mut self.responses, other.responses)] {
             mine.valid += theirs.valid;
             mine.broken += theirs.broken;
@@ -108,15 +125,15 @@ impl Report {
 pub fn verify(contract: &Contract, sources: &[Source<'_>]) -> Report {
     let mut report = Report::default();
     let label = label(contract);
-    let mut found = Found { contract: &label, deviations: IndexMap::new() };
+    let mut found = Found {
+        contract: (&label, contract.dated()),
+        operations: BTreeSet::new(),
+        deviations: IndexMap::new(),
+    };
     for source in sources {
         for (number, exchange) in (1..).zip(source.exchanges) {
             report.exchanges += 1;
-            let sighting = Sighting {
-                from: source.from.to_owned(),
-                exchange: number,
-                recorded: source.recorded.map(|day| day.to_string()),
-            };
+            let sighting = source.sighting(number);
             match contract.find(&exchange.request.method, &exchange.request.target) {
                 Ok(operation) => {
                     let operation = operation.operation;
@@ -127,6 +144,7 @@ pub fn verify(contract: &Contract, sources: &[Source<'_>]) -> Report {
                     report.requests.add(&asked);
                     report.responses.add(&answered);
                     let name = operation.name();
+                    found.operations.insert((source.vendor.to_owned(), name.clone()));
                     found.all(source, &sighting, Way::Request, &name, None, &asked);
                     found.all(
                         source,
@@ -145,43 +163,72 @@ pub fn verify(contract: &Contract, sources: &[Source<'_>]) -> Report {
         }
     }
     report.deviations = found.deviations.into_values().collect();
+    report.operations = found.operations;
     deviation::sort(&mut report.deviations);
     report
 }
 
-/// What a contract is called in findings: its file, and the version it gives itself.
+/// What a contract is called in findings: its file, the version it gives itself, and of which day it is.
 fn label(contract: &Contract) -> String {
-    match contract.revision() {
-        "" => contract.file().display().to_string(),
-        revision => format!("{} (version {revision})", contract.file().display()),
-    }
+    let version = match contract.revision() {
+        "" => String::new(),
+        revision => format!("version {revision}, "),
+    };
+    let dated = contract.dated().map_or_else(|| "date unknown".to_owned(), |day| format!("dated {day}"));
+    format!("{} ({version}{dated})", contract.file().display())
 }
 
-/// Holds exchanges against what earlier recordings of the same answers showed.
-pub fn against(baseline: &Baseline, contract: Option<&Contract>, sources: &[Source<'_>]) -> Report {
-    let mut report = Report::default();
+/// Holds exchanges of one vendor against what earlier recordings of the same answers showed; `again`
+/// is the command that does so again, with all of them.
+pub fn against(
+    baseline: &Baseline,
+    contract: Option<&Contract>,
+    sources: &[Source<'_>],
+    again: &str,
+) -> Report {
     let learned = match &baseline.recorded {
         Some((from, to)) => format!("the baseline learned from recordings of {from} to {to}"),
         None => "the baseline".to_owned(),
     };
-    let mut by_key: IndexMap<&str, Vec<Source<'_>>> = IndexMap::new();
-    for source in sources {
-        by_key.entry(source.vendor).or_default().push(source.clone());
+    let now = Baseline::learn(contract, sources);
+    let mut report = Report { compared: baseline.judges(&now), ..Report::default() };
+    let changes = baseline.compare(&now);
+    if changes.is_empty() {
+        return report;
     }
-    for (vendor, sources) in by_key {
-        let now = Baseline::learn(contract, &sources);
-        for (key, violation) in baseline.compare(&now) {
-            let operation = key.strip_prefix(vendor).unwrap_or(&key).trim();
-            let (operation, status) = operation.rsplit_once(' ').unwrap_or((operation, ""));
-            let first = &sources[0];
-            let sighting = Sighting {
-                from: first.from.to_owned(),
-                exchange: 1,
-                recorded: first.recorded.map(|day| day.to_string()),
-            };
-            let status = status.parse().ok();
-            let deviation =
-                Deviation::of(first, &learned, &sighting, Way::Response, operation, status, None, &violation);
+    let exchanges =
+        || sources.iter().flat_map(|source| (1..).zip(source.exchanges).map(move |(n, e)| (source, n, e)));
+    let samples: Vec<_> = exchanges()
+        .filter_map(|(source, n, e)| Some((source, n, Baseline::of_one(contract, source.vendor, e)?)))
+        .collect();
+    for change in changes {
+        let shows =
+            samples.iter().filter(|(.., (answer, seen))| *answer == change.answer && change.shown_by(seen));
+        let mut known: Option<Deviation> = None;
+        for (source, number, _) in shows {
+            let sighting = source.sighting(*number);
+            match &mut known {
+                Some(known) => known.seen_again(&sighting),
+                None => {
+                    let operation =
+                        change.answer.strip_prefix(source.vendor).unwrap_or(&change.answer).trim();
+                    let (operation, status) = operation.rsplit_once(' ').unwrap_or((operation, ""));
+                    known = Some(Deviation::of(
+                        source,
+                        (&learned, None),
+                        &sighting,
+                        Way::Response,
+                        operation,
+                        status.parse().ok(),
+                        None,
+                        &change.violation,
+                    ));
+                }
+            }
+        }
+        if let Some(mut deviation) = known {
+            deviation.count = change.count;
+            again.clone_into(&mut deviation.reproduce);
             report.deviations.push(deviation);
         }
     }
@@ -190,7 +237,8 @@ pub fn against(baseline: &Baseline, contract: Option<&Contract>, sources: &[Sour
 }
 
 struct Found<'c> {
-    contract: &'c str,
+    contract: (&'c str, Option<Date>),
+    operations: BTreeSet<(String, String)>,
     deviations: IndexMap<String, Deviation>,
 }
 
@@ -212,6 +260,7 @@ impl Found<'_> {
     fn unlisted(&mut self, source: &Source<'_>, sighting: &Sighting, exchange: &Exchange, why: &NotFound) {
         let path = exchange.request.target.split('?').next().unwrap_or_default();
         let name = format!("{} {}", exchange.request.method, displayable_target(path));
+        self.operations.insert((source.vendor.to_owned(), name.clone()));
         let violation = Violation {
             rule: "contract/no_operation".to_owned(),
             severity: Severity::Unknown,

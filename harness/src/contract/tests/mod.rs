@@ -48,6 +48,37 @@ pub(super) fn answering(schema: Value) -> Value {
 }
 
 #[test]
+fn a_contract_is_of_the_day_it_says_or_that_its_version_begins_with() {
+    let dated = |info: Value| {
+        let mut document = described(json!({}), json!({}));
+        document["info"] = info;
+        Contract::parse("openapi.json".as_ref(), document.to_string().as_bytes())
+            .map(|contract| contract.dated().map(|day| day.to_string()))
+            .map_err(|e| e.to_string())
+    };
+    let day = |day: &str| Ok(Some(day.to_owned()));
+    assert_eq!(dated(json!({ "title": "t", "version": "2025-08-27.basil" })), day("2025-08-27"));
+    assert_eq!(
+        dated(json!({ "title": "t", "version": "v3", "x-firedrill-dated": "2025-01-31" })),
+        day("2025-01-31")
+    );
+    assert_eq!(
+        dated(json!({ "version": "2022-11-28", "x-firedrill-dated": "2025-01-31" })),
+        day("2025-01-31")
+    );
+    for undated in
+        [json!({ "version": "v3" }), json!({ "version": "2025-13-01" }), json!({ "version": 3 }), json!({})]
+    {
+        assert_eq!(dated(undated.clone()), Ok(None), "{undated}");
+    }
+    for wrong in [json!("last week"), json!(2025), json!("2025-02-30")] {
+        let said = dated(json!({ "version": "2022-11-28", "x-firedrill-dated": wrong })).unwrap_err();
+        assert!(said.contains(&format!("`x-firedrill-dated` is {wrong}, which is no day")), "{said}");
+        assert!(said.contains("openapi.json:1:") && said.contains("help: write the day"), "{said}");
+    }
+}
+
+#[test]
 fn a_path_is_found_by_its_most_exact_template() {
     let ok = json!({ "responses": { "200": { "description": "" } } });
     let many = json!({ "get": ok, "parameters": [
