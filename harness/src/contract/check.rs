@@ -145,7 +145,7 @@ impl Contract {
             };
             checked.violations = match judged(&own.judge, &scene, payload) {
                 Ok(violations) => violations,
-                Err(unknown) => return Some(Checked { violations: vec![unknown], ..checked }),
+                Err(unknown) => return Some(Checked { violations: vec![*unknown], ..checked }),
             };
             if checked.violations.is_empty() {
                 return Some(checked);
@@ -186,7 +186,7 @@ impl Contract {
 ///
 /// # Errors
 /// What is said of a value that cannot be judged.
-fn judged(judge: &Judge, scene: &Scene<'_>, value: &Value) -> Result<Vec<Violation>, Violation> {
+fn judged(judge: &Judge, scene: &Scene<'_>, value: &Value) -> Result<Vec<Violation>, Box<Violation>> {
     let about = |rule, severity, expected: &str, got: String| {
         let found = found(rule, severity, scene.part, scene.entry, expected.to_owned(), got);
         Violation { pointer: scene.prefix.clone(), wild: scene.prefix.clone(), ..found }
@@ -196,7 +196,12 @@ fn judged(judge: &Judge, scene: &Scene<'_>, value: &Value) -> Result<Vec<Violati
         Ok(false) => {}
         Err(too_much) => {
             let expected = "a value that can be judged by this schema";
-            return Err(about("contract/not_judged", Severity::Unknown, expected, too_much.to_string()));
+            return Err(Box::new(about(
+                "contract/not_judged",
+                Severity::Unknown,
+                expected,
+                too_much.to_string(),
+            )));
         }
     }
     if let Ok(errors) = judge.errors(value) {

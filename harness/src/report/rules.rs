@@ -132,17 +132,17 @@ does not. The 404 it got says nothing of the real vendor. Add the operation to v
 recording answer it (`fixtures:`).",
     },
     Explanation {
-        rule: "contract/request_invalid",
-        text: "A request broke the vendor's description: a field of the wrong type (a decimal string where \
-minor units are counted), a value outside its enum or bounds, a required field missing, or a field that \
-the vendor does not know. The finding names the place in the request and what was expected there.",
-    },
-    Explanation {
         rule: "contract/refused",
         text: "The schema refuses the value, that is certain; but so much is wrong, or its branches come back to \
 the same schemas so often, that to say all of it would take more time and memory than there is. Of each list \
 the first items are told where that helps. Mend those and run it again; and if the schema refers to itself \
 through several branches that mean the same, keep one of them.",
+    },
+    Explanation {
+        rule: "contract/request_invalid",
+        text: "A request broke the vendor's description: a field of the wrong type (a decimal string where \
+minor units are counted), a value outside its enum or bounds, a required field missing, or a field that \
+the vendor does not know. The finding names the place in the request and what was expected there.",
     },
     Explanation {
         rule: "contract/required",

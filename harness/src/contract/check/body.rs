@@ -178,7 +178,7 @@ impl Contract {
         };
         let mut missing = match judged(&judge, &scene, value) {
             Ok(violations) => violations,
-            Err(unknown) => return checked.violations.push(unknown),
+            Err(unknown) => return checked.violations.push(*unknown),
         };
         let from = checked.violations.len();
         if let Some(shape) = Shape::of(&self.document, schema) {

@@ -107,7 +107,7 @@ impl Contract {
                     Scene { raw: &self.document.raw, entry: schema, part, prefix, name: &parameter.name };
                 match judged(&judge, &scene, value) {
                     Ok(violations) => checked.violations.extend(violations),
-                    Err(unknown) => checked.violations.push(unknown),
+                    Err(unknown) => checked.violations.push(*unknown),
                 }
             }
             Err(why) => checked.violations.push(found(
