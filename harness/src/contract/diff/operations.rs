@@ -53,15 +53,21 @@ impl<'d> Walk<'d> {
     /// Compares two maps of path items; `prefix` is what their names begin with.
     fn paths(&mut self, old: Option<Node<'d>>, new: Option<Node<'d>>, prefix: &str, sent: Direction) {
         let (old_at, new_at) = (at(&old, "#"), at(&new, "#"));
-        let mut held: BTreeMap<String, (&'d str, Node<'d>)> = BTreeMap::new();
+        // Two paths can differ in nothing but the names of their parameters.
+        let mut held: BTreeMap<String, Vec<(&'d str, Node<'d>)>> = BTreeMap::new();
         for (path, item) in new.iter().flat_map(Node::members).filter(|(p, _)| !p.starts_with("x-")) {
             if let Some(item) = self.new.resolve(&item) {
-                held.insert(bare(path), (path, item));
+                held.entry(bare(path)).or_default().push((path, item));
             }
         }
         for (path, item) in old.iter().flat_map(Node::members).filter(|(p, _)| !p.starts_with("x-")) {
             let Some(item) = self.old.resolve(&item) else { continue };
-            let other = held.remove(&bare(path));
+            let other = held.get_mut(&bare(path)).and_then(|others| {
+                let another = |path: &str| old.as_ref().is_some_and(|old| old.get(path).is_some());
+                let own = others.iter().position(|(other, _)| *other == path);
+                own.or_else(|| others.iter().position(|(other, _)| !another(other)))
+                    .map(|at| others.remove(at))
+            });
             for (method, node) in item.members().filter(|(m, _)| METHODS.contains(m)) {
                 let name = name(prefix, method, path);
                 if !self.counts(prefix, &name) {
@@ -93,7 +99,7 @@ impl<'d> Walk<'d> {
                 }
             }
         }
-        for (path, item) in held.into_values() {
+        for (path, item) in held.into_values().flatten() {
             for (method, node) in item.members().filter(|(m, _)| METHODS.contains(m)) {
                 self.added(prefix, method, path, &old_at, &node);
             }

@@ -420,4 +420,23 @@ fn of_operations_that_nobody_calls_nothing_is_said() {
     assert!(super::diff(&old, &new).changes.len() > found.changes.len());
 }
 
+#[test]
+fn paths_that_differ_only_in_the_names_of_their_parameters_are_told_apart() {
+    let paths = |paths: &[(&str, &str)]| {
+        let items: serde_json::Map<String, Value> = paths
+            .iter()
+            .map(|(path, method)| ((*path).to_owned(), json!({ *method: { "responses": {} } })))
+            .collect();
+        document("3.0.3", &json!({ "paths": items }))
+    };
+    let two = paths(&[("/things/{id}", "delete"), ("/things/{digest}", "get")]);
+    assert_eq!(diff(&two, &two), Diff::default());
+    let rules = |found: Diff| found.changes.iter().map(|c| c.rule).collect::<Vec<_>>();
+    let renamed = paths(&[("/things/{id}", "delete"), ("/things/{sum}", "get")]);
+    assert_eq!(rules(diff(&two, &renamed)), ["operation/path_parameter_renamed"]);
+    let one = paths(&[("/things/{id}", "delete")]);
+    assert_eq!(rules(diff(&two, &one)), ["operation/removed"]);
+    assert_eq!(rules(diff(&one, &two)), ["operation/added"]);
+}
+
 mod bombs;
