@@ -3,6 +3,7 @@
 //! Knows: trace, findings, and how to set them in 80 columns. Must not know: the run; and it
 //! prints nothing itself, it gives text (with colours as ANSI codes) to whoever holds the terminal.
 
+mod causes;
 pub mod diff;
 pub mod html;
 pub mod jsonl;

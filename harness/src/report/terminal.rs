@@ -5,6 +5,7 @@
 
 use std::time::Duration;
 
+use super::causes::Causes;
 use super::timeline::Timeline;
 use super::{BOLD, CYAN, DIM, RED, Ran, WIDTH, YELLOW, count, paint, style_of, wrap};
 use crate::drill::{DrillError, Drilled};
@@ -230,6 +231,7 @@ pub struct Summary {
     faults: Vec<String>,
     refused: Vec<String>,
     skipped: usize,
+    causes: Causes,
     /// Time that really passed, for drills that ran by the real clock.
     real_time: bool,
 }
@@ -244,7 +246,10 @@ impl Summary {
             Verdict::Pass if ran.is_flaky() => self.flaky.push(ran.replay.clone()),
             Verdict::Pass => self.passed += 1,
             Verdict::Unknown => self.unknown.push(ran.replay.clone()),
-            Verdict::Fail => self.failed.push(ran.replay.clone()),
+            Verdict::Fail => {
+                self.failed.push(ran.replay.clone());
+                self.causes.add(ran);
+            }
         }
     }
 
@@ -330,6 +335,7 @@ impl Summary {
                 }
             }
         }
+        text.push_str(&self.causes.render());
         text
     }
 }

@@ -285,6 +285,23 @@ fn the_summary_counts_and_names_the_commands() {
 }
 
 #[test]
+fn many_failures_are_told_by_the_rules_that_they_broke() {
+    let loaded = loaded();
+    let mut summary = terminal::Summary::default();
+    for seed in 1..=3 {
+        summary.add(&Ran {
+            seed: Seed(seed),
+            replay: replay(&loaded.file, Seed(seed)),
+            ..ran(&loaded, &drilled(Verdict::Fail))
+        });
+    }
+    assert!(!plain(&summary.render(0, None)).contains("by rule"));
+    summary.add(&ran(&loaded, &drilled(Verdict::Fail)));
+    let text = plain(&summary.render(0, None));
+    insta::assert_snapshot!(text.split_once("by rule").unwrap().1);
+}
+
+#[test]
 fn json_lines_hold_the_verdict_and_the_findings() {
     let line = jsonl::drill(&ran(&loaded(), &drilled(Verdict::Fail)));
     assert_eq!(line.matches('\n').count(), 1);
