@@ -2,7 +2,7 @@
 //!
 //! Knows: the rules that failed in each drill. Must not know: what they mean.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use super::{BOLD, CYAN, DIM, Ran, count, paint};
@@ -36,12 +36,13 @@ impl Causes {
         let family = ran.loaded.family();
         for judgement in ran.drilled.judgements.iter().filter(|j| j.verdict == Verdict::Fail) {
             let suits = (*judgement.check != *family, ran.exchanges());
-            for finding in judgement.findings.iter().filter(|f| f.verdict == Verdict::Fail) {
+            let failed = judgement.findings.iter().filter(|f| f.verdict == Verdict::Fail);
+            // A rule can be broken by each vendor of a drill.
+            let rules: BTreeSet<&Arc<str>> = failed.map(|f| &f.rule).collect();
+            for rule in rules {
                 let here = || (suits, ran.replay.clone());
-                let cause = self
-                    .by_rule
-                    .entry(finding.rule.clone())
-                    .or_insert_with(|| Cause { drills: 0, first: here() });
+                let cause =
+                    self.by_rule.entry(rule.clone()).or_insert_with(|| Cause { drills: 0, first: here() });
                 cause.drills += 1;
                 if suits < cause.first.0 {
                     cause.first = here();

@@ -302,6 +302,19 @@ fn many_failures_are_told_by_the_rules_that_they_broke() {
 }
 
 #[test]
+fn a_drill_that_breaks_a_rule_twice_is_one_drill() {
+    let loaded = loaded();
+    let mut twice = drilled(Verdict::Fail);
+    twice.judgements[0].findings.push(finding());
+    let mut summary = terminal::Summary::default();
+    for _ in 0..4 {
+        summary.add(&ran(&loaded, &twice));
+    }
+    let text = plain(&summary.render(0, None));
+    assert!(text.contains("idempotency/second_effect in 4 drills"), "{text}");
+}
+
+#[test]
 fn json_lines_hold_the_verdict_and_the_findings() {
     let line = jsonl::drill(&ran(&loaded(), &drilled(Verdict::Fail)));
     assert_eq!(line.matches('\n').count(), 1);
