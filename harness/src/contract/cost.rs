@@ -81,22 +81,28 @@ impl Growth {
         known.filter(|(_, nested)| *nested <= NESTED)
     }
 
-    /// Whether it costs no more than `most` to find out whether the schema `entry` of `root`, whose
-    /// growth this is, takes `value`.
-    pub fn takes_within(&self, root: &Value, entry: &Value, value: &Value, size: Size, most: u64) -> bool {
+    /// Whether it costs no more than `most` to find out whether the schema whose growth this is takes
+    /// `value`. `schema` gives the whole and the schema in it, and is asked only where there is doubt.
+    pub fn takes_within<'v>(
+        &self,
+        schema: impl FnOnce() -> (&'v Value, &'v Value),
+        value: &'v Value,
+        size: Size,
+        most: u64,
+    ) -> bool {
         let at_most = self.known(size.levels).map(|(visits, _)| visits.saturating_mul(size.values));
         if at_most.is_some_and(|cost| cost <= most) {
             return true;
         }
+        let (root, entry) = schema();
         Walk::new(root, Some(&self.back), most).visit(entry, value, 0, false).is_some()
     }
 
     /// Whether it costs no more than `most` to find all that is wrong with `value`.
-    pub fn explained_within(
+    pub fn explained_within<'v>(
         &self,
-        root: &Value,
-        entry: &Value,
-        value: &Value,
+        schema: impl FnOnce() -> (&'v Value, &'v Value),
+        value: &'v Value,
         size: Size,
         most: u64,
     ) -> bool {
@@ -108,6 +114,7 @@ impl Growth {
         if at_most.is_some_and(|cost| cost <= most) {
             return true;
         }
+        let (root, entry) = schema();
         Walk::new(root, None, most).visit(entry, value, 0, false).is_some()
     }
 }
@@ -411,8 +418,8 @@ mod tests {
             // Deep visits count for more.
             prop_assume!(growth.by_level.iter().all(|(_, nested)| *nested < 16));
             prop_assert!(walked(Some(&growth.back)) <= at_most);
-            prop_assert!(growth.explained_within(&root, &root[0], &value, size, walked(None)));
-            prop_assert!(!growth.explained_within(&root, &root[0], &value, size, walked(None) - 1));
+            prop_assert!(growth.explained_within(|| (&root, &root[0]), &value, size, walked(None)));
+            prop_assert!(!growth.explained_within(|| (&root, &root[0]), &value, size, walked(None) - 1));
         }
     }
 }

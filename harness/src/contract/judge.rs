@@ -74,8 +74,7 @@ impl Judge {
     pub fn takes(&self, value: &Value) -> Result<bool, TooMuch> {
         let size = Size::of(value);
         let most = VISITS + VISITS_EACH * size.values;
-        let (root, schema) = self.source.schema();
-        if !self.growth.takes_within(root, schema, value, size, most) {
+        if !self.growth.takes_within(|| self.source.schema(), value, size, most) {
             return Err(TooMuch);
         }
         Ok(self.validator.is_valid(value))
@@ -89,8 +88,7 @@ impl Judge {
         &'v self,
         value: &'v Value,
     ) -> Result<impl Iterator<Item = ValidationError<'v>>, TooMuch> {
-        let (root, schema) = self.source.schema();
-        if !self.growth.explained_within(root, schema, value, Size::of(value), EXPLAINED) {
+        if !self.growth.explained_within(|| self.source.schema(), value, Size::of(value), EXPLAINED) {
             return Err(TooMuch);
         }
         Ok(self.validator.iter_errors(value))
