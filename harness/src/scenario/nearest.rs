@@ -5,14 +5,18 @@
 /// The known word that `word` was most likely meant to be, if any is near.
 pub fn nearest<'a>(word: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let wanted = normal(word);
+    let likeness = |k: &'a str| {
+        let plain = normal(k);
+        let begins = plain.chars().next() == wanted.chars().next();
+        (strsim::normalized_damerau_levenshtein(&wanted, &plain), begins, k)
+    };
     known
         .into_iter()
-        .map(|k| (strsim::normalized_damerau_levenshtein(&wanted, &normal(k)), k))
-        .filter(|(score, _)| *score >= 0.55)
-        .map(|(score, k)| (score, normal(k).chars().next() == wanted.chars().next(), k))
+        .map(likeness)
+        .filter(|(score, ..)| *score >= 0.55)
         // Of equally near ones, that which begins alike: first letters are seldom mistyped.
         .max_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)).then_with(|| b.2.cmp(a.2)))
-        .map(|(_, _, k)| k)
+        .map(|(.., k)| k)
 }
 
 /// Case and the choice between `-`, `_` and space are never what was meant.
