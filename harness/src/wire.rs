@@ -86,7 +86,7 @@ pub struct Request {
 impl Request {
     /// The path, without the query.
     pub fn path(&self) -> &str {
-        self.target.split_once('?').map_or(self.target.as_str(), |(p, _)| p)
+        path(&self.target)
     }
 
     /// The query as decoded pairs.
@@ -99,6 +99,11 @@ impl Request {
     pub fn query_get(&self, name: &str) -> Option<Cow<'_, str>> {
         self.query().find(|(n, _)| n == name).map(|(_, v)| v)
     }
+}
+
+/// The path of a request target in origin form.
+pub(crate) fn path(target: &str) -> &str {
+    memchr::memchr(b'?', target.as_bytes()).map_or(target, |end| &target[..end])
 }
 
 /// A response as a vendor, or the subject's webhook receiver, gave it.

@@ -10,8 +10,8 @@ use firedrill_benches::servers::{self, Keep, REQUEST};
 const SERVERS: [&str; 7] = [
     "hyper",
     "firedrill-keep-10k",
-    "firedrill-spill-1k",
-    "firedrill-spill-10k",
+    "firedrill-spill-1000",
+    "firedrill-spill-10000",
     "firedrill-keep-all",
     "wiremock",
     "httpmock",
@@ -36,10 +36,13 @@ fn measure(name: &str, requests: usize) {
         "hyper" => servers::bare(),
         "wiremock" => servers::wiremock(),
         "httpmock" => crate::mocked::httpmock(),
-        "firedrill-spill-1k" => servers::firedrill(Keep::Spilled(1_000), servers::stub),
-        "firedrill-spill-10k" => servers::firedrill(Keep::Spilled(10_000), servers::stub),
         "firedrill-keep-all" => servers::firedrill(Keep::Whole, servers::stub),
-        _ => servers::firedrill(Keep::Last(10_000), servers::stub),
+        "firedrill-keep-10k" => servers::firedrill(Keep::Last(10_000), servers::stub),
+        _ => {
+            let kept = name.strip_prefix("firedrill-spill-").and_then(|n| n.parse().ok());
+            let kept = kept.unwrap_or_else(|| panic!("{name} is not among {}", SERVERS.join(", ")));
+            servers::firedrill(Keep::Spilled(kept), servers::stub)
+        }
     };
     load(server.addr, 64, 6_400, REQUEST);
     print!("{name:<20} {:>7.1} MiB", resident());

@@ -271,12 +271,14 @@ impl VendorFile {
 
     /// The operation that a request asks for; a HEAD asks for what a GET does (RFC 9110 §9.3.2).
     pub(super) fn find_route(&self, request: &Request) -> Option<&Route> {
-        let path = request.path();
-        let segments = path.bytes().filter(|b| *b == b'/').count();
-        let by = |method: &str| {
-            let mut fitting = self.routes.iter().filter(|route| route.path.len() == segments);
-            fitting.find(|route| route.matches(method, path))
-        };
+        let path = request.path().strip_prefix('/')?;
+        let mut segments = Vec::with_capacity(8);
+        let mut from = 0;
+        for to in memchr::memchr_iter(b'/', path.as_bytes()).chain([path.len()]) {
+            segments.push(&path[from..to]);
+            from = to + 1;
+        }
+        let by = |method: &str| self.routes.iter().find(|route| route.matches(method, &segments));
         by(&request.method).or_else(|| by("GET").filter(|_| request.method == "HEAD"))
     }
 }
@@ -293,18 +295,12 @@ impl Route {
         operation
     }
 
-    fn matches(&self, method: &str, path: &str) -> bool {
-        if method != self.method {
-            return false;
-        }
-        let Some(path) = path.strip_prefix('/') else { return false };
-        let mut segments = path.split('/');
-        let all = self.path.iter().all(|segment| match (segment, segments.next()) {
-            (Segment::Exactly(text), Some(got)) => text == got,
-            (Segment::Variable(_), Some(got)) => !got.is_empty(),
-            (_, None) => false,
-        });
-        all && segments.next().is_none()
+    fn matches(&self, method: &str, segments: &[&str]) -> bool {
+        let fits = |(segment, got): (&Segment, &&str)| match segment {
+            Segment::Exactly(text) => text == got,
+            Segment::Variable(_) => !got.is_empty(),
+        };
+        self.path.len() == segments.len() && method == self.method && self.path.iter().zip(segments).all(fits)
     }
 
     /// What a path that matches has in the place of each variable.

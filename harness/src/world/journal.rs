@@ -1,14 +1,17 @@
 //! Events on disk, where they are too many for memory.
 //!
-//! Knows: a file of JSON lines, one event each, and where in it each stretch of events begins. Must
+//! Knows: how events lie in a file one after the other, and where in it each stretch of them begins. Must
 //! not know: what events mean.
 
 use std::fs::{File, OpenOptions};
-use std::io::{self, BufRead, BufReader, BufWriter, Seek, SeekFrom, Write};
+use std::io::{self, BufRead, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::ops::ControlFlow;
 use std::path::Path;
 
-use crate::trace::Event;
+use serde::{Deserialize, Serialize};
+
+use crate::time::At;
+use crate::trace::{Event, What};
 
 /// A mark is kept for each stretch of so many events.
 const STRETCH: u64 = 1024;
@@ -20,6 +23,7 @@ pub const FILE: &str = "trace.jsonl";
 pub struct Disk {
     out: BufWriter<File>,
     reads: File,
+    form: Form,
     line: Vec<u8>,
     keep: usize,
     events: u64,
@@ -28,6 +32,56 @@ pub struct Disk {
     /// The first thing that went wrong in writing. Nothing is written after it: the number of an event
     /// is its place in the file.
     broken: Option<io::Error>,
+}
+
+/// How an event lies in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Form {
+    /// One line of JSON, for whoever reads the file.
+    Line,
+    /// MessagePack behind its length, for nobody but us: bodies need no escapes.
+    Packed,
+}
+
+impl Form {
+    fn put(self, event: &Event, into: &mut Vec<u8>) -> io::Result<()> {
+        match self {
+            Form::Line => {
+                serde_json::to_writer(&mut *into, event)?;
+                into.push(b'\n');
+            }
+            Form::Packed => {
+                const LENGTH: usize = size_of::<u32>();
+                let from = into.len();
+                into.extend_from_slice(&[0; LENGTH]);
+                let mut packer =
+                    rmp_serde::Serializer::new(&mut *into).with_struct_map().with_human_readable();
+                (event.at, &event.what).serialize(&mut packer).map_err(io::Error::other)?;
+                let length = u32::try_from(into.len() - from - LENGTH).map_err(io::Error::other)?;
+                into[from..from + LENGTH].copy_from_slice(&length.to_le_bytes());
+            }
+        }
+        Ok(())
+    }
+
+    /// The next event; `buffer` is whatever it was.
+    fn get(self, from: &mut impl BufRead, buffer: &mut Vec<u8>) -> io::Result<Event> {
+        buffer.clear();
+        match self {
+            Form::Line => {
+                from.read_until(b'\n', buffer)?;
+                Ok(serde_json::from_slice(buffer)?)
+            }
+            Form::Packed => {
+                let mut length = [0; size_of::<u32>()];
+                from.read_exact(&mut length)?;
+                from.take(u32::from_le_bytes(length).into()).read_to_end(buffer)?;
+                let mut packed = rmp_serde::Deserializer::from_read_ref(&*buffer).with_human_readable();
+                let (at, what) = <(At, What)>::deserialize(&mut packed).map_err(io::Error::other)?;
+                Ok(Event { at, what })
+            }
+        }
+    }
 }
 
 impl Disk {
@@ -44,7 +98,7 @@ impl Disk {
             let why = format!("{} holds an earlier journal; move it away first", path.display());
             return Err(io::Error::new(io::ErrorKind::AlreadyExists, why));
         }
-        Disk::over(file, keep)
+        Disk::over(file, Form::Line, keep)
     }
 
     /// Writes a file without a name, gone when nobody holds it.
@@ -52,14 +106,14 @@ impl Disk {
     /// # Errors
     /// If there is no place for it.
     pub fn nameless(keep: usize) -> io::Result<Disk> {
-        Disk::over(tempfile::tempfile()?, keep)
+        Disk::over(tempfile::tempfile()?, Form::Packed, keep)
     }
 
-    fn over(file: File, keep: usize) -> io::Result<Disk> {
+    fn over(file: File, form: Form, keep: usize) -> io::Result<Disk> {
         let reads = file.try_clone()?;
         let out = BufWriter::with_capacity(64 * 1024, file);
         let (line, marks) = (Vec::new(), Vec::new());
-        Ok(Disk { out, reads, line, keep, events: 0, bytes: 0, marks, broken: None })
+        Ok(Disk { out, reads, form, line, keep, events: 0, bytes: 0, marks, broken: None })
     }
 
     /// How many events memory may keep.
@@ -87,8 +141,7 @@ impl Disk {
 
     fn write(&mut self, event: &Event) -> io::Result<()> {
         self.line.clear();
-        serde_json::to_writer(&mut self.line, event)?;
-        self.line.push(b'\n');
+        self.form.put(event, &mut self.line)?;
         self.out.write_all(&self.line)?;
         if self.events.is_multiple_of(STRETCH) {
             self.marks.push(self.bytes);
@@ -148,15 +201,17 @@ impl Disk {
         };
         let mut reader = BufReader::with_capacity(64 * 1024, &self.reads);
         reader.seek(SeekFrom::Start(*start))?;
-        let mut line = String::new();
+        let mut buffer = Vec::new();
         let mut flow = ControlFlow::Continue(());
         for number in stretch * STRETCH..self.events {
-            line.clear();
-            if reader.read_line(&mut line)? == 0 {
-                return Err(io::Error::other("the journal on disk is shorter than it was written"));
-            }
+            let event = self.form.get(&mut reader, &mut buffer).map_err(|e| match e.kind() {
+                io::ErrorKind::UnexpectedEof => {
+                    io::Error::other("the journal on disk is shorter than it was written")
+                }
+                _ => e,
+            })?;
             if number >= from {
-                flow = each(number, serde_json::from_str(&line)?);
+                flow = each(number, event);
                 if flow.is_break() {
                     break;
                 }
@@ -171,9 +226,12 @@ impl Disk {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
-    use crate::time::At;
-    use crate::trace::What;
+    use crate::fault::Moment;
+    use crate::trace::{CallId, FaultRef, Outcome, SubjectEvent, Told};
+    use crate::wire::{Headers, Response};
 
     fn event(n: u64) -> Event {
         Event { at: At(n), what: What::Log { level: "info".to_owned(), line: format!("line {n}") } }
@@ -211,6 +269,48 @@ mod tests {
     }
 
     #[test]
+    fn an_event_is_the_same_in_either_form() {
+        let bodies: [&[u8]; 4] = [br#"{"name":"Zo\u00eb \\ \"a\""}"#, b"", b"\xff\x00\n", b"base64:no"];
+        let wire = |body: &[u8]| Response {
+            status: 200,
+            headers: Headers::of([("etag", "\"\u{eb}\"")]),
+            body: body.to_vec().into(),
+        };
+        let fault =
+            FaultRef { rule: 7, act: "drift".into(), moment: Some(Moment::AfterApplied), drift: None };
+        let answers = bodies.map(|body| What::Answer {
+            call: CallId(u32::MAX),
+            outcome: Outcome::Answered,
+            response: Some(wire(body)),
+            applied: true,
+            replayed: false,
+            told: Told { retry_at: Some(At(u64::MAX)), ..Told::default() },
+            fault: Some(fault.clone()),
+        });
+        let numbers = json!({ "a": [i64::MIN, u64::MAX, 0.1, 1e300, -0.0, null, true], "": { "b": {} } });
+        let others = [
+            What::Healed,
+            What::Fault(fault.clone()),
+            What::Subject(SubjectEvent::Exited { error: None }),
+            What::Subject(SubjectEvent::Flooded { lines: 1, bytes: u64::MAX }),
+            What::Alert { body: numbers, unread: None },
+        ];
+        for what in answers.into_iter().chain(others) {
+            let event = Event { at: At(u64::MAX), what };
+            for form in [Form::Line, Form::Packed] {
+                let (mut written, next) = (Vec::new(), Event { at: At(0), what: What::Ended });
+                form.put(&event, &mut written).unwrap();
+                form.put(&next, &mut written).unwrap();
+                let (mut rest, mut buffer) = (&written[..], Vec::new());
+                assert_eq!(form.get(&mut rest, &mut buffer).unwrap(), event, "{form:?}");
+                assert_eq!(form.get(&mut rest, &mut buffer).unwrap(), next, "{form:?}");
+                let end = form.get(&mut rest, &mut buffer).unwrap_err();
+                assert_eq!(end.kind(), io::ErrorKind::UnexpectedEof, "{form:?}");
+            }
+        }
+    }
+
+    #[test]
     fn what_is_buffered_is_in_the_file_when_nobody_holds_it_any_more() {
         let folder = tempfile::tempdir().unwrap();
         let mut disk = Disk::in_folder(folder.path(), 4).unwrap();
@@ -223,7 +323,7 @@ mod tests {
     #[test]
     fn what_could_not_be_written_is_told_at_the_next_call() {
         let file = tempfile::NamedTempFile::new().unwrap();
-        let mut disk = Disk::over(File::open(file.path()).unwrap(), 4).unwrap();
+        let mut disk = Disk::over(File::open(file.path()).unwrap(), Form::Line, 4).unwrap();
         disk.take([event(0)].into_iter()).unwrap();
         for again in 0..2 {
             assert!(disk.flush().is_err(), "the file is not open for writing: {again}");
