@@ -105,7 +105,8 @@ pub fn judge(scenario: &Scenario, profiles: &BTreeMap<String, Profile>, trace: &
         Ok(judgement) => judgement,
         Err(why) => Some(crashed(name, &why)),
     };
-    let mut judgements = overload::doubted(trace, CHECKS.iter().filter_map(judge).collect());
+    let judgements = tls::alone(&evidence, CHECKS.iter().filter_map(judge).collect());
+    let mut judgements = overload::doubted(trace, judgements);
     waive::waive(&scenario.expect.waive, &mut judgements);
     judgements
 }

@@ -88,6 +88,33 @@ pub(super) fn check(e: &Evidence<'_>) -> Option<Judgement> {
     (judged > 0).then(|| found.judgement("tls", judged))
 }
 
+/// A subject that trusts no certificate of a vendor's was put to no test there: then only this is said, and
+/// nothing of what follows from it.
+pub(super) fn alone(e: &Evidence<'_>, mut judgements: Vec<Judgement>) -> Vec<Judgement> {
+    let (mut refused, mut met) = (BTreeSet::new(), BTreeSet::new());
+    for (_, event) in e.trace.iter() {
+        match &event.what {
+            What::Handshake {
+                certificate: None,
+                ended: Handshake::Refused | Handshake::Left,
+                vendor,
+                ..
+            } => {
+                refused.insert(&**vendor);
+            }
+            // Whom it saw show a bad one, it may have given up for good: that is its own doing.
+            What::Handshake { certificate: Some(_), vendor, .. } | What::Request { vendor, .. } => {
+                met.insert(&**vendor);
+            }
+            _ => {}
+        }
+    }
+    if !refused.is_subset(&met) {
+        judgements.retain(|judgement| &*judgement.check == "tls");
+    }
+    judgements
+}
+
 /// What is said, but for the message, of a subject that does not trust what it has to.
 fn not_trusted(vendor: &str, evidence: Vec<EventId>) -> Say<'_> {
     Say {
@@ -170,6 +197,19 @@ mod tests {
         left().unknown(&scenario(""), "tls/authority_not_trusted");
         assert!(left().call(call("billing", "GET /invoices", 10)).judged(&scenario(""), "tls").is_none());
         left().call(call("crm", "GET /deals", 10)).unknown(&scenario(""), "tls/authority_not_trusted");
+    }
+
+    #[test]
+    fn nothing_is_said_against_a_subject_that_never_met_a_vendor_for_want_of_trust() {
+        let promised =
+            scenario_of("other", "", "faults: [{ on: billing GET /nowhere, do: { latency: 1s } }]");
+        let refused = || handshake(drill(), Handshake::Refused, None, None);
+        assert!(refused().judged(&promised, "faults").is_none(), "it follows from the missing trust");
+        // One that met it, or saw it show another's certificate, answers for what it did.
+        let met = refused().call(call("billing", "GET /invoices", 10));
+        assert!(met.judged(&promised, "faults").is_some());
+        let warned = handshake(refused(), Handshake::Refused, Some(BadCertificate::Expired), None);
+        assert!(warned.judged(&promised, "faults").is_some());
     }
 
     #[test]
