@@ -193,7 +193,10 @@ impl VendorFile {
             known(&event.of, &format!("webhook event `{}`", event.kind))?;
         }
         // Literal segments are tried before variables: `/invoices/search` is no invoice's id.
-        routes.sort_by_key(|r| r.path.iter().map(|s| matches!(s, Segment::Variable(_))).collect::<Vec<_>>());
+        // By length, and of one length what is named exactly before what is variable.
+        let variable =
+            |r: &Route| r.path.iter().map(|s| matches!(s, Segment::Variable(_))).collect::<Vec<_>>();
+        routes.sort_by_key(|r| (r.path.len(), variable(r)));
         let collections = names
             .iter()
             .map(|(key, name)| {
@@ -278,7 +281,9 @@ impl VendorFile {
             segments.push(&path[from..to]);
             from = to + 1;
         }
-        let by = |method: &str| self.routes.iter().find(|route| route.matches(method, &segments));
+        let from = self.routes.partition_point(|route| route.path.len() < segments.len());
+        let to = self.routes.partition_point(|route| route.path.len() <= segments.len());
+        let by = |method: &str| self.routes[from..to].iter().find(|route| route.matches(method, &segments));
         by(&request.method).or_else(|| by("GET").filter(|_| request.method == "HEAD"))
     }
 }
@@ -295,6 +300,7 @@ impl Route {
         operation
     }
 
+    /// Whether it is this one; `segments` are as many as its own.
     fn matches(&self, method: &str, segments: &[&str]) -> bool {
         let fits = |(segment, got): (&Segment, &&str)| match segment {
             Segment::Exactly(text) => text == got,

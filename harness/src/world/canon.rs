@@ -127,7 +127,8 @@ const HOST: &str = "127.0.0.1:";
 /// Whether there is anything in `text` that varies by machine.
 pub(crate) fn shows_a_port(text: &[u8]) -> bool {
     static LOOPBACK: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new(HOST));
-    text.len() > HOST.len() && LOOPBACK.find(text).is_some()
+    // Most texts have no colon at all, which is told in less time.
+    text.len() > HOST.len() && memchr::memchr(b':', text).is_some() && LOOPBACK.find(text).is_some()
 }
 
 /// Any other loopback port is one the kernel drew: it says nothing.
