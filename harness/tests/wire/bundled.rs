@@ -56,37 +56,24 @@ pub fn forged_deliveries_are_refused_by_the_process_too() {
 }
 
 /// All that the command itself can put to the core, side by side: the long form of what is above.
-/// Whoever is skipped must have a reason that is true whatever the subject is.
+/// Whoever is skipped must have a reason that is true whatever the subject is; what wants certificates is
+/// put to it over TLS.
 pub fn it_passes_every_drill_that_fits_real_time() {
     let Some((program, _)) = core() else { return };
     let folder = tempfile::tempdir().unwrap();
-    let subject = Path::new(HERE).join("../integration/subject.yaml");
+    let plain = std::fs::read_to_string(Path::new(HERE).join("../integration/subject.yaml")).unwrap();
     let command = serde_json::to_string(&program.command).unwrap();
-    let subject = std::fs::read_to_string(subject).unwrap().replace("[./run-built.sh, serve]", &command);
-    std::fs::write(folder.path().join("subject.yaml"), subject).unwrap();
-    let output = Command::new(env!("CARGO_BIN_EXE_firedrill"))
-        .current_dir(Path::new(HERE).join(".."))
-        .args([
-            "run",
-            "scenarios",
-            "--format",
-            "jsonl",
-            "--scale",
-            "40",
-            "--max-real",
-            "150s",
-            "--jobs",
-            "16",
-        ])
-        .arg("--subject")
-        .arg(folder.path().join("subject.yaml"))
-        .arg("--trace")
-        .arg(folder.path().join("traces"))
-        .output()
-        .unwrap();
+    let plain = plain.replace("[./run-built.sh, serve]", &command);
+    let over_tls = plain.replace("env:\n", "tls: true\nenv:\n  SSL_CERT_FILE: \"{ca}\"\n");
+    let lines = put_to_it(&plain, &["scenarios".to_owned()], folder.path());
+    let wants_tls = |line: &Value| line["skipped"].as_str().is_some_and(|why| why.contains("`tls: true`"));
+    let (over_it, mut lines): (Vec<Value>, Vec<Value>) = lines.into_iter().partition(wants_tls);
+    let drills: Vec<_> =
+        over_it.iter().map(|line| format!("scenarios/{}.yaml", line["name"].as_str().unwrap())).collect();
+    assert!(!drills.is_empty(), "no drill wants certificates");
+    lines.extend(put_to_it(&over_tls, &drills, folder.path()));
     let (mut passed, mut wrong, mut skipped, mut kills, mut looks) = (0, Vec::new(), 0, 0, 0);
-    for line in String::from_utf8(output.stdout).unwrap().lines() {
-        let line: Value = serde_json::from_str(line).unwrap();
+    for line in lines {
         let name = line["name"].as_str().unwrap();
         match (line["verdict"].as_str(), line["skipped"].as_str()) {
             (Some("pass"), _) => passed += 1,
@@ -115,6 +102,25 @@ pub fn it_passes_every_drill_that_fits_real_time() {
     eprintln!("{passed} passed, {skipped} skipped, {kills} kills, the store looked at {looks} times");
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
     assert!(passed >= 40 && kills >= 10 && looks >= kills, "{passed} passed, {kills} kills, {looks} looks");
+}
+
+/// Runs these drills against the subject that `subject` describes; gives what is said of each.
+fn put_to_it(subject: &str, drills: &[String], folder: &Path) -> Vec<Value> {
+    let file = folder.join("subject.yaml");
+    std::fs::write(&file, subject).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_firedrill"))
+        .current_dir(Path::new(HERE).join(".."))
+        .arg("run")
+        .args(drills)
+        .args(["--format", "jsonl", "--scale", "40", "--max-real", "150s", "--jobs", "16"])
+        .arg("--subject")
+        .arg(file)
+        .arg("--trace")
+        .arg(folder.join("traces"))
+        .output()
+        .unwrap();
+    let lines = String::from_utf8(output.stdout).unwrap();
+    lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }
 
 /// What comes of a machine that is too slow to use up a quota: nothing is known of who would heed it.
