@@ -19,8 +19,8 @@ use serde_json::{Value, json};
 
 pub const ORIGIN: &str = "https://api.toy.test";
 
-/// `POST /items` makes an item, `GET /ping` answers, `GET /kept` by a field of HTTP/1.1, anything else is
-/// 404.
+/// `POST /items` makes an item, `GET /ping` answers, `GET /kept` by a field of HTTP/1.1, `HEAD /large` says
+/// how long a body would be that the toy does not have, anything else is 404.
 pub struct Toy {
     profile: Profile,
     items: BTreeMap<u64, Arc<Value>>,
@@ -99,6 +99,8 @@ impl Vendor for Toy {
                 applied: true,
                 ..Reaction::default()
             },
+            ("HEAD", "/large") => bare(&[("content-length", "5120"), ("content-encoding", "gzip")]),
+            ("HEAD", "/unsaid") => bare(&[]),
             ("GET", "/breaks") => panic!("the toy broke"),
             ("GET", "/kept") => {
                 let mut response = Response::json(200, &json!({}));
@@ -236,6 +238,13 @@ impl Vendor for Toy {
     fn poison_event(&mut self, like: &WebhookEvent) -> WebhookEvent {
         WebhookEvent { id: "evt_poison".into(), payload: Arc::new(json!("\u{0}")), ..like.clone() }
     }
+}
+
+/// 200 with these fields and nothing else.
+fn bare(fields: &[(&str, &str)]) -> Reaction {
+    let headers = Headers::of(fields.iter().copied());
+    let response = Response { status: 200, headers, body: bytes::Bytes::new() };
+    Reaction { response: Some(response), applied: true, ..Reaction::default() }
 }
 
 type Life = Pin<Box<dyn Future<Output = Result<(), String>>>>;
