@@ -12,7 +12,9 @@ use firedrill::scenario::{Given, parse};
 use firedrill::seed::Seed;
 use firedrill::subject::{Start, Subject};
 use firedrill::time::{At, Span};
-use firedrill::trace::{ChangeKind, Operation, OperationKind, Outcome, Told, Trace, WebhookEvent, What};
+use firedrill::trace::{
+    ChangeKind, Operation, OperationKind, Outcome, SubjectEvent, Told, Trace, WebhookEvent, What,
+};
 use firedrill::vendor::{Change, CredentialChange, Profile, Reaction, Vendor, WebhookProfile};
 use firedrill::wire::{Headers, Request, Response};
 use serde_json::{Value, json};
@@ -310,7 +312,15 @@ where
     F: Fn(Start) -> Fut,
     Fut: Future<Output = ()> + 'static,
 {
-    run(&plan(lines), Seed(7), &worker(work)).unwrap_or_else(|e| panic!("{e}"))
+    let drilled = run(&plan(lines), Seed(7), &worker(work)).unwrap_or_else(|e| panic!("{e}"));
+    // What `work` asserts would otherwise be a crash of the subject, and pass.
+    for error in pick(&drilled.trace, |_, w| match w {
+        What::Subject(SubjectEvent::Exited { error: Some(error) }) => Some(error),
+        _ => None,
+    }) {
+        assert!(!error.starts_with("panicked"), "{lines}: {error}");
+    }
+    drilled
 }
 
 pub fn client() -> reqwest::Client {
