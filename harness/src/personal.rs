@@ -10,6 +10,13 @@ use std::sync::LazyLock;
 
 use iban::Iban;
 use regex::Regex;
+use serde_json::Value;
+
+/// The longest outline that is shown whole, in characters.
+const OUTLINED: usize = 48;
+
+/// A number of more digits may be one of a telephone or an account.
+const TELLING_DIGITS: usize = 5;
 
 /// A kind of such data.
 struct Kind {
@@ -201,6 +208,58 @@ pub(crate) fn is_personal_name(name: &str) -> bool {
     is(&plain) || ["ssn", "iban", "postcode", "zipcode"].iter().any(|end| plain.ends_with(end))
 }
 
+/// A text by how long it is and the classes of its characters: `‹8 characters: Aaaaa 99›`.
+pub(crate) fn outlined(text: &str) -> String {
+    let class = |c: char| match c {
+        _ if c.is_uppercase() => 'A',
+        _ if c.is_alphabetic() => 'a',
+        _ if c.is_numeric() => '9',
+        _ if c.is_control() => '·',
+        _ => c,
+    };
+    let length = text.chars().count();
+    let mut shown: String = text.chars().take(OUTLINED).map(class).collect();
+    if length > OUTLINED {
+        shown.push('…');
+    }
+    format!("‹{length} characters: {shown}›")
+}
+
+/// What is said of a number in the field `name`, if it may be a person's own.
+pub(crate) fn number_hidden(name: &str, digits: &str) -> Option<String> {
+    let count = digits.bytes().filter(u8::is_ascii_digit).count();
+    match hidden(digits) {
+        hidden if hidden != digits => Some(hidden.into_owned()),
+        _ if is_personal_name(name) && count >= TELLING_DIGITS => Some(format!("‹{count} digits›")),
+        _ => None,
+    }
+}
+
+/// A value of the field `name` without what is a person's own, by how it is written or by the names
+/// that its members have.
+pub(crate) fn veiled(name: &str, value: &Value) -> Value {
+    match value {
+        Value::String(text) => match hidden(text) {
+            hidden if hidden != *text => hidden.into(),
+            _ if is_personal_name(name) && !text.is_empty() && !is_outline(text) => outlined(text).into(),
+            _ => value.clone(),
+        },
+        Value::Number(number) => {
+            number_hidden(name, &number.to_string()).map_or_else(|| value.clone(), Value::String)
+        }
+        Value::Array(items) => items.iter().map(|item| veiled(name, item)).collect(),
+        Value::Object(members) => {
+            let veil = |(name, value): (&String, &Value)| (hidden(name).into_owned(), veiled(name, value));
+            Value::Object(members.iter().map(veil).collect())
+        }
+        Value::Null | Value::Bool(_) => value.clone(),
+    }
+}
+
+fn is_outline(text: &str) -> bool {
+    text.starts_with('‹') && text.ends_with('›')
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -278,5 +337,26 @@ mod tests {
         {
             assert!(!is_personal_name(name), "{name}");
         }
+    }
+
+    #[test]
+    fn a_record_is_veiled_by_the_names_of_its_fields_and_keeps_what_tells_nothing() {
+        let record = serde_json::json!({
+            "id": "cus_1", "amount": 1250, "status": "open", "created": "2024-01-24",
+            "email": "ap@contoso.example", "last_name": "Smith", "ssn": 78051120, "phones": ["+1 415 555 0123"],
+            "address": { "line1": "1 High St", "city": "", "country": "GB" },
+        });
+        let veil = veiled("", &record);
+        assert_eq!(
+            veil,
+            serde_json::json!({
+                "id": "cus_1", "amount": 1250, "status": "open", "created": "2024-01-24",
+                "email": "‹e-mail address, 18 characters›", "last_name": "‹5 characters: Aaaaa›",
+                "ssn": "‹8 digits›", "phones": ["‹telephone number, 15 characters›"],
+                "address": { "line1": "‹9 characters: 9 Aaaa Aa›", "city": "", "country": "GB" },
+            })
+        );
+        assert_eq!(veiled("", &veil), veil, "veiling twice is veiling once");
+        assert_eq!(veiled("name", &"Smith".into()), "‹5 characters: Aaaaa›");
     }
 }

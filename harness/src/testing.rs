@@ -35,9 +35,15 @@
 //! a family, `cargo nextest run -E 'test(=idempotency/lost_answer)'` a single one. A drill that
 //! could not be judged fails its test, too: a fire alarm that was never heard is not a pass. A
 //! failure names the command that replays it: `FIREDRILL_SEED` stands for the one seed to run under.
+//!
+//! `FIREDRILL_TRACE=target/drills` writes each drill's trace into that folder, as JSON lines, and
+//! `FIREDRILL_HTML=target/drills` its timeline for the browser, one file a drill and seed, whatever its
+//! verdict; [`Drills::traces`] and [`Drills::timelines`] name folders in the test itself. Relative ones are
+//! seen from where the test runs, which under cargo is the package. A failing test says where they are.
 
 use std::any::Any;
 use std::fmt::Write as _;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -50,7 +56,8 @@ use crate::drill::{self, DrillError, Drilled, skip};
 use crate::finding::Verdict;
 use crate::pacing::Pacing;
 use crate::plan::{self, Loaded};
-use crate::report::{Ran, mistake, terminal};
+use crate::report::html::Site;
+use crate::report::{Ran, file, mistake, terminal};
 use crate::scenario::{Mistake, Program};
 use crate::seed::Seed;
 use crate::subject::Subject;
@@ -76,6 +83,14 @@ pub struct Drills {
     program: Option<PathBuf>,
     scale: u32,
     max_real: Span,
+    kept: Kept,
+}
+
+/// Where what a drill leaves behind is kept.
+#[derive(Clone, Debug, Default)]
+struct Kept {
+    traces: Option<PathBuf>,
+    timelines: Option<PathBuf>,
 }
 
 /// The drills in `folder`, to be made into tests. See the [module](self) for how to set it up.
@@ -90,6 +105,7 @@ pub fn drills(folder: impl AsRef<Path>) -> Drills {
         program: None,
         scale: 1,
         max_real: Span::mins(1),
+        kept: Kept::default(),
     }
 }
 
@@ -125,6 +141,20 @@ impl Drills {
     /// The folder that describes the vendors (default `contracts`).
     pub fn contracts(mut self, folder: impl AsRef<Path>) -> Drills {
         self.contracts = folder.as_ref().to_owned();
+        self
+    }
+
+    /// The folder into which each drill's trace is written, as JSON lines. The variable `FIREDRILL_TRACE`
+    /// names another.
+    pub fn traces(mut self, folder: impl AsRef<Path>) -> Drills {
+        self.kept.traces = Some(folder.as_ref().to_owned());
+        self
+    }
+
+    /// The folder into which each drill's timeline is written, as a page for the browser that needs
+    /// nothing but itself. The variable `FIREDRILL_HTML` names another.
+    pub fn timelines(mut self, folder: impl AsRef<Path>) -> Drills {
+        self.kept.timelines = Some(folder.as_ref().to_owned());
         self
     }
 
@@ -172,14 +202,15 @@ impl Drills {
             skip::reason(&drill.scenario, program, &Pacing::new(program, scale), max_real)
         };
         let skips: Vec<Option<String>> = loaded.iter().map(skipped).collect();
+        let kept = self.kept.clone().or_as_told();
         let runner = self.runner(program);
         Ok(loaded
             .into_iter()
             .zip(skips)
             .map(|(drill, skip)| {
-                let (runner, seeds) = (Arc::clone(&runner), seeds.clone());
+                let (runner, seeds, kept) = (Arc::clone(&runner), seeds.clone(), kept.clone());
                 let name = drill.name();
-                let trial = Trial::test(name, move || trial(&drill, &seeds, &*runner));
+                let trial = Trial::test(name, move || trial(&drill, &seeds, &*runner, &kept));
                 match skip {
                     Some(why) => trial.with_ignored_flag(true).with_kind(format!("skipped: {why}")),
                     None => trial,
@@ -224,6 +255,40 @@ fn carry_out(
 /// The variable that names the one seed to run under, for a replay.
 const SEED: &str = "FIREDRILL_SEED";
 
+/// The variable that names the folder for traces.
+const TRACE: &str = "FIREDRILL_TRACE";
+
+/// The variable that names the folder for timelines.
+const HTML: &str = "FIREDRILL_HTML";
+
+impl Kept {
+    /// As whoever runs the tests says; an empty variable is none.
+    fn or_as_told(self) -> Kept {
+        let told = |name| std::env::var_os(name).filter(|v| !v.is_empty()).map(PathBuf::from);
+        Kept { traces: told(TRACE).or(self.traces), timelines: told(HTML).or(self.timelines) }
+    }
+
+    /// Keeps what a drill left behind: where each file is, for whoever reads of the drill.
+    fn keep(&self, ran: &Ran<'_>) -> Result<String, String> {
+        let mut told = String::new();
+        let mut put = |what: &str, path: PathBuf, fill: &dyn Fn(&mut dyn io::Write) -> io::Result<()>| {
+            file::write(&path, fill)
+                .map_err(|e| format!("the {what} cannot be written to {}: {e}", path.display()))?;
+            // Writing to a string cannot fail.
+            let _ = writeln!(told, "    {what:<9} {}", path.display());
+            Ok::<(), String>(())
+        };
+        if let Some(folder) = &self.traces {
+            put("trace", folder.join(ran.trace_file()), &|out| ran.drilled.trace.write_jsonl(out))?;
+        }
+        if let Some(folder) = &self.timelines {
+            let page = Site::default().drill(ran);
+            put("timeline", folder.join(&page.path), &|out| out.write_all(page.html.as_bytes()))?;
+        }
+        Ok(told)
+    }
+}
+
 /// The command that runs one drill again, through this same test binary.
 fn replay(drill: &Loaded, seed: Seed) -> String {
     let binary = std::env::args().next().unwrap_or_default();
@@ -238,17 +303,22 @@ fn replay(drill: &Loaded, seed: Seed) -> String {
 }
 
 /// Runs a drill under each seed; the message of the failure is the terminal report, uncoloured.
-fn trial(drill: &Loaded, seeds: &[Seed], runner: &Runner) -> Result<(), Failed> {
+fn trial(drill: &Loaded, seeds: &[Seed], runner: &Runner, kept: &Kept) -> Result<(), Failed> {
     let mut text = String::new();
     for &seed in seeds {
         let replay = replay(drill, seed);
         // A panic would lose the reports of the seeds before it.
         let report = match catch_unwind(AssertUnwindSafe(|| runner(drill, seed))) {
-            Ok(Ok(drilled)) if drilled.verdict == Verdict::Pass => continue,
-            Ok(Ok(drilled)) => terminal::drill(
-                &Ran { loaded: drill, seed, drilled: &drilled, real: None, failed_before: 0, replay },
-                false,
-            ),
+            Ok(Ok(drilled)) => {
+                let ran =
+                    Ran { loaded: drill, seed, drilled: &drilled, real: None, failed_before: 0, replay };
+                match (kept.keep(&ran), drilled.verdict) {
+                    (Ok(_), Verdict::Pass) => continue,
+                    (Ok(told), _) => format!("{}{told}", terminal::drill(&ran, false)),
+                    // What was asked for and is not there must not go unseen, whatever the verdict.
+                    (Err(why), _) => format!("{}    error     {why}\n", terminal::drill(&ran, false)),
+                }
+            }
             Ok(Err(error)) => terminal::no_verdict(drill, &error, &replay),
             Err(panic) => terminal::no_verdict(drill, &panicked(&*panic), &replay),
         };
@@ -322,12 +392,53 @@ mod tests {
                 Some(verdict) => Ok(fake::drilled(verdict)),
                 None => panic!("ouch"),
             };
-            let failed = trial(&fake::loaded(), &[Seed(7)], &runner).unwrap_err();
+            let failed = trial(&fake::loaded(), &[Seed(7)], &runner, &Kept::default()).unwrap_err();
             let message = failed.message().unwrap();
             assert!(message.contains(said), "{message}");
             assert!(message.contains("FIREDRILL_SEED=7 cargo test --test"), "{message}");
             assert!(!message.contains('\u{1b}'));
         }
+    }
+
+    #[test]
+    fn traces_and_timelines_are_kept_of_every_drill_and_a_failure_says_where() {
+        let folder = tempfile::tempdir().unwrap();
+        let in_folder = |name: &str| Some(folder.path().join(name));
+        let kept = Kept { traces: in_folder("traces"), timelines: in_folder("pages") };
+        let trial = |verdict: Verdict, seed: u64, kept: &Kept| {
+            trial(
+                &fake::loaded(),
+                &[Seed(seed)],
+                &move |_: &Loaded, _: Seed| Ok(fake::drilled(verdict)),
+                kept,
+            )
+        };
+        assert!(trial(Verdict::Pass, 3, &kept).is_ok());
+        let failed = trial(Verdict::Fail, 4, &kept).unwrap_err();
+        let message = failed.message().unwrap();
+        for seed in [3, 4] {
+            let trace = folder.path().join(format!("traces/idempotency/lost_answer.seed-{seed}.jsonl"));
+            let text = std::fs::read_to_string(&trace).unwrap();
+            assert_eq!(text.lines().count(), 1 + fake::drilled(Verdict::Fail).trace.events.len());
+            let page = folder.path().join(format!("pages/idempotency/lost_answer.seed-{seed}.html"));
+            assert!(std::fs::read_to_string(&page).unwrap().contains("id=\"scene\""));
+            for (what, path) in [("trace", trace), ("timeline", page)] {
+                let line = format!("    {what:<9} {}\n", path.display());
+                assert_eq!(message.contains(&line), seed == 4, "{message}");
+            }
+        }
+        let left =
+            |name: &str| std::fs::read_dir(folder.path().join(name).join("idempotency")).unwrap().count();
+        assert_eq!((left("traces"), left("pages")), (2, 2), "no temporary file stays");
+
+        std::fs::write(folder.path().join("file"), "").unwrap();
+        let nowhere = Kept { traces: in_folder("file"), timelines: None };
+        let failed = trial(Verdict::Pass, 5, &nowhere).unwrap_err();
+        assert!(
+            failed.message().unwrap().contains("the trace cannot be written to "),
+            "{:?}",
+            failed.message()
+        );
     }
 
     #[test]

@@ -256,6 +256,9 @@ pub enum What {
         /// Why it cannot be read as an alert, if it cannot.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         unread: Option<String>,
+        /// When it began to come, if it never came whole.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        began: Option<At>,
     },
     /// A line of the subject's log.
     Log {

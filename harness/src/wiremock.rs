@@ -186,7 +186,7 @@ impl State {
                 }
             }
         }
-        template(response, &origin, &self.here).set_delay(delay.duration())
+        template(response, &origin, &self.here, request.method == "HEAD").set_delay(delay.duration())
     }
 }
 
@@ -277,14 +277,14 @@ fn literal(reply: &Reply) -> Response {
 
 /// The response in wiremock's words, with the server's address in place of the vendor's origin,
 /// so that links lead back here.
-fn template(response: Response, origin: &str, here: &str) -> ResponseTemplate {
+fn template(response: Response, origin: &str, here: &str, head_only: bool) -> ResponseTemplate {
     let mut template = ResponseTemplate::new(response.status);
     for (name, value) in &response.headers.0 {
-        // The framing is the server's; a field that HTTP does not allow never leaves a vendor.
+        // The framing is the server's, but for what only the answer to a HEAD can say; a field that HTTP does not allow never leaves a vendor.
         let name = http::HeaderName::from_bytes(name.as_bytes());
         let value = http::HeaderValue::from_str(&value.replace(origin, here));
         if let (Ok(name), Ok(value)) = (name, value)
-            && name != http::header::CONTENT_LENGTH
+            && (name != http::header::CONTENT_LENGTH || (head_only && response.body.is_empty()))
         {
             template = template.append_header(name, value);
         }

@@ -87,6 +87,21 @@ async fn response_faults_bite_by_attempt_and_by_call() {
 }
 
 #[tokio::test]
+async fn a_head_says_the_length_of_a_body_that_the_vendor_does_not_have() {
+    let length = BTreeMap::from([("content-length".into(), "5120".into())]);
+    let mut reply = rule(
+        "notes HEAD /notes",
+        Act::Reply(Reply { status: 200, headers: length, json: None, text: None, applied: true }),
+    );
+    reply.calls = Some("1".parse().unwrap());
+    let (server, _vendor) = mounted(vec![reply]).await;
+    for length in ["5120", "2"] {
+        let head = call(&server, reqwest::Method::HEAD).await;
+        assert_eq!(head.headers()["content-length"], length);
+    }
+}
+
+#[tokio::test]
 async fn a_literal_reply_and_latency_reach_the_client() {
     let html = Reply {
         status: 200,

@@ -94,6 +94,17 @@ pub(super) struct Edge {
     pub begins: bool,
 }
 
+/// Something that came where alerts go and cannot be read as one.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Unread<'t> {
+    /// When it began to come.
+    pub began: At,
+    /// When that was over.
+    pub at: At,
+    pub id: EventId,
+    pub why: &'t str,
+}
+
 /// Everything a check reads.
 pub(super) struct Evidence<'t> {
     pub scenario: &'t Scenario,
@@ -116,7 +127,7 @@ pub(super) struct Evidence<'t> {
     pub credentials: Vec<Credential<'t>>,
     pub alerts: Vec<(At, EventId, &'t serde_json::Value)>,
     /// What came where alerts go and cannot be read as one, with why.
-    pub unread_alerts: Vec<(At, EventId, &'t str)>,
+    pub unread_alerts: Vec<Unread<'t>>,
     pub logs: Vec<(EventId, &'t str)>,
     pub exposed: Exposed<'t>,
     /// The moments at which jobs were triggered.
@@ -298,9 +309,10 @@ impl<'t> Evidence<'t> {
                 handed_over: *handed_over,
                 of_webhooks: false,
             }),
-            What::Alert { body, unread } => {
+            What::Alert { body, unread, began } => {
                 self.alerts.push((at, id, body));
-                self.unread_alerts.extend(unread.as_deref().map(|why| (at, id, why)));
+                let began = began.unwrap_or(at);
+                self.unread_alerts.extend(unread.as_deref().map(|why| Unread { began, at, id, why }));
             }
             What::Log { line, .. } => self.logs.push((id, line)),
             What::Exposed { what, response } => self.exposed.note(id, what, response.as_ref()),

@@ -108,7 +108,13 @@ pub fn judge(scenario: &Scenario, profiles: &BTreeMap<String, Profile>, trace: &
     let judgements = tls::alone(&evidence, CHECKS.iter().filter_map(judge).collect());
     let mut judgements = overload::doubted(trace, judgements);
     waive::waive(&scenario.expect.waive, &mut judgements);
+    veil(&mut judgements);
     judgements
+}
+
+/// Takes what is a person's own out of judgements, so that no report shows it.
+pub(crate) fn veil(judgements: &mut [Judgement]) {
+    say::veil(judgements);
 }
 
 /// Judges only whether the disturbance came about: each rule bit, each step was carried out. `None`

@@ -6,7 +6,7 @@
 
 use serde_json::{Value, json};
 
-use super::evidence::Evidence;
+use super::evidence::{Evidence, Unread};
 use super::prometheus::{Sample, matching, samples, selector};
 use super::say::{Findings, Say, brief};
 use crate::expr::Expr;
@@ -181,15 +181,15 @@ fn alerts(e: &Evidence<'_>, found: &mut Findings) {
         let due = from + alert.within;
         let said = || texts.iter().filter(|(_, _, text)| text.contains(&word));
         let hit = said().find(|(at, _, _)| *at >= from && *at <= due);
-        let unread = e.unread_alerts.iter().find(|(at, _, _)| *at >= from && *at <= due);
+        let unread = e.unread_alerts.iter().find(|unread| unread.at >= from && unread.began <= due);
         if hit.is_none()
-            && let Some((at, id, why)) = unread
+            && let Some(Unread { began, id, why, .. }) = unread
         {
             found.unknown(Say {
                 rule: "observability/unread_alert",
                 group: &alert.about,
                 message: format!(
-                    "what came at {at} where alerts go cannot be read as one: {why}; it may be the one about `{}`",
+                    "what came at {began} where alerts go cannot be read as one: {why}; it may be the one about `{}`",
                     alert.about
                 ),
                 expected: "alerts that are posted whole over HTTP/1.1 or HTTP/2, as JSON, a form or text".into(),
@@ -263,11 +263,12 @@ mod tests {
     }
 
     fn alert(at: u64, text: &str) -> Builder {
-        drill().event(at, What::Alert { body: json!({ "kind": text }), unread: None })
+        drill().event(at, What::Alert { body: json!({ "kind": text }), unread: None, began: None })
     }
 
     fn unread(at: u64, text: &str) -> Builder {
-        drill().event(at, What::Alert { body: json!(text), unread: Some("it has no body".into()) })
+        drill()
+            .event(at, What::Alert { body: json!(text), unread: Some("it has no body".into()), began: None })
     }
 
     #[test]

@@ -7,7 +7,7 @@ use indexmap::IndexMap;
 use super::agreement::{Agreement, Field, History, Version, Wrong, same};
 use super::evidence::Evidence;
 use super::lives::Stretch;
-use super::say::{Findings, Say, brief, count};
+use super::say::{self, Findings, Say, brief, count, last_name};
 use super::trail::{Trail, trail};
 use crate::finding::Judgement;
 use crate::time::{At, Span};
@@ -55,8 +55,15 @@ fn place((vendor, collection): &(String, String)) -> String {
     format!("{vendor}.{collection}")
 }
 
-fn shown(field: &Field) -> String {
-    field.as_ref().map_or_else(|why| format!("an error ({why})"), ToString::to_string)
+fn shown(name: &str, field: &Field) -> String {
+    field.as_ref().map_or_else(|why| format!("an error ({why})"), |value| say::value(last_name(name), value))
+}
+
+/// What a field is and what it should be; in outline, two values may look the same.
+fn parted(name: &str, found: &Field, wanted: &Field) -> String {
+    let (found, wanted) = (shown(name, found), shown(name, wanted));
+    let another = if found == wanted { "another: " } else { "" };
+    format!("`{name}` is {found} where the source says {another}{wanted}")
 }
 
 /// What is wrong at the end, key by key.
@@ -114,7 +121,7 @@ fn disagreements(e: &Evidence<'_>, a: &Agreement, found: &mut Findings) {
             ),
             Wrong::Differs { field, found, wanted } => (
                 "reconciliation/differs",
-                format!("{key}: `{field}` is {} where the source says {}", shown(found), shown(wanted)),
+                format!("{key}: {}", parted(field, found, wanted)),
                 "compare the last change of the source with the last write: was an update dropped, overtaken, or converted wrongly?",
             ),
             Wrong::Unwanted(ids) => (
@@ -139,7 +146,7 @@ fn disagreements(e: &Evidence<'_>, a: &Agreement, found: &mut Findings) {
             }
         };
         let expected = match &wrong {
-            Wrong::Differs { field, wanted, .. } => format!("`{field}` = {}", shown(wanted)),
+            Wrong::Differs { field, wanted, .. } => format!("`{field}` = {}", shown(field, wanted)),
             Wrong::Unwanted(_) => format!("no live {to}"),
             _ => format!("exactly 1 live {to}"),
         };
@@ -482,6 +489,85 @@ mod tests {
             .change(3_000, "crm.deals", Updated, deal(true, "99.00"), None)
             .change(4_000, "crm.deals", Updated, deal(true, "12.30"), Some(0))
             .fails(&agree(""), "reconciliation/source_overwritten");
+    }
+
+    #[test]
+    fn a_persons_own_is_told_in_outline_and_money_ids_and_states_as_they_are() {
+        let terms = |field: &str| {
+            scenario(&format!(
+                "agree: {{ from: crm.deals, where: 'deal.won', to: billing.invoices, key: invoice.deal, fields: {{ \
+                 'invoice.{field}': 'deal.{field}' }} }}\n  converges: {{ within: 10m }}"
+            ))
+        };
+        let said = |field: &str, was: Value, is: Value| {
+            let deal = json!({ "id": "d1", "won": true, field: was });
+            let invoice = json!({ "id": "i1", "deal": "d1", field: is });
+            let drill = drill().change(0, "crm.deals", Given, deal, None);
+            let drill = drill.change(2_000, "billing.invoices", Created, invoice, Some(0)).build();
+            let judged = super::super::judge(&terms(field), &profiles(), &drill);
+            let found =
+                judged.into_iter().flat_map(|j| j.findings).find(|f| &*f.rule == "reconciliation/differs");
+            let found = found.expect("the ledgers differ");
+            let message = found.message.split(": the webhook").next().unwrap_or_default().to_owned();
+            format!("{}; {}", message.split(": crm").next().unwrap_or_default(), found.expected)
+        };
+        let mail = r#""‹e-mail address, 18 characters›""#;
+        let name = r#""‹5 characters: Aaaaa›""#;
+        for (field, was, is, told) in [
+            ("email", json!("ap@contoso.example"), json!("bo@contoso.example"), [mail, "another: ", mail]),
+            (
+                "note",
+                json!("write to ap@contoso.example"),
+                json!(""),
+                ["\"\"", "", r#""write to ‹e-mail address, 18 characters›""#],
+            ),
+            ("last_name", json!("Smith"), json!("Smyth"), [name, "another: ", name]),
+            (
+                "account",
+                json!("DE89370400440532013000"),
+                json!("none"),
+                ["\"none\"", "", r#""‹IBAN, 22 characters›""#],
+            ),
+            ("api_key", json!("abc"), json!("abd"), ["REDACTED", "another: ", "REDACTED"]),
+            ("amount_due", json!(125_000), json!(124_999), ["124999", "", "125000"]),
+            ("customer", json!("cus_NffrFeUfNV2Hib"), json!(null), ["null", "", "\"cus_NffrFeUfNV2Hib\""]),
+            ("status", json!("paid"), json!("open"), ["\"open\"", "", "\"paid\""]),
+            (
+                "due",
+                json!("2026-03-02T09:00:00Z"),
+                json!("2026-03-02"),
+                ["\"2026-03-02\"", "", "\"2026-03-02T09:00:00Z\""],
+            ),
+        ] {
+            let [found, another, wanted] = told;
+            assert_eq!(
+                said(field, was, is),
+                format!(
+                    "d1: `invoice.{field}` is {found} where the source says {another}{wanted}; `invoice.{field}` = {wanted}"
+                )
+            );
+        }
+    }
+
+    #[test]
+    fn a_key_that_is_an_address_is_told_in_outline() {
+        let terms = scenario(
+            "agree: { from: crm.deals, where: 'deal.won', source_key: deal.email, to: billing.invoices, key: invoice.email }\n  \
+             converges: { within: 10m }",
+        );
+        let deal = json!({ "id": "d1", "won": true, "email": "ap@contoso.example" });
+        let judged = super::super::judge(
+            &terms,
+            &profiles(),
+            &drill().change(0, "crm.deals", Given, deal, None).build(),
+        );
+        let said: Vec<String> = judged.into_iter().flat_map(|j| j.findings).map(|f| f.message).collect();
+        assert!(
+            said.iter()
+                .any(|s| s.starts_with("‹e-mail address, 18 characters› has no live billing.invoices")),
+            "{said:?}"
+        );
+        assert!(!said.concat().contains("contoso"), "{said:?}");
     }
 
     #[test]

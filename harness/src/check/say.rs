@@ -1,10 +1,16 @@
 //! Findings as they are gathered: equal ones become one finding with a count.
 //!
-//! Knows: how many events a finding cites at most. Must not know: any property.
+//! Knows: how many events a finding cites at most, and what of a payload is shown in one. Must not know:
+//! any property.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use crate::finding::{Finding, Judgement, Verdict};
+use crate::fixture::{REDACTED, displayable, is_secret_name};
+use crate::personal::{hidden, veiled};
 use crate::trace::EventId;
 
 /// Events that one finding cites at most.
@@ -88,11 +94,43 @@ pub(super) fn count(n: u64, noun: &str) -> String {
     if n == 1 { format!("1 {noun}") } else { format!("{n} {noun}s") }
 }
 
-/// Bytes of a body, shortened for a message.
+/// Text of a payload, fit to be shown, and shortened: what is cut would no longer be known for what it is.
 pub(super) fn brief(text: &str) -> String {
     const LONGEST: usize = 120;
-    if text.chars().count() <= LONGEST {
-        return text.to_owned();
+    clipped(&displayable(text), LONGEST)
+}
+
+/// A value as it is shown of the field `name`, shortened: without secrets, and of persons' data the outline.
+pub(super) fn value(name: &str, value: &Value) -> String {
+    const LONGEST: usize = 80;
+    if is_secret_name(name) && !matches!(value, Value::Null | Value::Bool(_)) {
+        return REDACTED.to_owned();
     }
-    text.chars().take(LONGEST).chain("…".chars()).collect()
+    clipped(&displayable(&veiled(name, value).to_string()), LONGEST)
+}
+
+fn clipped(text: &str, longest: usize) -> String {
+    match text.char_indices().nth(longest) {
+        Some((cut, _)) => format!("{}…", &text[..cut]),
+        None => text.to_owned(),
+    }
+}
+
+/// The last name in an expression or a pointer: `email` of `invoice.customer.email` and of `/0/email`.
+pub(super) fn last_name(path: &str) -> &str {
+    let word = |c: char| c.is_alphanumeric() || matches!(c, '_' | '-');
+    path.rsplit(|c| !word(c)).find(|name| name.contains(char::is_alphabetic)).unwrap_or_default()
+}
+
+/// Takes out of findings what is a person's own, whatever check it comes from: e-mail addresses, card
+/// numbers and so on, known by how they are written.
+pub(super) fn veil(judgements: &mut [Judgement]) {
+    for finding in judgements.iter_mut().flat_map(|j| &mut j.findings) {
+        let Finding { message, expected, hint, .. } = finding;
+        for text in [message, expected].into_iter().chain(hint) {
+            if let Cow::Owned(clean) = hidden(text) {
+                *text = clean;
+            }
+        }
+    }
 }

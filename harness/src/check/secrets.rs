@@ -253,7 +253,10 @@ mod tests {
             log(authorised(), "auth=Bearer sk_live_abc123").judged(&scenario(""), "secrets").unwrap();
         assert!(!judged.findings[0].message.contains("sk_live_abc123"), "{judged:?}");
         authorised()
-            .event(50, What::Alert { body: json!({ "m": "key sk_live_abc123 refused" }), unread: None })
+            .event(
+                50,
+                What::Alert { body: json!({ "m": "key sk_live_abc123 refused" }), unread: None, began: None },
+            )
             .fails(&scenario(""), "secrets/alerted");
         authorised().exposed("health", r#"{"key":"sk_live_abc123"}"#).fails(&scenario(""), "secrets/exposed");
     }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use serde_json::{Map, Value, json};
 
 use super::exposed::is_set_aside;
+use super::say::{self, last_name};
 use crate::finding::{Finding, Judgement, Verdict};
 use crate::scenario::{Exposed, Scenario};
 use crate::trace::{CallId, ChangeKind, EventId, Trace, What};
@@ -83,8 +84,14 @@ fn compare(one: &Exposed, variables: &BTreeMap<String, Value>, trace: &Trace) ->
     let (at, shown, wanted) = first_difference(String::new(), &value, &wanted)?;
     let of = one.value.as_ref().map_or_else(|| what.clone(), |v| format!("{what}: {}", v.source()));
     let place = if at.is_empty() { String::new() } else { format!(" at `{at}`") };
-    let message = format!("`{of}` is {}{place}, and {} is true", brief(&shown), brief(&wanted));
-    let expected = format!("{} = `{}`", brief(&wanted), one.equals.source());
+    let named = if at.is_empty() { one.equals.source() } else { &at };
+    let (shown, wanted) = (said(named, shown.as_ref()), said(named, wanted.as_ref()));
+    let message = if shown == wanted {
+        format!("`{of}` is {shown}{place}, and another is true: {wanted}")
+    } else {
+        format!("`{of}` is {shown}{place}, and {wanted} is true")
+    };
+    let expected = format!("{wanted} = `{}`", one.equals.source());
     Some(finding("exposed/differs", Verdict::Fail, message, &expected, Some(id)))
 }
 
@@ -172,14 +179,9 @@ fn first_difference(
     }
 }
 
-fn brief(value: &Option<Value>) -> String {
-    const LONGEST: usize = 80;
-    let Some(value) = value else { return "nothing".to_owned() };
-    let text = value.to_string();
-    match text.char_indices().nth(LONGEST) {
-        Some((cut, _)) => format!("{}…", &text[..cut]),
-        None => text,
-    }
+/// A value at `place`, of what the subject shows or of what is true.
+fn said(place: &str, value: Option<&Value>) -> String {
+    value.map_or_else(|| "nothing".to_owned(), |value| say::value(last_name(place), value))
 }
 
 #[cfg(test)]
@@ -282,7 +284,7 @@ expect:
         }
     }
 
-    fn said(judgement: &Judgement) -> Vec<String> {
+    fn told(judgement: &Judgement) -> Vec<String> {
         judgement.findings.iter().map(|f| format!("{}: {}", f.rule, f.message)).collect()
     }
 
@@ -298,12 +300,35 @@ expect:
         let mirror = Response::json(200, &json!([{ "title": "b", "number": 1 }]));
         let judgement = judged(Some(mirror), &[200, 200]);
         assert_eq!(judgement.verdict, Verdict::Fail);
-        insta::assert_snapshot!(said(&judgement).join("\n"), @r#"
+        insta::assert_snapshot!(told(&judgement).join("\n"), @r#"
         exposed/differs: `mirror` is "b" at `/0/title`, and "a" is true
         exposed/differs: `mirror: calls.filter(c, c.status == 200).size()` is 2, and 1 is true
         "#);
         let empty = judged(Some(Response::json(200, &json!([]))), &[200]);
-        insta::assert_snapshot!(said(&empty).join("\n"), @r#"exposed/differs: `mirror` is nothing at `/0`, and {"number":1,"title":"a"} is true"#);
+        insta::assert_snapshot!(told(&empty).join("\n"), @r#"exposed/differs: `mirror` is nothing at `/0`, and {"number":1,"title":"a"} is true"#);
+    }
+
+    #[test]
+    fn of_a_persons_own_the_outline_is_shown() {
+        let scenario = PROMISE.replace("'title': i.title", "'email': 'ap@contoso.example', 'name': 'Ann'");
+        let scenario = crate::scenario::parse("x.yaml", &scenario).unwrap();
+        let shows = |item: Value| {
+            judge(&scenario, &trace(Some(Response::json(200, &json!([item]))), &[200])).unwrap()
+        };
+        let email = shows(json!({ "number": 1, "email": "bo@contoso.example", "name": "Ann" }));
+        let mail = "\"‹e-mail address, 18 characters›\"";
+        let said = format!("exposed/differs: `mirror` is {mail} at `/0/email`, and another is true: {mail}");
+        assert_eq!(told(&email), [said]);
+        let name = shows(json!({ "number": 1, "email": "ap@contoso.example", "name": "Bob" }));
+        let ann = "\"‹3 characters: Aaa›\"";
+        let said = format!("exposed/differs: `mirror` is {ann} at `/0/name`, and another is true: {ann}");
+        assert_eq!(told(&name), [said]);
+        let none = judge(&scenario, &trace(Some(Response::json(200, &json!([]))), &[200])).unwrap();
+        let said = told(&none).concat();
+        assert!(
+            said.contains("\"email\":\"‹e-mail address, 18 characters›\"") && !said.contains("Ann"),
+            "{said}"
+        );
     }
 
     #[test]

@@ -2,11 +2,13 @@
 //!
 //! Knows: the folders of fixtures. Must not know: where exchanges come from.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use super::args::Keep;
 use super::console::Console;
-use crate::fixture::{Rules, Suspect};
+use crate::fixture::{Doubt, Rules, Suspect};
+use crate::report::count;
 use crate::scenario::Mistake;
 
 impl Keep {
@@ -55,5 +57,32 @@ pub(super) fn held_back(console: &mut Console<'_>, what: &str, suspects: &[Suspe
         text += &format!("    and {} more\n", suspects.len() - SHOWN);
     }
     text += &format!("    in {}\n", rules.display());
+    console.say(&text);
+}
+
+/// Says what looks random and was kept all the same, and how to have such held back.
+pub(super) fn kept_in_doubt(console: &mut Console<'_>, doubts: &BTreeMap<Doubt, usize>, rules: &Path) {
+    const SHOWN: usize = 5;
+    let all: usize = doubts.values().sum();
+    if all == 0 {
+        return;
+    }
+    let (were, they) = match all {
+        1 => ("was", "it may be an id or a hash, or a key"),
+        _ => ("were", "they may be ids or hashes, or keys"),
+    };
+    let random = count(all, "random-looking value");
+    let mut text = format!("note: {random} {were} kept: {they}\n");
+    for (Doubt { at, looks_like }, times) in doubts.iter().take(SHOWN) {
+        let times = if *times > 1 { format!(", {times} times") } else { String::new() };
+        text += &format!("    {at}: {looks_like}{times}\n");
+    }
+    if doubts.len() > SHOWN {
+        text += &format!("    and {}\n", count(doubts.len() - SHOWN, "more place"));
+    }
+    text += &format!(
+        "    `strict: true` in {} holds such back; a line of `keep` there lets one stay\n",
+        rules.display()
+    );
     console.say(&text);
 }

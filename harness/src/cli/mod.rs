@@ -24,7 +24,7 @@ mod verify;
 
 use std::ffi::OsString;
 use std::io;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use clap::Parser;
 
@@ -261,22 +261,6 @@ fn act(entry: &ActEntry) -> String {
 
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(1, |n| n.get())
-}
-
-/// Puts a finished temporary file in its place, readable as any file a program writes.
-fn persist(file: tempfile::NamedTempFile, path: &Path, replace: bool) -> io::Result<()> {
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt as _;
-        // A temporary file is private; a file of the user's is as their umask says, which cannot
-        // be read without changing it: 0644 is what it nearly always comes to.
-        file.as_file().set_permissions(std::fs::Permissions::from_mode(0o644))?;
-    }
-    if replace {
-        file.persist(path).map(drop).map_err(|e| e.error)
-    } else {
-        file.persist_noclobber(path).map(drop).map_err(|e| e.error)
-    }
 }
 
 #[cfg(test)]

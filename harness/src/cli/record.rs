@@ -8,7 +8,7 @@ use std::path::Path;
 use super::ExitCode;
 use super::args::Record;
 use super::console::Console;
-use super::keep::held_back;
+use super::keep::{held_back, kept_in_doubt};
 use super::stopwatch;
 use crate::fixture::{Fixture, Plain};
 use crate::record::{Notice, Recording, Summary, Upstream};
@@ -140,6 +140,7 @@ fn finish(console: &mut Console<'_>, summary: &Summary, rules: &Path) -> ExitCod
         text += &format!("    wrote {}\n", file.display());
     }
     console.say(&text);
+    kept_in_doubt(console, &summary.doubts, rules);
     if let Some(why) = &summary.not_written {
         console.say(&format!("error: {why}; the last exchanges are lost\n"));
         return ExitCode::Usage;

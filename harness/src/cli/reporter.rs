@@ -3,8 +3,7 @@
 //!
 //! Knows: which outputs there are, and their files. Must not know: threads, or how a drill reads.
 
-use std::fs;
-use std::io::{self, Write as _};
+use std::io;
 use std::path::Path;
 use std::time::Duration;
 
@@ -15,7 +14,7 @@ use crate::plan::Loaded;
 use crate::report::html::Site;
 use crate::report::junit::Suites;
 use crate::report::terminal::Summary;
-use crate::report::{Ran, jsonl, replay, terminal};
+use crate::report::{Ran, file, jsonl, replay, terminal};
 use crate::seed::Seed;
 
 /// What became of one drill.
@@ -92,8 +91,8 @@ impl<'r, 'c> Reporter<'r, 'c> {
     /// Writes the files of one drill that was run.
     fn keep(&mut self, ran: &Ran<'_>) {
         if let Some(folder) = &self.args.trace {
-            let path = folder.join(format!("{}.seed-{}.jsonl", ran.loaded.name(), ran.seed));
-            let written = write(&path, |out| ran.drilled.trace.write_jsonl(out));
+            let path = folder.join(ran.trace_file());
+            let written = file::write(&path, |out| ran.drilled.trace.write_jsonl(out));
             self.note(written, &path);
         }
         if let Some(junit) = &mut self.junit {
@@ -102,7 +101,7 @@ impl<'r, 'c> Reporter<'r, 'c> {
         if let (Some(site), Some(folder)) = (&mut self.site, &self.args.html) {
             let page = site.drill(ran);
             let path = folder.join(&page.path);
-            let written = write(&path, |out| out.write_all(page.html.as_bytes()));
+            let written = file::write(&path, |out| out.write_all(page.html.as_bytes()));
             self.note(written, &path);
         }
     }
@@ -111,11 +110,11 @@ impl<'r, 'c> Reporter<'r, 'c> {
     pub fn finish(&mut self) {
         if let (Some(site), Some(folder)) = (self.site.take(), &self.args.html) {
             let path = folder.join("index.html");
-            let written = write(&path, |out| out.write_all(site.index().as_bytes()));
+            let written = file::write(&path, |out| out.write_all(site.index().as_bytes()));
             self.note(written, &path);
         }
         if let (Some(junit), Some(path)) = (self.junit.take(), &self.args.junit) {
-            let written = junit.xml().and_then(|xml| write(path, |out| out.write_all(xml.as_bytes())));
+            let written = junit.xml().and_then(|xml| file::write(path, |out| out.write_all(xml.as_bytes())));
             self.note(written, path);
         }
     }
@@ -125,17 +124,4 @@ impl<'r, 'c> Reporter<'r, 'c> {
             self.unwritten.get_or_insert_with(|| format!("{} cannot be written: {e}", path.display()));
         }
     }
-}
-
-/// Writes a file whole, or not at all; its folders are made.
-fn write(path: &Path, fill: impl FnOnce(&mut dyn io::Write) -> io::Result<()>) -> io::Result<()> {
-    let parent = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    fs::create_dir_all(parent)?;
-    let mut file = tempfile::NamedTempFile::new_in(parent)?;
-    {
-        let mut buffered = io::BufWriter::new(&mut file);
-        fill(&mut buffered)?;
-        buffered.flush()?;
-    }
-    super::persist(file, path, true)
 }

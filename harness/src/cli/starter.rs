@@ -34,7 +34,7 @@ pub(super) fn new(path: &Path, console: &mut Console<'_>) -> io::Result<ExitCode
     let written = fs::create_dir_all(folder).and_then(|()| {
         let mut file = tempfile::NamedTempFile::new_in(folder)?;
         file.write_all(text.as_bytes())?;
-        super::persist(file, path, false)
+        crate::report::file::persist(file, path, false)
     });
     match written {
         Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {

@@ -12,10 +12,10 @@ use serde::de::DeserializeOwned;
 
 use super::args::{CONTRACTS, Format, Verify};
 use super::console::Console;
-use super::{ExitCode, live, persist};
+use super::{ExitCode, live};
 use crate::contract::Contract;
 use crate::fixture::{Exchange, Fixture, displayable_target};
-use crate::report::{shell_word, verify as report};
+use crate::report::{file as whole, shell_word, verify as report};
 use crate::utf8;
 use crate::verify::accepted::{Accepted, Entry};
 use crate::verify::baseline::Baseline;
@@ -346,5 +346,5 @@ fn save(file: &Path, value: &impl Serialize) -> Result<(), Refused> {
     let mut draft = tempfile::NamedTempFile::new_in(folder).map_err(failed)?;
     let text = serde_json::to_string_pretty(value).map_err(|e| failed(e.into()))?;
     draft.write_all(text.as_bytes()).and_then(|()| draft.write_all(b"\n")).map_err(failed)?;
-    persist(draft, file, true).map_err(failed)
+    whole::persist(draft, file, true).map_err(failed)
 }

@@ -9,13 +9,10 @@ use regex::Regex;
 use serde_json::Value;
 
 use crate::fixture::{REDACTED, displayable, is_secret_name};
-use crate::personal::{hidden, is_personal_name};
+use crate::personal::{hidden, is_personal_name, number_hidden, outlined};
 
-/// The longest text, or outline of one, that is shown whole, in characters.
+/// The longest text that is shown whole, in characters.
 const SHOWN: usize = 48;
-
-/// A number of more digits may be one of a telephone or an account.
-const TELLING_DIGITS: usize = 5;
 
 /// Texts that are words of a vendor's and not of a person's: enums, ids, numbers, moments.
 static PLAIN: LazyLock<Regex> = LazyLock::new(|| {
@@ -85,12 +82,7 @@ pub(super) fn chosen(name: &str, value: &Value) -> String {
 }
 
 fn number_of(name: &str, digits: &str) -> String {
-    let count = digits.bytes().filter(u8::is_ascii_digit).count();
-    match hidden(digits) {
-        hidden if hidden != digits => hidden.into_owned(),
-        _ if is_personal_name(name) && count >= TELLING_DIGITS => format!("‹{count} digits›"),
-        _ => format!("`{digits}`"),
-    }
+    number_hidden(name, digits).unwrap_or_else(|| format!("`{digits}`"))
 }
 
 /// A text that tells nothing of a person as it is; of any other what it is, how long, and its outline.
@@ -108,7 +100,7 @@ fn text_of(name: &str, text: &str) -> String {
     if let Some(address) = ADDRESS.captures(text) {
         return format!("‹address at {}{}, {length} characters›", &address[1], &address[2]);
     }
-    format!("‹{length} characters: {}›", outline(text))
+    outlined(text)
 }
 
 /// What a text is, if it is one e-mail address, card number and so on.
@@ -116,22 +108,6 @@ fn whole(text: &str) -> Option<String> {
     let hidden = hidden(text);
     let inner = hidden.strip_prefix('‹')?.strip_suffix('›')?;
     (hidden != text && !inner.contains(['‹', '›'])).then(|| hidden.into_owned())
-}
-
-/// Its characters by their classes: `Aaaaa 99`.
-fn outline(text: &str) -> String {
-    let class = |c: char| match c {
-        _ if c.is_uppercase() => 'A',
-        _ if c.is_alphabetic() => 'a',
-        _ if c.is_numeric() => '9',
-        _ if c.is_control() => '·',
-        _ => c,
-    };
-    let mut shown: String = text.chars().take(SHOWN).map(class).collect();
-    if text.chars().count() > SHOWN {
-        shown.push('…');
-    }
-    shown
 }
 
 #[cfg(test)]

@@ -181,6 +181,7 @@ pub fn run_script(
         vec![never_ready(&trace, subject.ready_within())]
     };
     judgements.extend(flooded(&trace));
+    check::veil(&mut judgements);
     let verdict = judgements.iter().map(|j| j.verdict).max().unwrap_or(Verdict::Pass);
     Ok(Drilled { trace, judgements, verdict })
 }
@@ -236,6 +237,7 @@ async fn disturb_and_heal(
     let ready = live(&mut stage, subject, &undone).await;
     if ready {
         world.end_open_calls(Outcome::Open);
+        world::settle_alerts(&world);
         expose(&world).await;
     }
     world::settle_all(&world);

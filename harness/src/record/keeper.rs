@@ -18,8 +18,8 @@ use super::capture::{Capture, Captured};
 use super::relay::{End, locked};
 use super::{HeldBack, Notice, Recording, Summary};
 use crate::fixture::{
-    Body, Coded, Exchange, Fixture, RecordedRequest, RecordedResponse, Redactor, Suspect, Unkept, opened,
-    readable, scan,
+    Body, Coded, Exchange, Fixture, RecordedRequest, RecordedResponse, Redactor, Scanned, Suspect, Unkept,
+    opened, readable, scanned,
 };
 use crate::wire::Headers;
 
@@ -151,7 +151,7 @@ impl Keeper {
             self.say(Notice::LinksLeft { what: what.clone() });
         }
         let learned = self.redactor.redact(&mut exchange);
-        let suspects = scan(&exchange, &self.redactor);
+        let Scanned { suspects, doubts } = scanned(&exchange, &self.redactor);
         let status = exchange.response.status;
         if !suspects.is_empty() {
             let what = without_suspects(&what, &suspects);
@@ -166,6 +166,9 @@ impl Keeper {
             for earlier in self.run.values_mut() {
                 self.redactor.redact(earlier);
             }
+        }
+        for doubt in doubts {
+            *self.summary.doubts.entry(doubt).or_default() += 1;
         }
         if let Some(why) = &but {
             self.note(format!("{what}: {why}"));

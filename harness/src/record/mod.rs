@@ -16,12 +16,13 @@ mod proxy;
 mod relay;
 mod upstream;
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use tokio::net::TcpListener;
 use tokio::sync::mpsc::UnboundedSender;
 
-use crate::fixture::{Fixture, Rules, Suspect};
+use crate::fixture::{Doubt, Fixture, Rules, Suspect};
 
 pub use upstream::{Upstream, UpstreamError, advice, certificates};
 
@@ -103,6 +104,8 @@ pub struct Summary {
     pub skipped: usize,
     /// Exchanges held back.
     pub held_back: Vec<HeldBack>,
+    /// What looks random in them and is kept, since ids look the same: how many values at each place.
+    pub doubts: BTreeMap<Doubt, usize>,
     /// The files written.
     pub files: Vec<PathBuf>,
     /// Why the last of what was recorded is not on disk.

@@ -5,6 +5,8 @@
 
 mod causes;
 pub mod diff;
+pub(crate) mod excerpt;
+pub(crate) mod file;
 pub mod html;
 pub mod jsonl;
 #[cfg(feature = "cli")]
@@ -61,6 +63,11 @@ impl Ran<'_> {
     /// something depends on chance or real time.
     pub fn is_flaky(&self) -> bool {
         self.failed_before > 0 && self.drilled.verdict == Verdict::Pass
+    }
+
+    /// The name of the file of its trace, in a folder of traces.
+    pub(crate) fn trace_file(&self) -> String {
+        format!("{}.seed-{}.jsonl", self.loaded.name(), self.seed)
     }
 
     /// How many exchanges there were: calls to vendors and webhook deliveries.

@@ -149,7 +149,11 @@ pub(crate) fn trace() -> Trace {
         ),
         (
             41_000_000,
-            What::Alert { body: json!({ "kind": "auth", "message": "the grant was revoked" }), unread: None },
+            What::Alert {
+                body: json!({ "kind": "auth", "message": "the grant was revoked" }),
+                unread: None,
+                began: None,
+            },
         ),
         (42_000_000, What::Log { level: "warn".into(), line: "giving up\u{1b}[2J on deal_17".into() }),
         (60_000_000, What::Healed),
@@ -341,4 +345,98 @@ fn a_proof_reads_defect_by_defect() {
 #[test]
 fn a_replay_command_survives_the_shell() {
     assert_eq!(replay("a b/it's.yaml", Seed(1)), r"firedrill run 'a b/it'\''s.yaml' --seed 1");
+}
+
+#[test]
+fn no_report_shows_what_is_a_persons_own() {
+    const OWN: [&str; 5] = [
+        "ap@contoso.example",
+        "ap%40contoso.example",
+        "4242424242424242",
+        "DE89370400440532013000",
+        "+14155550123",
+    ];
+    let loaded = loaded();
+    let mut drilled = drilled(Verdict::Fail);
+    let everything = OWN.join(" ");
+    let body = json!({ "email": OWN[0], "amount": 125_000, "id": "in_1", "note": everything }).to_string();
+    let asked = Request {
+        body: body.clone().into(),
+        ..request("POST", &format!("/v1/invoices?email={}", OWN[1]), OWN[0])
+    };
+    let answered = Response { body: body.into(), ..response(409) };
+    let event = |what| Event { at: At(40_000_000), what };
+    let named = |id: &str| What::Change {
+        vendor: "billing".into(),
+        collection: "customers".into(),
+        id: id.into(),
+        change: ChangeKind::Created,
+        record: Arc::new(json!({ "email": OWN[0], "iban": OWN[3] })),
+        by: Cause::Call(CallId(9)),
+    };
+    let trace = &mut drilled.trace.events;
+    let first = EventId(u32::try_from(trace.len()).unwrap());
+    trace.push(event(What::Request {
+        call: CallId(9),
+        vendor: "billing".into(),
+        connection: 0,
+        protocol: Protocol::Http1,
+        request: asked,
+        operation: None,
+    }));
+    trace.push(event(named(OWN[0])));
+    trace.push(event(What::Answer {
+        call: CallId(9),
+        outcome: Outcome::Answered,
+        response: Some(answered),
+        applied: true,
+        replayed: false,
+        told: Told::default(),
+        fault: None,
+    }));
+    trace.push(event(What::Alert {
+        body: json!({ "kind": "auth", "message": everything }),
+        unread: None,
+        began: None,
+    }));
+    trace.push(event(What::Log { level: "error".into(), line: everything.clone() }));
+    let finding = Finding {
+        rule: "reconciliation/missing".into(),
+        verdict: Verdict::Fail,
+        message: format!(
+            "{everything} has no live invoice of 125000 for cus_NffrFeUfNV2Hib since 2026-03-02"
+        ),
+        expected: everything.clone(),
+        hint: Some(everything.clone()),
+        evidence: vec![first],
+        more: 0,
+    };
+    drilled.judgements = vec![Judgement::of("reconciliation", 1, vec![finding])];
+    crate::check::veil(&mut drilled.judgements);
+    let ran = ran(&loaded, &drilled);
+    let mut site = html::Site::default();
+    let page = site.drill(&ran).html;
+    #[cfg(feature = "cli")]
+    let junit = {
+        let mut suites = junit::Suites::new(false);
+        suites.drill(&ran);
+        suites.xml().unwrap()
+    };
+    #[cfg(not(feature = "cli"))]
+    let junit = String::new();
+    for (name, text) in [
+        ("terminal", anstream::adapter::strip_str(&terminal::drill(&ran, true)).to_string()),
+        ("JSON lines", jsonl::drill(&ran)),
+        ("JUnit", junit),
+        ("page", page),
+        ("index", site.index()),
+    ] {
+        for own in OWN {
+            assert!(!text.contains(own), "{name} shows {own}:\n{text}");
+        }
+        if !["index", "JUnit"].contains(&name) {
+            assert!(text.contains("‹e-mail address, 18 characters›"), "{name}:\n{text}");
+            assert!(text.contains("cus_NffrFeUfNV2Hib") && text.contains("125000"), "{name}:\n{text}");
+        }
+    }
 }

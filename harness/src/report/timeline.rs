@@ -2,6 +2,7 @@
 //!
 //! Knows: how each kind of event reads in a line. Must not know: findings, or who reads it.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde_json::Value;
@@ -9,6 +10,7 @@ use serde_json::Value;
 use super::{BOLD, CYAN, DIM, WIDTH, YELLOW, clip, count, paint, wrap};
 use crate::fault::BadCertificate;
 use crate::finding::Finding;
+use crate::personal::hidden;
 use crate::time::{At, Span};
 use crate::trace::{
     Cause, ChangeKind, EventId, FaultRef, Handshake, Outcome, SubjectEvent, Told, Trace, What,
@@ -183,8 +185,18 @@ impl<'a> Timeline<'a> {
         text
     }
 
-    /// What is said of an event; `open_call` is the call that is being spoken of.
+    /// What is said of an event, without what is a person's own; `open_call` is the call that is being
+    /// spoken of.
     pub(super) fn line(&self, what: &What, open_call: Option<u32>) -> Line {
+        let Line { who, what, note, fault } = self.plainly(what, open_call);
+        let clean = |text: String| match hidden(&text) {
+            Cow::Owned(clean) => clean,
+            Cow::Borrowed(_) => text,
+        };
+        Line { who, what: clean(what), note: clean(note), fault: fault.map(clean) }
+    }
+
+    fn plainly(&self, what: &What, open_call: Option<u32>) -> Line {
         let plain =
             |who: &str, what: String| Line { who: who.to_owned(), what, note: String::new(), fault: None };
         match what {
@@ -196,7 +208,7 @@ impl<'a> Timeline<'a> {
                     notes.push(format!("attempt {attempt}"));
                 }
                 if let Some(key) = request.headers.get("idempotency-key").filter(|k| !k.is_empty()) {
-                    notes.push(format!("key {}", clip(key, 20)));
+                    notes.push(format!("key {}", clip(&hidden(key), 20)));
                 }
                 if *protocol == Protocol::Http2 {
                     notes.push("HTTP/2".to_owned());
@@ -308,7 +320,7 @@ impl<'a> Timeline<'a> {
                 line.note = if *handed_over { "handed to the subject".to_owned() } else { String::new() };
                 line
             }
-            What::Alert { body, unread } => {
+            What::Alert { body, unread, .. } => {
                 let mut line = plain("subject", format!("alert {}", short_json(body)));
                 line.fault = unread.as_ref().map(|why| format!("no alert that can be read: {why}"));
                 line

@@ -30,6 +30,10 @@ pub struct Overview {
     /// The folder in which the trace is kept.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub journal: Option<String>,
+    /// Why the trace can no longer be kept, if that is so: it lacks what has happened since. A reset begins
+    /// it anew.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub journal_trouble: Option<String>,
 }
 
 /// A vendor that is served.

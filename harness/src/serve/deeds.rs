@@ -166,6 +166,7 @@ impl Control {
             ca: self.setup.tls.as_ref().map(|folder| shown(&folder.join(super::CA))),
             state: self.setup.state.as_ref().map(shown),
             journal: self.setup.journal.as_ref().map(shown),
+            journal_trouble: self.world.recorder.trouble(),
         }
     }
 

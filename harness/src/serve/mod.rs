@@ -43,8 +43,8 @@ pub use describe::{document, pretty};
 /// when they are written down.
 const KEPT_EVENTS: usize = 1_000;
 
-/// How often what happened goes to a journal that somebody may be reading.
-const JOURNAL_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
+/// How often what happened goes to a journal that somebody may be reading, and is looked at.
+const JOURNAL_EVERY: std::time::Duration = std::time::Duration::from_millis(500);
 
 /// What is to be served.
 pub struct Setup {
@@ -156,14 +156,12 @@ pub fn run(
         control.hold(held, kept.as_ref());
         world::open_doors(&world);
         tokio::task::spawn_local(server::serve(control.clone(), listener));
-        if control.setup.journal.is_some() {
-            tokio::task::spawn_local(flush(world.clone()));
-        }
         for pending in kept.into_iter().flat_map(|k| k.pending) {
             world::resume(&world, pending);
         }
         state::save(&control).map_err(io::Error::other)?;
         let warn = Rc::new(warn);
+        let journaling = tokio::task::spawn_local(keep_journal(control.clone(), warn.clone()));
         let replays = |v: &VendorUse| matches!(v, VendorUse::Changed(c) if c.fixtures.is_some());
         let gaps = control.setup.vendors.values().any(replays).then(|| {
             let gaps = Rc::new(gaps::Gaps::new(world.clone(), warn.clone()));
@@ -179,6 +177,7 @@ pub fn run(
             () = async { ready(&control.overview()) } => stop.await,
         }
         keeping.abort();
+        journaling.abort();
         gaps.inspect(|gaps| gaps.tell());
         state::save_at_the_end(&control).map_err(io::Error::other)?;
         let Some(folder) = &control.setup.journal else { return Ok(()) };
@@ -199,13 +198,28 @@ fn trouble(error: io::Error) -> Trouble {
     }
 }
 
-async fn flush(world: Rc<World>) {
+/// Puts what happened where it can be read along, and says at once that it cannot be kept any more; the
+/// vendors are served all the same.
+async fn keep_journal(control: Rc<Control>, warn: Rc<impl Fn(&str)>) {
+    let recorder = &control.world.recorder;
+    let mut known = false;
     loop {
         tokio::time::sleep(JOURNAL_EVERY).await;
-        if let Err(e) = world.recorder.flush() {
-            world.recorder.harness_fault(format!("the journal cannot be written: {e}"));
-            return;
+        if control.setup.journal.is_some() {
+            // What goes wrong is kept as trouble.
+            let _ = recorder.flush();
         }
+        let trouble = recorder.trouble();
+        if let Some(why) = trouble.as_ref().filter(|_| !known) {
+            let place = control.setup.journal.as_ref().map(|folder| format!(" in {}", folder.display()));
+            warn(&format!(
+                "the journal{} cannot be written: {why}; vendors are served on, and the trace lacks what happens \
+                 from here on\nhelp: make room, then begin anew with `curl -X POST {}/reset`",
+                place.unwrap_or_default(),
+                control.url
+            ));
+        }
+        known = trouble.is_some();
     }
 }
 

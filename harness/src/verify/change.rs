@@ -10,6 +10,7 @@ use std::collections::BTreeSet;
 
 use super::baseline::{Baseline, ENOUGH, Pages, Seen, Stat};
 use crate::contract::{Part, Severity, Violation};
+use crate::personal::hidden;
 
 /// A difference.
 pub(super) struct Change {
@@ -107,8 +108,8 @@ fn finding(rule: &str, severity: Severity, pointer: &str, expected: String, got:
         pointer: pointer.to_owned(),
         wild: pointer.to_owned(),
         schema: String::new(),
-        expected,
-        got,
+        expected: hidden(&expected).into_owned(),
+        got: hidden(&got).into_owned(),
         branch: None,
         moved: None,
     }

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use bytes::Bytes;
+use http::header::CONTENT_LENGTH;
 
 use super::World;
 use super::canon;
@@ -106,6 +107,38 @@ fn carry_out(act: Option<&Act>, at_work: Span) -> (Work, Way) {
     }
 }
 
+/// An answer on its way: what each version of HTTP frames in its own manner.
+pub(super) struct Wire {
+    /// The status, and the fields but for those of the framing.
+    pub head: http::response::Parts,
+    /// What its Content-Length says, if it has one.
+    pub length: Option<u64>,
+    /// What is sent after the head.
+    pub body: Bytes,
+}
+
+impl Wire {
+    /// The answer with a whole body, of which a HEAD is told the length alone. An answer to a HEAD
+    /// that comes without one may say the length itself, or leave it open (RFC 9110 §9.3.2).
+    fn of(response: http::Response<Bytes>, head_only: bool) -> Wire {
+        let (mut head, body) = response.into_parts();
+        let said = head.headers.remove(CONTENT_LENGTH);
+        let said = said.and_then(|said| said.to_str().ok()?.parse().ok());
+        let withheld = head_only && body.is_empty();
+        let length = if withheld { said } else { Some(body.len() as u64) };
+        Wire {
+            length: length.filter(|_| may_have_body(head.status)),
+            head,
+            body: if head_only { Bytes::new() } else { body },
+        }
+    }
+}
+
+/// Whether a response of this status may say how long its body is (RFC 9110 §8.6).
+fn may_have_body(status: http::StatusCode) -> bool {
+    !status.is_informational() && !matches!(status.as_u16(), 204 | 304)
+}
+
 /// A request that waits for its turn: one that never has it is counted as never read.
 pub(super) struct Turn {
     host: Rc<Host>,
@@ -171,12 +204,7 @@ impl Place {
     }
 
     /// Takes a whole request to the vendor; gives its answer, and what becomes of that.
-    pub fn take(
-        &self,
-        stream: u32,
-        head: &http::request::Parts,
-        body: Bytes,
-    ) -> (http::Response<Bytes>, Way) {
+    pub fn take(&self, stream: u32, head: &http::request::Parts, body: Bytes) -> (Wire, Way) {
         let Place { world, host, .. } = self;
         let request = canonical(world, host, head, body);
         let (bite, wire, way) = arrive(self, stream, request);
@@ -196,7 +224,7 @@ impl Place {
 }
 
 /// The synchronous part: rules, vendor and trace, in a fixed order.
-fn arrive(place: &Place, stream: u32, request: Request) -> (Option<Bite>, http::Response<Bytes>, Way) {
+fn arrive(place: &Place, stream: u32, request: Request) -> (Option<Bite>, Wire, Way) {
     let Place { world, host, number, conn } = place;
     let now = world.recorder.now();
     let protocol = conn.speaks();
@@ -276,8 +304,8 @@ fn arrive(place: &Place, stream: u32, request: Request) -> (Option<Bite>, http::
         world.recorder.harness_fault(format!("the model of {} gave no answer", host.alias));
     }
     let wire = match &response {
-        Some(response) => to_wire(world, host, response),
-        None => http::Response::new(Bytes::new()),
+        Some(response) => to_wire(world, host, response, head_only),
+        None => Wire::of(http::Response::new(Bytes::new()), false),
     };
     if head_only && let Some(response) = &mut response {
         // Only its length goes over the wire.
@@ -348,7 +376,7 @@ fn canonical(world: &World, host: &Host, head: &http::request::Parts, body: Byte
 }
 
 /// The response as it goes over the wire.
-fn to_wire(world: &World, host: &Host, response: &Response) -> http::Response<Bytes> {
+fn to_wire(world: &World, host: &Host, response: &Response, head_only: bool) -> Wire {
     let truth = |text| host.names.truthful(text);
     let body = match host.names.truthful_bytes(&response.body) {
         Some(text) => Bytes::from(text),
@@ -361,7 +389,8 @@ fn to_wire(world: &World, host: &Host, response: &Response) -> http::Response<By
     }
     for (name, value) in &response.headers.0 {
         // The framing is ours: the body is whole here, and its length may have changed.
-        if matches!(name.as_str(), "content-length" | "transfer-encoding" | "connection") {
+        let kept = head_only && response.body.is_empty() && name.as_str() == "content-length";
+        if !kept && matches!(name.as_str(), "content-length" | "transfer-encoding" | "connection") {
             continue;
         }
         let parsed = (
@@ -375,5 +404,5 @@ fn to_wire(world: &World, host: &Host, response: &Response) -> http::Response<By
             _ => world.recorder.harness_fault(format!("`{name}: {value}` cannot be sent as a header field")),
         }
     }
-    wire
+    Wire::of(wire, head_only)
 }

@@ -6,13 +6,14 @@
 use std::fmt;
 
 use bytes::{Bytes, BytesMut};
+use http::header::CONTENT_LENGTH;
 use http_body_util::{BodyExt, Full};
 use hyper::body::Incoming;
 use hyper::service::service_fn;
 use hyper_util::rt::TokioIo;
 
 use super::connection::{Conn, Cut, Stream};
-use super::exchange::{GARBAGE, Place, Turn, Way};
+use super::exchange::{GARBAGE, Place, Turn, Way, Wire};
 use super::open::ONLY;
 use crate::fault::Lie;
 use crate::time::Span;
@@ -61,15 +62,10 @@ async fn answer(place: Place, request: http::Request<Incoming>) -> Result<http::
     let body = body.collect().await.map_err(|_| Gone)?.to_bytes();
     turn.comes();
     let (wire, way) = place.take(ONLY, &head, body);
-    send(&place, wire, way, head.method == http::Method::HEAD).await
+    send(&place, wire, way).await
 }
 
-async fn send(
-    place: &Place,
-    wire: http::Response<Bytes>,
-    way: Way,
-    head_only: bool,
-) -> Result<http::Response<Body>, Gone> {
+async fn send(place: &Place, wire: Wire, way: Way) -> Result<http::Response<Body>, Gone> {
     let conn = &place.conn;
     match way {
         // `unfit` keeps `goaway` away.
@@ -83,29 +79,29 @@ async fn send(
             return cut(conn, Cut::Close, Outcome::Garbage);
         }
         Way::Stall(after) => {
-            part(conn, &wire, after, head_only).await?;
+            part(conn, &wire, after).await?;
             std::future::pending().await
         }
         Way::Part(after, how) => {
-            part(conn, &wire, after, head_only).await?;
+            part(conn, &wire, after).await?;
             return cut(conn, how, Outcome::Truncated);
         }
         Way::PartOfChunk(after) => {
-            let (head, body) = raw(&wire, head_only, Framing::Chunked);
-            let kept = usize::try_from(after).unwrap_or(usize::MAX).min(body.len().saturating_sub(1));
+            let head = raw(&wire.head, Framing::Chunked);
+            let kept = usize::try_from(after).unwrap_or(usize::MAX).min(wire.body.len().saturating_sub(1));
             conn.write(&head).await.map_err(|_| Gone)?;
-            conn.write(format!("{:x}\r\n", body.len().max(1)).as_bytes()).await.map_err(|_| Gone)?;
-            conn.write(&body[..kept]).await.map_err(|_| Gone)?;
+            conn.write(format!("{:x}\r\n", wire.body.len().max(1)).as_bytes()).await.map_err(|_| Gone)?;
+            conn.write(&wire.body[..kept]).await.map_err(|_| Gone)?;
             return cut(conn, Cut::Close, Outcome::Truncated);
         }
         Way::Lie(lie) => {
+            let length = wire.length.unwrap_or(0);
             let length = match lie {
-                Lie::Longer => wire.body().len() + 16,
-                Lie::Shorter => wire.body().len() / 2,
+                Lie::Longer => length.saturating_add(16),
+                Lie::Shorter => length / 2,
             };
-            let (head, body) = raw(&wire, head_only, Framing::Length(length));
-            conn.write(&head).await.map_err(|_| Gone)?;
-            conn.write(&body).await.map_err(|_| Gone)?;
+            conn.write(&raw(&wire.head, Framing::Length(Some(length)))).await.map_err(|_| Gone)?;
+            conn.write(&wire.body).await.map_err(|_| Gone)?;
             match lie {
                 Lie::Longer => std::future::pending().await,
                 Lie::Shorter => return cut(conn, Cut::Close, Outcome::Truncated),
@@ -117,7 +113,7 @@ async fn send(
             }
         }
         Way::Half(then) => {
-            part(conn, &wire, wire.body().len() as u64 / 2, head_only).await?;
+            part(conn, &wire, wire.body.len() as u64 / 2).await?;
             match *then {
                 Way::Cut(Cut::Reset) => return cut(conn, Cut::Reset, Outcome::Reset),
                 Way::Cut(Cut::Close) => return cut(conn, Cut::Close, Outcome::Truncated),
@@ -126,9 +122,8 @@ async fn send(
             }
         }
         Way::Drip(drip) => {
-            let (head, body) = raw(&wire, head_only, Framing::Length(wire.body().len()));
-            conn.write(&head).await.map_err(|_| Gone)?;
-            for piece in body.chunks(drip.bytes.max(1) as usize) {
+            conn.write(&raw(&wire.head, Framing::Length(wire.length))).await.map_err(|_| Gone)?;
+            for piece in wire.body.chunks(drip.bytes.max(1) as usize) {
                 tokio::time::sleep(drip.every.duration()).await;
                 conn.write(piece).await.map_err(|_| Gone)?;
             }
@@ -136,7 +131,17 @@ async fn send(
         }
     }
     conn.traffic.comes_to(ONLY, Outcome::Answered);
-    Ok(wire.map(Full::new))
+    Ok(whole(wire))
+}
+
+/// The answer for hyper to write, which counts a body, and has to be told the length of one that is
+/// not sent.
+fn whole(wire: Wire) -> http::Response<Body> {
+    let Wire { mut head, length, body } = wire;
+    if let Some(length) = length.filter(|_| body.is_empty()) {
+        head.headers.insert(CONTENT_LENGTH, length.into());
+    }
+    http::Response::from_parts(head, Full::new(body))
 }
 
 fn cut(conn: &Conn, how: Cut, outcome: Outcome) -> Result<http::Response<Body>, Gone> {
@@ -150,8 +155,8 @@ fn kill(place: &Place, restart_after: Span) -> Result<http::Response<Body>, Gone
 }
 
 /// Writes the head and at most `after` bytes of the body, always less than the whole.
-async fn part(conn: &Conn, wire: &http::Response<Bytes>, after: u64, head_only: bool) -> Result<(), Gone> {
-    let (head, body) = raw(wire, head_only, Framing::Length(wire.body().len()));
+async fn part(conn: &Conn, wire: &Wire, after: u64) -> Result<(), Gone> {
+    let (head, body) = (raw(&wire.head, Framing::Length(wire.length)), &wire.body);
     if body.is_empty() {
         // There is no body to lose; the head is cut instead.
         return conn.write(&head[..head.len() / 2]).await.map_err(|_| Gone);
@@ -171,30 +176,32 @@ fn interim(status: u16) -> String {
 
 /// How the head of a response says where its body ends (RFC 9112 §6).
 enum Framing {
-    Length(usize),
+    Length(Option<u64>),
     Chunked,
 }
 
-/// The bytes of a response: its head, and its body.
-fn raw(wire: &http::Response<Bytes>, head_only: bool, framing: Framing) -> (BytesMut, Bytes) {
-    let status = wire.status();
+/// The head of a response in bytes.
+fn raw(of: &http::response::Parts, framing: Framing) -> BytesMut {
+    let status = of.status;
     let mut head = BytesMut::with_capacity(512);
     head.extend_from_slice(b"HTTP/1.1 ");
     head.extend_from_slice(status.as_str().as_bytes());
     head.extend_from_slice(b" ");
     head.extend_from_slice(status.canonical_reason().unwrap_or("Other").as_bytes());
     head.extend_from_slice(b"\r\n");
-    for (name, value) in wire.headers() {
+    for (name, value) in &of.headers {
         head.extend_from_slice(name.as_str().as_bytes());
         head.extend_from_slice(b": ");
         head.extend_from_slice(value.as_bytes());
         head.extend_from_slice(b"\r\n");
     }
-    let framing = match framing {
-        Framing::Length(bytes) => format!("content-length: {bytes}"),
-        Framing::Chunked => "transfer-encoding: chunked".to_owned(),
-    };
-    head.extend_from_slice(format!("{framing}\r\nconnection: close\r\n\r\n").as_bytes());
-    let body = if head_only { Bytes::new() } else { wire.body().clone() };
-    (head, body)
+    match framing {
+        Framing::Length(Some(bytes)) => {
+            head.extend_from_slice(format!("content-length: {bytes}\r\n").as_bytes());
+        }
+        Framing::Length(None) => {}
+        Framing::Chunked => head.extend_from_slice(b"transfer-encoding: chunked\r\n"),
+    }
+    head.extend_from_slice(b"connection: close\r\n\r\n");
+    head
 }

@@ -19,7 +19,7 @@ use http::header::{CONTENT_LENGTH, HeaderValue};
 use tokio::task::JoinSet;
 
 use super::connection::{Conn, Cut, Stream};
-use super::exchange::{GARBAGE, Place, Turn, Way};
+use super::exchange::{GARBAGE, Place, Turn, Way, Wire};
 use super::frames::goaway;
 use crate::fault::{Goaway, Lie};
 use crate::time::Span;
@@ -119,7 +119,7 @@ async fn answer(
     turn.comes();
     let (wire, what) = place.take(stream, &head, body);
     // However it ends, its end is in the trace.
-    let _ = way.send(wire, what, head.method == http::Method::HEAD).await;
+    let _ = way.send(wire, what).await;
 }
 
 /// Forgets a stream that is over.
@@ -157,20 +157,16 @@ impl Answering<'_> {
         &self.place.conn
     }
 
-    async fn send(&mut self, wire: http::Response<Bytes>, way: Way, head_only: bool) -> Result<(), Over> {
-        let (mut head, whole) = wire.into_parts();
+    async fn send(&mut self, mut wire: Wire, way: Way) -> Result<(), Over> {
         for field in FIELDS_OF_HTTP1 {
-            head.headers.remove(field);
+            wire.head.headers.remove(field);
         }
-        let length = whole.len();
-        let body = if head_only { Bytes::new() } else { whole };
-        let half = body.len() / 2;
-        let parts = Parts { head, length, body };
+        let half = wire.body.len() / 2;
         match way {
-            Way::Whole | Way::Instead(_) => self.rest(parts, Outcome::Answered).await,
+            Way::Whole | Way::Instead(_) => self.rest(wire, Outcome::Answered).await,
             Way::Late(span) => {
                 self.pause(span).await?;
-                self.rest(parts, Outcome::Answered).await
+                self.rest(wire, Outcome::Answered).await
             }
             Way::Never => self.never().await,
             Way::Cut(how) => self.cut(how),
@@ -182,36 +178,36 @@ impl Answering<'_> {
             }
             Way::Stall(after) => {
                 let kept =
-                    usize::try_from(after).unwrap_or(usize::MAX).min(parts.body.len().saturating_sub(1));
-                self.part(&parts, kept, parts.length).await?;
+                    usize::try_from(after).unwrap_or(usize::MAX).min(wire.body.len().saturating_sub(1));
+                self.part(&wire, kept, wire.length).await?;
                 self.never().await
             }
             // `unfit` keeps a body in chunks away.
             Way::Part(after, _) | Way::PartOfChunk(after) => {
                 let kept =
-                    usize::try_from(after).unwrap_or(usize::MAX).min(parts.body.len().saturating_sub(1));
-                self.part(&parts, kept, parts.length).await?;
+                    usize::try_from(after).unwrap_or(usize::MAX).min(wire.body.len().saturating_sub(1));
+                self.part(&wire, kept, wire.length).await?;
                 self.data(Bytes::new(), Some(Outcome::Truncated)).await?;
                 self.ended().await
             }
             Way::Lie(Lie::Longer) => {
-                self.part(&parts, parts.body.len(), parts.length + 16).await?;
+                self.part(&wire, wire.body.len(), wire.length.map(|length| length + 16)).await?;
                 self.never().await
             }
             Way::Lie(Lie::Shorter) => {
-                self.part(&parts, half, half).await?;
-                self.data(parts.body.slice(half..), Some(Outcome::Truncated)).await?;
+                self.part(&wire, half, Some(half as u64)).await?;
+                self.data(wire.body.slice(half..), Some(Outcome::Truncated)).await?;
                 self.ended().await
             }
             Way::After(statuses) => {
                 for status in statuses {
                     self.interim(status);
                 }
-                self.rest(parts, Outcome::Answered).await
+                self.rest(wire, Outcome::Answered).await
             }
             Way::Half(then) => {
-                if !parts.body.is_empty() {
-                    self.part(&parts, half, parts.length).await?;
+                if !wire.body.is_empty() {
+                    self.part(&wire, half, wire.length).await?;
                 }
                 match *then {
                     Way::Cut(Cut::Close) => {
@@ -224,8 +220,8 @@ impl Answering<'_> {
                 }
             }
             Way::Drip(drip) => {
-                self.head(&parts, parts.length, parts.body.is_empty(), Outcome::Answered).await?;
-                let mut rest = parts.body;
+                self.head(&wire, wire.length, wire.body.is_empty(), Outcome::Answered).await?;
+                let mut rest = wire.body;
                 while !rest.is_empty() {
                     self.pause(drip.every).await?;
                     let piece = rest.split_to(rest.len().min(drip.bytes.max(1) as usize));
@@ -235,7 +231,7 @@ impl Answering<'_> {
             }
             Way::Leave(Goaway::Answered) => {
                 let _ = self.conn().write_frame(&goaway(self.conn().traffic.leave(None))).await;
-                self.rest(parts, Outcome::Answered).await
+                self.rest(wire, Outcome::Answered).await
             }
             Way::Leave(Goaway::Unprocessed) => {
                 let last = self.conn().traffic.leave(Some(self.stream));
@@ -250,34 +246,34 @@ impl Answering<'_> {
     }
 
     /// The head, and all of the body that there is: then the exchange came to `outcome`.
-    async fn rest(&mut self, parts: Parts, outcome: Outcome) -> Result<(), Over> {
-        self.head(&parts, parts.length, parts.body.is_empty(), outcome).await?;
-        if !parts.body.is_empty() {
-            self.data(parts.body, Some(outcome)).await?;
+    async fn rest(&mut self, wire: Wire, outcome: Outcome) -> Result<(), Over> {
+        self.head(&wire, wire.length, wire.body.is_empty(), outcome).await?;
+        if !wire.body.is_empty() {
+            self.data(wire.body, Some(outcome)).await?;
         }
         self.ended().await
     }
 
     /// The head, under this length, and `kept` bytes of the body, written out; more may follow.
-    async fn part(&mut self, parts: &Parts, kept: usize, length: usize) -> Result<(), Over> {
-        self.head(parts, length, false, Outcome::Answered).await?;
-        self.data(parts.body.slice(..kept), None).await?;
+    async fn part(&mut self, wire: &Wire, kept: usize, length: Option<u64>) -> Result<(), Over> {
+        self.head(wire, length, false, Outcome::Answered).await?;
+        self.data(wire.body.slice(..kept), None).await?;
         let conn = &self.place.conn;
         self.unless_reset(conn.traffic.written(self.stream, kept as u64)).await
     }
 
     async fn head(
         &mut self,
-        parts: &Parts,
-        length: usize,
+        wire: &Wire,
+        length: Option<u64>,
         is_all: bool,
         outcome: Outcome,
     ) -> Result<(), Over> {
         let mut head = http::Response::new(());
-        *head.status_mut() = parts.head.status;
-        *head.headers_mut() = parts.head.headers.clone();
-        if may_have_body(parts.head.status) {
-            head.headers_mut().insert(CONTENT_LENGTH, HeaderValue::from(length as u64));
+        *head.status_mut() = wire.head.status;
+        *head.headers_mut() = wire.head.headers.clone();
+        if let Some(length) = length {
+            head.headers_mut().insert(CONTENT_LENGTH, length.into());
         }
         if is_all {
             self.conn().traffic.comes_to(self.stream, outcome);
@@ -391,16 +387,4 @@ impl Answering<'_> {
         self.conn().traffic.end(self.stream, Outcome::Abandoned);
         Over
     }
-}
-
-/// A response on its way: `length` is what its Content-Length says.
-struct Parts {
-    head: http::response::Parts,
-    length: usize,
-    body: Bytes,
-}
-
-/// Whether a response of this status may say how long its body is (RFC 9110 §8.6).
-fn may_have_body(status: http::StatusCode) -> bool {
-    !status.is_informational() && !matches!(status.as_u16(), 204 | 304)
 }

@@ -163,6 +163,11 @@ impl Disk {
         self.broken.as_ref().map_or(Ok(()), |e| Err(io::Error::new(e.kind(), e.to_string())))
     }
 
+    /// What went wrong in writing, if anything did.
+    pub fn trouble(&self) -> Option<String> {
+        self.broken.as_ref().map(io::Error::to_string)
+    }
+
     /// Forgets everything, also what went wrong.
     ///
     /// # Errors

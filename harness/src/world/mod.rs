@@ -33,7 +33,7 @@ mod workload;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -53,7 +53,7 @@ pub(crate) use self::{
 pub(crate) use host::{Host, keep_door, serve, settle_all};
 pub use journal::Disk;
 pub(crate) use noise::{listen_for_noise, wall_now};
-pub(crate) use receiver::{alerts, open as open_alerts};
+pub(crate) use receiver::{alerts, open as open_alerts, settle as settle_alerts};
 pub use recorder::Journal;
 pub(crate) use recorder::Recorder;
 pub use server::Server;
@@ -110,6 +110,8 @@ pub(crate) struct World {
     pub targets: RefCell<BTreeMap<String, String>>,
     /// Where credentials lie as files.
     pub secrets_dir: PathBuf,
+    /// Connections to where alerts go.
+    pub callers: RefCell<Vec<Weak<receiver::Caller>>>,
     /// What the world does by a measure of its own.
     pub pace: Cell<Pace>,
     dates: RefCell<(u64, FieldText)>,
@@ -166,6 +168,7 @@ impl World {
             subscribed: RefCell::default(),
             targets: RefCell::default(),
             secrets_dir,
+            callers: RefCell::default(),
             pace: Cell::default(),
             dates: RefCell::default(),
         }

@@ -1,13 +1,15 @@
 //! Where the subject's alerts arrive.
 //!
 //! Knows: one small endpoint, over HTTP/1.1 and HTTP/2. Must not know: what an alert should say. What
-//! comes and cannot be read as an alert is written all the same, or it would pass for silence.
+//! comes and cannot be read as an alert is written all the same, or it would pass for silence; so is what
+//! never comes whole, with the moment at which it began.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::convert::Infallible;
 use std::io;
 use std::net::Ipv4Addr;
-use std::rc::Rc;
+use std::rc::{Rc, Weak};
 
 use bytes::Bytes;
 use http::header::{ALLOW, CONTENT_ENCODING, CONTENT_TYPE, HeaderName, HeaderValue};
@@ -23,6 +25,7 @@ use super::connection::{Conn, Stream};
 use super::socket::Wire;
 use super::{World, http2, spawn};
 use crate::fixture::decode;
+use crate::time::At;
 use crate::trace::What;
 use crate::wire::Protocol;
 
@@ -48,7 +51,19 @@ pub(crate) async fn alerts(world: Rc<World>, listener: TcpListener) {
         spawn(&world, async move {
             let conn = Rc::new(Conn::new(Wire::Plain(socket), own.recorder.clone()));
             let protocol = conn.listen().await;
-            let caller = Rc::new(Caller { world: own, first: conn.ahead(), spoke: Cell::new(false) });
+            let (first, spoke) = (conn.ahead(), Cell::new(false));
+            let caller = Rc::new(Caller {
+                world: own,
+                conn: conn.clone(),
+                first,
+                spoke,
+                halves: RefCell::default(),
+                settled: Cell::new(false),
+            });
+            let mut callers = caller.world.callers.borrow_mut();
+            callers.retain(|known| known.strong_count() > 0);
+            callers.push(Rc::downgrade(&caller));
+            drop(callers);
             match protocol {
                 Protocol::Http1 => over_http1(&caller, Stream(conn)).await,
                 Protocol::Http2 => over_http2(&caller, Stream(conn)).await,
@@ -57,14 +72,35 @@ pub(crate) async fn alerts(world: Rc<World>, listener: TcpListener) {
     }
 }
 
+/// Writes what is still coming: whoever judges must not take it for silence.
+pub(crate) fn settle(world: &World) {
+    let callers: Vec<Rc<Caller>> = world.callers.borrow().iter().filter_map(Weak::upgrade).collect();
+    for caller in callers {
+        caller.settled.set(true);
+        let whole = caller.halves.borrow().is_empty();
+        caller.tell_of_halves("it was still on its way at the end");
+        if whole {
+            let _ = caller.tell_of_a_part("it was still on its way at the end");
+        }
+    }
+}
+
 /// Who opened a connection to the endpoint.
-struct Caller {
+pub(crate) struct Caller {
     world: Rc<World>,
+    conn: Rc<Conn>,
     /// What came first of all.
     first: Bytes,
     /// Whether a request came after that.
     spoke: Cell<bool>,
+    /// Requests of which the head came and the body is awaited, by when they began.
+    halves: RefCell<BTreeMap<(At, u64), String>>,
+    /// Whether what was under way at the end is told of.
+    settled: Cell<bool>,
 }
+
+/// A request among [`Caller::halves`].
+type Half = (At, u64);
 
 /// Why something that came cannot be read as an alert.
 struct Unread {
@@ -78,10 +114,10 @@ async fn over_http1(caller: &Rc<Caller>, stream: Stream) {
     let service = service_fn(|request: http::Request<hyper::body::Incoming>| {
         let caller = caller.clone();
         async move {
-            caller.spoke.set(true);
             let (head, body) = request.into_parts();
+            let half = caller.begin(&head);
             let body = body.collect().await.ok().map(http_body_util::Collected::to_bytes);
-            Ok::<_, Infallible>(caller.take(&head, body).map(|()| Full::new(Bytes::new())))
+            Ok::<_, Infallible>(caller.take(half, &head, body).map(|()| Full::new(Bytes::new())))
         }
     });
     let served = hyper::server::conn::http1::Builder::new()
@@ -90,11 +126,16 @@ async fn over_http1(caller: &Rc<Caller>, stream: Stream) {
         .serve_connection(TokioIo::new(stream), service)
         .await;
     // The client may leave as it likes; what it posted whole is written.
-    if let Err(e) = served
-        && !caller.spoke.get()
-        && (e.is_parse() || e.is_incomplete_message())
-    {
-        caller.garbled();
+    caller.tell_of_halves(BROKE_OFF);
+    if caller.settled.get() || caller.tell_of_a_part(NO_REQUEST) {
+        return;
+    }
+    match served {
+        Err(e) if e.is_parse() && caller.spoke.get() => {
+            caller.note(Value::String("bytes after an alert".to_owned()), Some(NO_REQUEST), None);
+        }
+        Err(e) if (e.is_parse() || e.is_incomplete_message()) && !caller.spoke.get() => caller.garbled(),
+        _ => {}
     }
 }
 
@@ -103,11 +144,11 @@ async fn over_http2(caller: &Rc<Caller>, stream: Stream) {
     while let Some(accepted) = connection.accept().await {
         match accepted {
             Ok((request, mut respond)) => {
-                caller.spoke.set(true);
                 let own = caller.clone();
+                let (head, body) = request.into_parts();
+                let half = caller.begin(&head);
                 spawn(&caller.world, async move {
-                    let (head, body) = request.into_parts();
-                    let answer = own.take(&head, http2::whole(body).await.ok());
+                    let answer = own.take(half, &head, http2::whole(body).await.ok());
                     let _ = respond.send_response(answer, true);
                 });
             }
@@ -117,25 +158,59 @@ async fn over_http2(caller: &Rc<Caller>, stream: Stream) {
     }
 }
 
+const BROKE_OFF: &str = "it broke off";
+const NO_REQUEST: &str = "it is no whole request of HTTP";
+
 impl Caller {
+    /// Takes up a request of which the head came.
+    fn begin(&self, head: &Parts) -> Half {
+        self.spoke.set(true);
+        let now = self.world.recorder.now();
+        let began = self.conn.traffic.midway_since().map_or(now, |since| since.min(now));
+        let mut halves = self.halves.borrow_mut();
+        let half = (began, halves.last_key_value().map_or(0, |((_, n), _)| n + 1));
+        halves.insert(half, line(head));
+        half
+    }
+
+    /// Writes of each request that it will not come whole, and why.
+    fn tell_of_halves(&self, why: &str) {
+        for ((began, _), line) in self.halves.take() {
+            self.note(Value::String(line), Some(why), Some(began));
+        }
+    }
+
+    /// Writes of a part of a head that it is all that came, and why; false if there is none.
+    fn tell_of_a_part(&self, why: &str) -> bool {
+        let Some(text) = self.conn.traffic.part_of_a_head() else { return false };
+        self.note(Value::String(text), Some(why), self.conn.traffic.midway_since());
+        true
+    }
+
     /// Takes a request whose body came, if it did not break off; gives the answer.
-    fn take(&self, head: &Parts, body: Option<Bytes>) -> http::Response<()> {
-        let alert = match body {
-            Some(body) => read(head, &body),
-            None => Err(Unread::of(head, "it broke off".to_owned(), StatusCode::BAD_REQUEST)),
+    fn take(&self, half: Half, head: &Parts, body: Option<Bytes>) -> http::Response<()> {
+        let is_told = self.halves.borrow_mut().remove(&half).is_none();
+        let Some(body) = body else {
+            if !is_told {
+                self.note(Value::String(line(head)), Some(BROKE_OFF), Some(half.0));
+            }
+            let mut answer = http::Response::new(());
+            *answer.status_mut() = StatusCode::BAD_REQUEST;
+            return answer;
         };
+        let alert = read(head, &body);
         let mut answer = http::Response::new(());
         match alert {
             Ok(alert) => {
                 *answer.status_mut() = StatusCode::NO_CONTENT;
-                self.note(alert, None);
+                self.note(alert, None, None);
             }
             Err(Unread { why, text, status }) => {
                 *answer.status_mut() = status;
                 if status == StatusCode::METHOD_NOT_ALLOWED {
                     answer.headers_mut().insert(ALLOW, HeaderValue::from_static("POST"));
                 }
-                self.note(Value::String(text), Some(why));
+                self.note(Value::String(text), Some(&why), None);
             }
         }
         answer
@@ -144,20 +219,24 @@ impl Caller {
     /// Takes note of what came instead of a request.
     fn garbled(&self) {
         let text = std::str::from_utf8(&self.first).unwrap_or("bytes that are no text");
-        self.note(Value::String(text.to_owned()), Some("it is no whole request of HTTP".to_owned()));
+        self.note(Value::String(text.to_owned()), Some(NO_REQUEST), None);
     }
 
-    fn note(&self, mut body: Value, unread: Option<String>) {
+    fn note(&self, mut body: Value, unread: Option<&str>, began: Option<At>) {
         self.world.canon.canonical_json(&mut body);
-        self.world.recorder.note(What::Alert { body, unread });
+        self.world.recorder.note(What::Alert { body, unread: unread.map(str::to_owned), began });
     }
+}
+
+/// The first line of a request.
+fn line(head: &Parts) -> String {
+    format!("{} {}", head.method, head.uri.path_and_query().map_or("/", |p| p.as_str()))
 }
 
 impl Unread {
     /// Of such a request no more can be read than its first line.
     fn of(head: &Parts, why: String, status: StatusCode) -> Unread {
-        let path = head.uri.path_and_query().map_or("/", |p| p.as_str());
-        Unread { why, text: format!("{} {path}", head.method), status }
+        Unread { why, text: line(head), status }
     }
 }
 

@@ -239,6 +239,14 @@ impl Recorder {
         Ok(())
     }
 
+    /// Why what happens can no longer be kept on disk, if that is so.
+    pub fn trouble(&self) -> Option<String> {
+        match &*self.0.journal.borrow() {
+            Journal::Spilled(disk) => disk.trouble(),
+            _ => None,
+        }
+    }
+
     /// Forgets what happened so far; numbers of calls and deliveries go on.
     ///
     /// # Errors

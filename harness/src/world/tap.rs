@@ -36,6 +36,23 @@ impl Tap {
         }
     }
 
+    /// Whether a request has begun to come and is not whole.
+    pub fn is_midway(&self) -> bool {
+        match self {
+            Tap::Closed => false,
+            Tap::Http1(messages) => !matches!(messages.state, State::Head) || !messages.line.is_empty(),
+            Tap::Http2(streams) => streams.whole < streams.heads || streams.is_within_preface(),
+        }
+    }
+
+    /// What there is of the head of a request over HTTP/1.1 that is not whole.
+    pub fn part_of_a_head(&self) -> Option<&[u8]> {
+        match self {
+            Tap::Http1(Messages { state: State::Head, line, .. }) if !line.is_empty() => Some(line),
+            _ => None,
+        }
+    }
+
     /// Request heads that have come.
     pub fn heads(&self) -> u64 {
         match self {
@@ -60,6 +77,10 @@ pub(crate) struct Streams {
 }
 
 impl Streams {
+    fn is_within_preface(&self) -> bool {
+        (1..PREFACE.len()).contains(&self.begun)
+    }
+
     fn feed(&mut self, bytes: &[u8]) {
         let preface = (PREFACE.len() - self.begun).min(bytes.len());
         self.begun += preface;

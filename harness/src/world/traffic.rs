@@ -10,6 +10,7 @@ use super::frames::{Frames, kind};
 use super::open::{Exchange, ONLY, Open};
 use super::recorder::Recorder;
 use super::tap::{Messages, Streams, Tap};
+use crate::time::At;
 use crate::trace::{CallId, FaultRef, Outcome};
 use crate::wire::Protocol;
 
@@ -29,6 +30,8 @@ pub(crate) struct Traffic {
     /// The last HTTP/2 stream that is processed, once no more are taken.
     last: Cell<Option<u32>>,
     swallowed: RefCell<Option<FaultRef>>,
+    /// Since when a request is under way that is not whole.
+    midway: Cell<Option<At>>,
 }
 
 impl Traffic {
@@ -44,6 +47,7 @@ impl Traffic {
             begun: Cell::new((0, 0)),
             last: Cell::new(None),
             swallowed: RefCell::default(),
+            midway: Cell::new(None),
         }
     }
 
@@ -54,6 +58,7 @@ impl Traffic {
             Protocol::Http2 => Tap::Http2(Streams::default()),
         };
         tap.feed(ahead);
+        self.midway.set(tap.is_midway().then(|| self.recorder.now()));
         *self.tap.borrow_mut() = tap;
     }
 
@@ -63,7 +68,21 @@ impl Traffic {
 
     /// Takes note of bytes that came.
     pub fn came(&self, bytes: &[u8]) {
-        self.tap.borrow_mut().feed(bytes);
+        let mut tap = self.tap.borrow_mut();
+        let whole = tap.whole();
+        tap.feed(bytes);
+        let begun = self.midway.get().filter(|_| tap.whole() == whole);
+        self.midway.set(tap.is_midway().then(|| begun.unwrap_or_else(|| self.recorder.now())));
+    }
+
+    /// Since when a request is under way that is not whole, if one is.
+    pub fn midway_since(&self) -> Option<At> {
+        self.midway.get()
+    }
+
+    /// What there is of the head of a request over HTTP/1.1 that is not whole.
+    pub fn part_of_a_head(&self) -> Option<String> {
+        self.tap.borrow().part_of_a_head().map(|bytes| String::from_utf8_lossy(bytes).into_owned())
     }
 
     /// Takes note of bytes of HTTP/2 that were written: where a stream ends, its exchange does.

@@ -61,6 +61,20 @@ async fn compressed_bodies_reach_the_client_as_they_are_and_the_file_decoded() {
 }
 
 #[tokio::test]
+async fn a_head_is_recorded_with_the_length_and_the_coding_of_what_it_leaves_out() {
+    let vendor =
+        Router::new().route("/gzip", get(|| async { coded("gzip", "application/json", CODED[0].1) }));
+    let rig = Rig::before(vendor).await;
+    let answer = client().head(rig.url("/gzip")).send().await.unwrap();
+    assert_eq!(answer.headers()["content-length"], "27");
+    assert!(answer.bytes().await.unwrap().is_empty());
+    let recorded = rig.end().await;
+    let answer = &recorded.exchange(0).response;
+    let said = ["content-length", "content-encoding"].map(|name| answer.headers.get(name));
+    assert_eq!((said, &answer.body), ([Some("27"), Some("gzip")], &None));
+}
+
+#[tokio::test]
 async fn a_stream_reaches_the_client_as_it_comes() {
     let (send, receive) = tokio::sync::mpsc::unbounded_channel::<&'static str>();
     let receive = Arc::new(Mutex::new(Some(receive)));

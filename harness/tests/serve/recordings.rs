@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use serde_json::{Value, json};
+use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
 
 use crate::client;
 use crate::served::Served;
@@ -43,4 +44,61 @@ async fn a_request_without_a_recording_is_told_the_nearest_in_the_answer_and_on_
     let wanted: Vec<String> =
         ["github", "stripe", "hubspot"].map(|alias| format!("warning: {alias}: {nearest}")).into();
     assert_eq!(said.lines().collect::<Vec<_>>(), wanted);
+}
+
+#[tokio::test]
+async fn a_recorded_head_says_the_length_that_was_recorded_over_both_versions_and_by_hand() {
+    let folder = tempfile::tempdir().unwrap();
+    let head = |target: &str, headers: &[&str]| {
+        json!({ "request": { "method": "HEAD", "target": target },
+                "response": { "status": 200, "headers": headers } })
+    };
+    let run = json!({ "origin": "a test", "recorded": "2026-03-01", "exchanges": [
+        head("/large", &["content-type: application/zip", "content-length: 734003200"]),
+        head("/coded", &["content-encoding: gzip", "content-length: 20", "etag: \"a\""]),
+        head("/unsaid", &["transfer-encoding: chunked"]),
+        { "request": { "method": "GET", "target": "/small" },
+          "response": { "status": 200, "headers": ["content-length: 999"], "body": { "text": "here" } } },
+    ] });
+    std::fs::write(folder.path().join("run.json"), run.to_string()).unwrap();
+    let drill = "drill: d\nwhy: w\nfamily: other\nvendors: { hub: { vendor: github, fixtures: { run: run.json } } }\n";
+    let file = folder.path().join("drill.yaml");
+    std::fs::write(&file, drill).unwrap();
+    let served = Served::start(&["--scenario", file.to_str().unwrap()]);
+    let lengths = [("/large", Some("734003200")), ("/coded", Some("20")), ("/unsaid", None)];
+
+    let two = reqwest::Client::builder().no_proxy().http2_prior_knowledge().build().unwrap();
+    for client in [client(), two] {
+        for (target, length) in lengths {
+            let head = client.head(format!("{}{target}", served.url("hub"))).send().await.unwrap();
+            let said = head.headers().get("content-length").map(|l| l.to_str().unwrap());
+            assert_eq!((head.status().as_u16(), said), (200, length), "{target} {:?}", head.version());
+            assert_eq!(head.headers().contains_key("content-encoding"), target == "/coded");
+            assert_eq!(head.bytes().await.unwrap().len(), 0);
+        }
+        let held = client.head(format!("{}/coded", served.url("hub"))).header("if-none-match", "\"a\"");
+        let held = held.send().await.unwrap();
+        assert_eq!((held.status().as_u16(), held.headers().get("content-length")), (304, None));
+        let small = client.get(format!("{}/small", served.url("hub"))).send().await.unwrap();
+        assert_eq!(small.headers()["content-length"], "4", "of a body that is sent, its own length");
+        assert_eq!(small.text().await.unwrap(), "here");
+    }
+
+    let authority = served.url("hub").trim_start_matches("http://");
+    let mut socket = tokio::net::TcpStream::connect(authority).await.unwrap();
+    for (target, length) in lengths {
+        // On one connection: a body after any head would be taken for the next answer.
+        socket.write_all(format!("HEAD {target} HTTP/1.1\r\nhost: x\r\n\r\n").as_bytes()).await.unwrap();
+        let (mut text, mut part) = (String::new(), [0; 4096]);
+        while let Ok(Ok(n)) = tokio::time::timeout(Duration::from_millis(300), socket.read(&mut part)).await
+            && n > 0
+        {
+            text.push_str(std::str::from_utf8(&part[..n]).unwrap());
+        }
+        let said: Vec<&str> = text.lines().filter_map(|l| l.strip_prefix("content-length: ")).collect();
+        assert_eq!(said, length.into_iter().collect::<Vec<_>>(), "{text}");
+        assert!(text.starts_with("HTTP/1.1 200 OK\r\n") && text.ends_with("\r\n\r\n"), "{text}");
+        assert_eq!(text.matches("\r\n\r\n").count(), 1, "{text}");
+    }
+    served.ended_by("INT");
 }

@@ -169,8 +169,25 @@ async fn a_journal_that_cannot_be_written_is_the_users_to_mend() {
     std::os::unix::fs::symlink("/dev/full", folder.path().join("trace.jsonl")).unwrap();
     let path = folder.path().to_string_lossy().into_owned();
     let served = Served::start(&["--vendor", "billing=stripe", "--journal", &path]);
+    assert_eq!(served.overview.get("journal_trouble"), None);
     customer(&served, "a").await.unwrap();
+    let trouble = async || done(&served, "GET", "/vendors", json!(null)).await["journal_trouble"].clone();
+    for _ in 0..100 {
+        if !trouble().await.is_null() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    assert!(trouble().await.as_str().unwrap().starts_with("No space left on device"), "{}", trouble().await);
+    // The vendors do not mind.
+    customer(&served, "b").await.unwrap();
+    assert_eq!(customers(&served).await.len(), 2);
+    tokio::time::sleep(std::time::Duration::from_millis(1200)).await;
     let (status, said) = served.ended_by("TERM");
     assert_eq!(status.code(), Some(ExitCode::Usage as i32), "{said}");
+    let warning = format!("warning: the journal in {path} cannot be written: No space left on device");
+    assert_eq!(said.matches(&warning).count(), 1, "said once, and before the end: {said}");
+    assert!(said.find(&warning) < said.find("error: the journal in "), "{said}");
+    assert!(said.contains("/reset`"), "{said}");
     assert!(said.contains(&format!("error: the journal in {path} cannot be written: ")), "{said}");
 }

@@ -42,7 +42,7 @@ impl Vendor for Notes {
 
     fn operation(&self, request: &Request) -> Option<Operation> {
         let kind = match (request.method.as_str(), request.path()) {
-            ("GET", "/notes") => OperationKind::List,
+            ("GET" | "HEAD", "/notes") => OperationKind::List,
             ("POST", "/notes") => OperationKind::Create,
             _ => return None,
         };

@@ -6,6 +6,10 @@ use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
+use firedrill::drill;
+use firedrill::finding::Verdict;
+use firedrill::seed::Seed;
+
 use crate::toy::*;
 
 /// What the trace shows of what `post` does: each alert, and why it could not be read.
@@ -16,7 +20,7 @@ where
 {
     let drilled = drill("ends_at: 1m", post);
     pick(&drilled.trace, |_, w| match w {
-        What::Alert { body, unread } => Some((body.clone(), unread.clone())),
+        What::Alert { body, unread, .. } => Some((body.clone(), unread.clone())),
         _ => None,
     })
 }
@@ -92,7 +96,52 @@ fn what_is_no_whole_request_is_written_down() {
     assert_eq!(sent(b"POST / HT"), [(json!("POST / HT"), no_http.clone())]);
     let preface = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\nno frames at all";
     assert_eq!(sent(preface), [(json!(std::str::from_utf8(preface).unwrap()), no_http)]);
+    let kept_open = sent(b"POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 2\r\n\r\nupPOST / HTTP/1.1\r\nho");
+    let part = json!("POST / HTTP/1.1\r\nho");
+    assert_eq!(kept_open, [(json!("up"), None), (part, Some("it is no whole request of HTTP".to_owned()))]);
     let half = sent(b"POST /a HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{");
     assert_eq!(half, [(json!("POST /a"), Some("it broke off".to_owned()))]);
     assert_eq!(sent(b""), []);
+}
+
+/// What the checks say of an alert that is promised between 10 s and 20 s, and what comes after it began
+/// to be sent at 15 s: rules, and the alerts in the trace with the moments at which they began.
+fn judged(begin: &'static [u8], kill: bool) -> (Vec<String>, Vec<(u64, Value, Option<u64>)>) {
+    let fault = if kill {
+        "faults: [ { on: subject, window: 25s..26s, do: { kill: { restart_after: 600s } } } ]\n"
+    } else {
+        ""
+    };
+    let lines =
+        format!("{fault}expect: {{ alerts: [ {{ about: down, from: 10s, within: 10s }} ] }}\nends_at: 1m");
+    let subject = worker(move |start: Start| async move {
+        pause(15_000).await;
+        let authority = start.alert_url.trim_start_matches("http://").trim_end_matches('/').to_owned();
+        let mut socket = TcpStream::connect(authority).await.unwrap();
+        socket.write_all(begin).await.unwrap();
+        std::future::pending::<()>().await;
+    });
+    let drilled = drill::run(&plan(&lines), Seed(7), &subject).unwrap();
+    let said = drilled.judgements.iter().find(|j| &*j.check == "observability").unwrap();
+    assert_eq!(said.verdict == Verdict::Fail, begin.is_empty());
+    let alerts = pick(&drilled.trace, |at, w| match w {
+        What::Alert { body, began, .. } => Some((ms(at), body.clone(), began.map(ms))),
+        _ => None,
+    });
+    (said.findings.iter().map(|f| f.rule.to_string()).collect(), alerts)
+}
+
+#[test]
+fn an_alert_of_which_half_came_is_no_silence() {
+    let unread = || vec!["observability/unread_alert".to_owned()];
+    let body = b"POST /a HTTP/1.1\r\nhost: x\r\ncontent-length: 9\r\n\r\n{\"a";
+    let head = b"POST /a HTTP/1.1\r\nho";
+    let (body_text, head_text) = (json!("POST /a"), json!("POST /a HTTP/1.1\r\nho"));
+    for (begin, text) in [(&body[..], &body_text), (&head[..], &head_text)] {
+        // The subject stalls: it is told of at the end, as of when it began.
+        assert_eq!(judged(begin, false), (unread(), vec![(60_000, text.clone(), Some(15_000))]));
+        // The subject dies: at its death.
+        assert_eq!(judged(begin, true), (unread(), vec![(25_000, text.clone(), Some(15_000))]));
+    }
+    assert_eq!(judged(b"", false), (vec!["observability/no_alert".to_owned()], vec![]));
 }

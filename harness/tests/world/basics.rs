@@ -206,3 +206,33 @@ fn a_head_is_answered_as_the_get_without_its_body() {
         assert_eq!(shown, [whole, empty, whole], "HTTP/2: {two}");
     }
 }
+
+#[test]
+fn a_head_that_has_no_body_to_measure_says_the_length_it_was_given_or_none() {
+    let faults = ["slow_body: { bytes: 1, every: 1s }", "latency: 1s", "interim: [103]"];
+    let faults = faults.map(|act| format!("faults: [{{ on: toy HEAD /large, do: {{ {act} }} }}]\n"));
+    for (two, lines) in [false, true]
+        .into_iter()
+        .flat_map(|two| std::iter::once(String::new()).chain(faults.clone()).map(move |lines| (two, lines)))
+    {
+        let drilled = drill(&format!("{lines}ends_at: 1m"), move |start| async move {
+            let client = reqwest::Client::builder().no_proxy();
+            let client = if two { client.http2_prior_knowledge() } else { client }.build().unwrap();
+            for _ in 0..2 {
+                let head = client.head(format!("{}/large", base(&start))).send().await.unwrap();
+                let lengths: Vec<_> =
+                    head.headers().get_all("content-length").iter().map(|l| l.as_bytes()).collect();
+                assert_eq!(
+                    (lengths, head.headers()["content-encoding"].as_bytes()),
+                    (vec![&b"5120"[..]], &b"gzip"[..])
+                );
+                assert_eq!(head.bytes().await.unwrap().len(), 0);
+                let unsaid = client.head(format!("{}/unsaid", base(&start))).send().await.unwrap();
+                assert_eq!((unsaid.status().as_u16(), unsaid.headers().get("content-length")), (200, None));
+                let ping = client.get(format!("{}/ping", base(&start))).send().await.unwrap();
+                assert!(ping.json::<serde_json::Value>().await.unwrap()["ok"].as_bool().unwrap());
+            }
+        });
+        assert_eq!(drilled.verdict, Verdict::Pass, "HTTP/2: {two}, {lines}");
+    }
+}

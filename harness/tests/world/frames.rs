@@ -100,7 +100,10 @@ impl Framed {
             }
             let [a, b, c, kind, flags, stream @ ..] = header;
             let mut payload = vec![0; u32::from_be_bytes([0, a, b, c]) as usize];
-            self.socket.read_exact(&mut payload).await.unwrap();
+            if self.socket.read_exact(&mut payload).await.is_err() {
+                heard.push("closed within a frame".to_owned());
+                return heard;
+            }
             heard.extend(told(kind, flags, u32::from_be_bytes(stream), &payload));
         }
     }

@@ -127,6 +127,34 @@ fn tasks_that_outlive_a_kill_are_noticed_at_the_next_start() {
 }
 
 #[test]
+fn tasks_that_outlive_a_kill_are_noticed_at_a_start_of_the_same_moment_and_those_that_end_are_not() {
+    let at_once =
+        "faults: [ { on: subject, window: 2s..3s, do: { kill: { restart_after: 0s } } } ]\nends_at: 20s";
+    let outlived = |spawn: fn()| {
+        let subject = worker(move |_| async move {
+            spawn();
+            std::future::pending::<()>().await;
+        });
+        names(&run(&plan(at_once), Seed(1), &subject).unwrap().trace)
+    };
+    let told = outlived(|| drop(tokio::spawn(pause(60_000))));
+    assert!(
+        told.starts_with("started@0 ready@0 killed@2000 outlived@2000 started@2000 ready@2000"),
+        "{told}"
+    );
+    let ended = run(
+        &plan(at_once),
+        Seed(1),
+        &worker(|_| async {
+            let mut tasks = tokio::task::JoinSet::new();
+            tasks.spawn(pause(60_000));
+            std::future::pending::<()>().await;
+        }),
+    );
+    assert!(!names(&ended.unwrap().trace).contains("outlived"));
+}
+
+#[test]
 fn what_is_spawned_locally_dies_with_the_subject() {
     let drilled = drill(KILLED_AT_2S, |start| async move {
         let url = base(&start);

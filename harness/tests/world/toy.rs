@@ -12,15 +12,17 @@ use firedrill::scenario::{Given, parse};
 use firedrill::seed::Seed;
 use firedrill::subject::{Start, Subject};
 use firedrill::time::{At, Span};
-use firedrill::trace::{ChangeKind, Operation, OperationKind, Outcome, Told, Trace, WebhookEvent, What};
+use firedrill::trace::{
+    ChangeKind, Operation, OperationKind, Outcome, SubjectEvent, Told, Trace, WebhookEvent, What,
+};
 use firedrill::vendor::{Change, CredentialChange, Profile, Reaction, Vendor, WebhookProfile};
 use firedrill::wire::{Headers, Request, Response};
 use serde_json::{Value, json};
 
 pub const ORIGIN: &str = "https://api.toy.test";
 
-/// `POST /items` makes an item, `GET /ping` answers, `GET /kept` by a field of HTTP/1.1, anything else is
-/// 404.
+/// `POST /items` makes an item, `GET /ping` answers, `GET /kept` by a field of HTTP/1.1, `HEAD /large` says
+/// how long a body would be that the toy does not have, anything else is 404.
 pub struct Toy {
     profile: Profile,
     items: BTreeMap<u64, Arc<Value>>,
@@ -99,6 +101,8 @@ impl Vendor for Toy {
                 applied: true,
                 ..Reaction::default()
             },
+            ("HEAD", "/large") => bare(&[("content-length", "5120"), ("content-encoding", "gzip")]),
+            ("HEAD", "/unsaid") => bare(&[]),
             ("GET", "/breaks") => panic!("the toy broke"),
             ("GET", "/kept") => {
                 let mut response = Response::json(200, &json!({}));
@@ -238,6 +242,13 @@ impl Vendor for Toy {
     }
 }
 
+/// 200 with these fields and nothing else.
+fn bare(fields: &[(&str, &str)]) -> Reaction {
+    let headers = Headers::of(fields.iter().copied());
+    let response = Response { status: 200, headers, body: bytes::Bytes::new() };
+    Reaction { response: Some(response), applied: true, ..Reaction::default() }
+}
+
 type Life = Pin<Box<dyn Future<Output = Result<(), String>>>>;
 
 /// A subject made of a closure.
@@ -301,7 +312,15 @@ where
     F: Fn(Start) -> Fut,
     Fut: Future<Output = ()> + 'static,
 {
-    run(&plan(lines), Seed(7), &worker(work)).unwrap_or_else(|e| panic!("{e}"))
+    let drilled = run(&plan(lines), Seed(7), &worker(work)).unwrap_or_else(|e| panic!("{e}"));
+    // What `work` asserts would otherwise be a crash of the subject, and pass.
+    for error in pick(&drilled.trace, |_, w| match w {
+        What::Subject(SubjectEvent::Exited { error: Some(error) }) => Some(error),
+        _ => None,
+    }) {
+        assert!(!error.starts_with("panicked"), "{lines}: {error}");
+    }
+    drilled
 }
 
 pub fn client() -> reqwest::Client {

@@ -3,6 +3,7 @@
 //! Knows: which lane an event belongs to, what joins events to one mark, and how it went. Must not
 //! know: pixels.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 
 use serde::Serialize;
@@ -11,6 +12,7 @@ use serde_json::Value;
 use super::states::{Kind, states};
 use super::word;
 use crate::finding::Verdict;
+use crate::personal::hidden;
 use crate::report::Ran;
 use crate::report::timeline::Timeline;
 use crate::time::At;
@@ -92,7 +94,7 @@ impl Scene {
         let events = trace.events.iter().map(|e| {
             let line = timeline.line(&e.what, None);
             let mut event = serde_json::to_value(&e.what).unwrap_or_default();
-            cut(&mut event);
+            prepare(&mut event);
             Shown { at: e.at, who: line.who, what: line.what, note: line.note, fault: line.fault, event }
         });
         let events = events.collect();
@@ -201,7 +203,7 @@ impl<'a> Stage<'a> {
                 let text = format!(
                     "{} {}{}",
                     request.method,
-                    request.target,
+                    hidden(&request.target),
                     again.map(|a| format!(" (attempt {})", a.attempt)).unwrap_or_default()
                 );
                 let lane = self.lane(vendor);
@@ -325,17 +327,22 @@ fn tone(outcome: Outcome, response: Option<&Response>) -> &'static str {
     }
 }
 
-/// Cuts long text, and says so in it.
-fn cut(value: &mut Value) {
+/// Takes what is a person's own out of all text, cuts what is long, and says so in it.
+fn prepare(value: &mut Value) {
     match value {
-        Value::String(text) if text.len() > LONGEST => {
-            let end = (0..=LONGEST).rev().find(|n| text.is_char_boundary(*n)).unwrap_or(0);
-            let left = text.len() - end;
-            text.truncate(end);
-            text.push_str(&format!("… ({left} more bytes)"));
+        Value::String(text) => {
+            if let Cow::Owned(clean) = hidden(text) {
+                *text = clean;
+            }
+            if text.len() > LONGEST {
+                let end = text.floor_char_boundary(LONGEST);
+                let left = text.len() - end;
+                text.truncate(end);
+                text.push_str(&format!("… ({left} more bytes)"));
+            }
         }
-        Value::Array(items) => items.iter_mut().for_each(cut),
-        Value::Object(members) => members.values_mut().for_each(cut),
+        Value::Array(items) => items.iter_mut().for_each(prepare),
+        Value::Object(members) => members.values_mut().for_each(prepare),
         _ => {}
     }
 }
