@@ -1,18 +1,18 @@
 //! Observability: what the subject says of itself agrees with the wire, and failures are said
-//! loudly and in time.
+//! loudly and in time (for the latter see `alerts`).
 //!
-//! Knows: metrics, alerts, and the wire. Must not know: any subject's metric names; the scenario
+//! Knows: metrics and the wire. Must not know: any subject's metric names; the scenario
 //! gives them.
 
 use serde_json::{Value, json};
 
+use super::alerts;
 use super::evidence::Evidence;
 use super::prometheus::{Sample, matching, samples, selector};
-use super::say::{Findings, Say, brief};
+use super::say::{Findings, Say};
 use crate::expr::Expr;
 use crate::finding::Judgement;
 use crate::scenario::Metric;
-use crate::time::At;
 use crate::trace::{ChangeKind, EventId};
 
 /// See the module.
@@ -24,7 +24,7 @@ pub(super) fn check(e: &Evidence<'_>) -> Option<Judgement> {
     }
     let mut found = Findings::default();
     metrics(e, &mut found);
-    alerts(e, &mut found);
+    alerts::alerts(e, &mut found);
     Some(found.judgement("observability", judged))
 }
 
@@ -172,102 +172,19 @@ fn records(e: &Evidence<'_>, vendor: &str, collection: &str) -> Vec<Value> {
     live.into_values().cloned().collect()
 }
 
-fn alerts(e: &Evidence<'_>, found: &mut Findings) {
-    let texts: Vec<(At, EventId, String)> =
-        e.alerts.iter().map(|(at, id, body)| (*at, *id, body.to_string().to_lowercase())).collect();
-    for alert in &e.scenario.expect.alerts {
-        let word = alert.about.to_lowercase();
-        let from = At(alert.from.0);
-        let due = from + alert.within;
-        let said = || texts.iter().filter(|(_, _, text)| text.contains(&word));
-        let hit = said().find(|(at, _, _)| *at >= from && *at <= due);
-        let unread = e.unread_alerts.iter().find(|(at, _, _)| *at >= from && *at <= due);
-        if hit.is_none()
-            && let Some((at, id, why)) = unread
-        {
-            found.unknown(Say {
-                rule: "observability/unread_alert",
-                group: &alert.about,
-                message: format!(
-                    "what came at {at} where alerts go cannot be read as one: {why}; it may be the one about `{}`",
-                    alert.about
-                ),
-                expected: "alerts that are posted whole over HTTP/1.1 or HTTP/2, as JSON, a form or text".into(),
-                hint: "the trace shows what came",
-                evidence: vec![*id],
-            });
-            continue;
-        }
-        match (alert.never, hit) {
-            (true, Some((at, id, text))) => found.fail(Say {
-                rule: "observability/false_alarm",
-                group: &alert.about,
-                message: format!("an alert about `{}` came at {at}: {}", alert.about, brief(text)),
-                expected: format!("no such alert between {from} and {due}"),
-                hint: "people stop reading alerts that cry wolf",
-                evidence: vec![*id],
-            }),
-            (false, None) if e.ends_at < due => found.unknown(Say {
-                rule: "observability/ended_early",
-                group: &alert.about,
-                message: format!(
-                    "the drill ended at {}, before an alert about `{}` was due",
-                    e.ends_at, alert.about
-                ),
-                expected: format!("a drill that lasts until {due}"),
-                hint: "raise `ends_at`",
-                evidence: Vec::new(),
-            }),
-            (false, None) => {
-                let other = said().next();
-                found.fail(Say {
-                    rule: "observability/no_alert",
-                    group: &alert.about,
-                    message: match other {
-                        Some((at, _, _)) => {
-                            format!(
-                                "an alert about `{}` came only at {at}, not between {from} and {due}",
-                                alert.about
-                            )
-                        }
-                        None => format!(
-                            "no alert about `{}` came between {from} and {due} ({} others in all)",
-                            alert.about,
-                            texts.len()
-                        ),
-                    },
-                    expected: format!("an alert that says `{}` by {due}", alert.about),
-                    hint: "a failure that nobody hears of is found by the customer",
-                    evidence: other.map(|(_, id, _)| *id).into_iter().collect(),
-                });
-            }
-            _ => {}
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use crate::check::testing::*;
-    use crate::trace::{ChangeKind, What};
+    use crate::trace::ChangeKind;
     use serde_json::json;
 
     const METRIC: &str = "metrics: [ { metric: 'calls_total{vendor=\"crm\"}', equals: 'calls.filter(c, c.vendor == \"crm\").size()' } ]";
-    const ALERT: &str = "alerts: [ { about: invalid_grant, from: 10s, within: 1m } ]";
 
     fn two_calls() -> Builder {
         drill()
             .call(call("crm", "GET /deals", 0))
             .call(call("crm", "GET /deals", 50))
             .call(call("billing", "GET /x", 0))
-    }
-
-    fn alert(at: u64, text: &str) -> Builder {
-        drill().event(at, What::Alert { body: json!({ "kind": text }), unread: None })
-    }
-
-    fn unread(at: u64, text: &str) -> Builder {
-        drill().event(at, What::Alert { body: json!(text), unread: Some("it has no body".into()) })
     }
 
     #[test]
@@ -298,30 +215,5 @@ mod tests {
         two_calls().unknown(&scenario(METRIC), "observability/no_metrics");
         let broken = scenario("metrics: [ { metric: up, equals: 'calls[99].status' } ]");
         two_calls().exposed("metrics", "up 1\n").unknown(&broken, "observability/bad_expression");
-    }
-
-    #[test]
-    fn an_alert_in_time_is_sound_and_a_late_or_missing_one_is_found() {
-        alert(30_000, "Invalid_Grant at crm").passes(&scenario(ALERT), "observability");
-        alert(80_000, "invalid_grant").fails(&scenario(ALERT), "observability/no_alert");
-        alert(30_000, "breaker open").fails(&scenario(ALERT), "observability/no_alert");
-    }
-
-    #[test]
-    fn an_alert_that_must_not_come_is_found() {
-        let never = scenario("alerts: [ { about: grant, from: 0s, within: 1h, never: true } ]");
-        alert(30_000, "invalid_grant").fails(&never, "observability/false_alarm");
-        drill().passes(&never, "observability");
-    }
-
-    #[test]
-    fn what_cannot_be_read_may_be_the_alert_that_is_missing_or_must_not_come() {
-        let never = scenario("alerts: [ { about: grant, from: 10s, within: 1m, never: true } ]");
-        for s in [&scenario(ALERT), &never] {
-            unread(30_000, "GET /").unknown(s, "observability/unread_alert");
-        }
-        unread(80_000, "GET /").fails(&scenario(ALERT), "observability/no_alert");
-        unread(80_000, "GET /").passes(&never, "observability");
-        unread(30_000, "GET /?about=invalid_grant").passes(&scenario(ALERT), "observability");
     }
 }

@@ -30,6 +30,7 @@
 //! | how the fields of a request are written | `wording` | [`Wording`] |
 //! | leases, order, completion, job retries, shutdown | `queue` | [`QueueRule`] |
 //! | what metrics count | `counting` | [`Counting`] |
+//! | what is worth an alert, and how often | `alerts` | [`AlertRule`] |
 //! | where secrets may appear | `disclosure` | [`Disclosure`] |
 
 use std::sync::Arc;
@@ -61,8 +62,8 @@ pub use webhook::{
 };
 pub use wording::{AsDocumented, Wording};
 pub use work::{
-    Comparison, Completion, Counting, CursorCommit, Disclosure, OnShutdown, Pages, QueueOrder, QueueRule,
-    ReconcileRule, Repair, SyncRule,
+    AlertRule, Comparison, Completion, Counting, CursorCommit, Disclosure, OnShutdown, Pages, QueueOrder,
+    QueueRule, ReconcileRule, Repair, SyncRule, Telling,
 };
 pub use writes::{
     Ambiguous, DerivedKeys, InUse, KeyMemory, KeyMint, KeyScope, ReplayKeys, ReplayedFailure, Resume,
@@ -98,6 +99,7 @@ pub struct Policies {
     pub wording: Arc<dyn Wording>,
     pub queue: QueueRule,
     pub counting: Counting,
+    pub alerts: AlertRule,
     pub disclosure: Disclosure,
 }
 
@@ -129,6 +131,7 @@ impl Default for Policies {
             wording: Arc::new(AsDocumented),
             queue: QueueRule::default(),
             counting: Counting::default(),
+            alerts: AlertRule::default(),
             disclosure: Disclosure::default(),
         }
     }

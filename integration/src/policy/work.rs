@@ -180,6 +180,31 @@ pub enum Counting {
     FirstAsRetry,
 }
 
+/// Which failures of a vendor are worth telling somebody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Telling {
+    /// Those that last: a breaker long open, a job given up, a queue that grows old.
+    #[default]
+    Lasting,
+    /// Each failed attempt as well.
+    EachFailure,
+}
+
+/// When somebody is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AlertRule {
+    /// Which failures of a vendor are told.
+    pub telling: Telling,
+    /// How long one kind and subject stays quiet after an alert.
+    pub quiet: Duration,
+}
+
+impl Default for AlertRule {
+    fn default() -> Self {
+        Self { telling: Telling::default(), quiet: Duration::from_secs(15 * 60) }
+    }
+}
+
 /// Where secrets may appear.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Disclosure {
