@@ -45,11 +45,40 @@ fn metrics(e: &Evidence<'_>, found: &mut Findings) {
         return;
     };
     let samples = samples(&String::from_utf8_lossy(&response.body));
-    let variables = variables(e);
+    let mut variables = variables(e);
+    let lists = lists(e);
+    variables.extend(lists.iter().filter_map(|(n, l)| Some(((*n).to_owned(), json!(l.as_ref().ok()?.1)))));
     let bound: Vec<(&str, &Value)> = variables.iter().map(|(n, v)| (n.as_str(), v)).collect();
     for metric in expected {
+        let read = metric.equals.variables();
+        let unlisted = lists.iter().filter(|(name, _)| read.iter().any(|r| r == name));
+        if let Some(why) = unlisted.filter_map(|(_, list)| list.as_ref().err()).next() {
+            found.unknown(Say {
+                rule: "observability/no_list",
+                group: &metric.metric,
+                message: format!("`{}` cannot be compared: {why}", metric.metric),
+                expected: format!("`{}`", metric.equals.source()),
+                hint: "the subject names the addresses of its lists when it is ready, and shows them whole",
+                evidence: Vec::new(),
+            });
+            continue;
+        }
         compare(metric, &samples, &bound, event, found);
     }
+}
+
+/// A list of work set aside, as the subject shows it, or why it cannot be compared with.
+type List = Result<(EventId, Vec<Value>), String>;
+
+/// Lists that metrics may be compared with. What was shown while the subject was still at work may differ
+/// from the metrics although both were right.
+fn lists(e: &Evidence<'_>) -> [(&'static str, List); 2] {
+    let metrics = e.exposed.answer("metrics").map(|(event, _)| event);
+    let still = |(event, list): (EventId, Vec<Value>)| match metrics.filter(|m| e.is_at_work(*m, event)) {
+        Some(_) => Err("the subject was at work between the two answers".to_owned()),
+        None => Ok((event, list)),
+    };
+    ["dead_letters", "quarantine"].map(|name| (name, e.exposed.list(name).and_then(still)))
 }
 
 fn compare(
@@ -78,7 +107,7 @@ fn compare(
                 group: &metric.metric,
                 message: format!("what `{}` must equal cannot be computed: {why}", metric.metric),
                 expected: "an expression that gives a number".into(),
-                hint: "variables: calls, deliveries, and each vendor alias with its collections",
+                hint: "variables: calls, deliveries, dead_letters, quarantine, and each vendor alias with its collections",
                 evidence: Vec::new(),
             });
             return;
@@ -93,17 +122,24 @@ fn compare(
     // A series that never moved need not be there.
     let same = (shown - wanted).abs() < 1e-6 * wanted.abs().max(1.0);
     if !same {
+        let listed = metric.equals.variables().iter().any(|v| v == "dead_letters" || v == "quarantine");
         found.fail(Say {
             rule: "observability/metric_differs",
             group: &metric.metric,
             message: format!(
-                "`{}` is {} where the wire shows {wanted} (`{}`)",
+                "`{}` is {} where {} {wanted} (`{}`)",
                 metric.metric,
                 if known { shown.to_string() } else { "not exposed".into() },
+                if listed { "the list that the subject shows gives" } else { "the wire shows" },
                 metric.equals.source()
             ),
             expected: wanted.to_string(),
-            hint: "count where it happens, once for every attempt, also those that failed or were cut short",
+            hint: if listed {
+                "count what is there, where it is kept: a counter in the process forgets it at a restart, and does \
+                 not see what is taken out again"
+            } else {
+                "count where it happens, once for every attempt, also those that failed or were cut short"
+            },
             evidence: vec![event],
         });
     }
@@ -208,6 +244,30 @@ mod tests {
             .change(0, "crm.deals", ChangeKind::Given, json!({ "id": "d1" }), None)
             .exposed("metrics", "deals 1\n")
             .passes(&s, "observability");
+    }
+
+    const LISTED: &str = "metrics: [ { metric: refused, equals: size(quarantine) } ]";
+
+    #[test]
+    fn a_gauge_says_what_its_list_shows() {
+        let (s, list) = (scenario(LISTED), r#"{ "quarantine": [{ "id": 1 }, { "id": 2 }] }"#);
+        let shown = |gauge: &str| drill().exposed("metrics", gauge).exposed("quarantine", list);
+        shown("refused 2\n").passes(&s, "observability");
+        shown("refused 0\n").fails(&s, "observability/metric_differs");
+        shown("refused 3\n").fails(&s, "observability/metric_differs");
+    }
+
+    #[test]
+    fn a_gauge_is_not_held_against_a_list_that_is_not_whole() {
+        let (s, rule) = (scenario(LISTED), "observability/no_list");
+        drill().exposed("metrics", "refused 2\n").unknown(&s, rule);
+        for list in ["<h1>", r#"{ "data": [], "has_more": true }"#, r#"{ "data": [], "next": "/q?page=2" }"#]
+        {
+            drill().exposed("metrics", "refused 2\n").exposed("quarantine", list).unknown(&s, rule);
+        }
+        let busy =
+            drill().ends(1_000).exposed("metrics", "refused 2\n").call(call("crm", "GET /deals", 1_000));
+        busy.exposed("quarantine", "[]").unknown(&s, rule);
     }
 
     #[test]

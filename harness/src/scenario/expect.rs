@@ -350,7 +350,8 @@ pub struct Metric {
     pub metric: String,
     /// What it must equal. Variables: `calls` (list of `{vendor, method, path, operation, status,
     /// outcome, attempt, operation_kind}`), `deliveries` (list of `{vendor, status, attempt,
-    /// duplicate, events}`), and each vendor alias with its collections.
+    /// duplicate, events}`), `dead_letters` and `quarantine` (lists of what the subject shows there),
+    /// and each vendor alias with its collections.
     pub equals: Expr,
 }
 

@@ -30,6 +30,7 @@
 //! | how the fields of a request are written | `wording` | [`Wording`] |
 //! | leases, order, completion, job retries, shutdown | `queue` | [`QueueRule`] |
 //! | what metrics count | `counting` | [`Counting`] |
+//! | what the gauges of dead letters and quarantine count | `tally` | [`Tally`] |
 //! | what is worth an alert, and how often | `alerts` | [`AlertRule`] |
 //! | where secrets may appear | `disclosure` | [`Disclosure`] |
 
@@ -63,7 +64,7 @@ pub use webhook::{
 pub use wording::{AsDocumented, Wording};
 pub use work::{
     AlertRule, Comparison, Completion, Counting, CursorCommit, Disclosure, OnShutdown, Pages, QueueOrder,
-    QueueRule, ReconcileRule, Repair, SyncRule, Telling,
+    QueueRule, ReconcileRule, Repair, SyncRule, Tally, Telling,
 };
 pub use writes::{
     Ambiguous, DerivedKeys, InUse, KeyMemory, KeyMint, KeyScope, ReplayKeys, ReplayedFailure, Resume,
@@ -99,6 +100,7 @@ pub struct Policies {
     pub wording: Arc<dyn Wording>,
     pub queue: QueueRule,
     pub counting: Counting,
+    pub tally: Tally,
     pub alerts: AlertRule,
     pub disclosure: Disclosure,
 }
@@ -131,6 +133,7 @@ impl Default for Policies {
             wording: Arc::new(AsDocumented),
             queue: QueueRule::default(),
             counting: Counting::default(),
+            tally: Tally::default(),
             alerts: AlertRule::default(),
             disclosure: Disclosure::default(),
         }

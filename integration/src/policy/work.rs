@@ -180,6 +180,18 @@ pub enum Counting {
     FirstAsRetry,
 }
 
+/// What the gauges of dead letters and quarantine count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Tally {
+    /// What is there, as the lists show it.
+    #[default]
+    Waiting,
+    /// What this process has put there since it started.
+    SinceStart,
+    /// What was ever put there, replayed or not.
+    Ever,
+}
+
 /// Which failures of a vendor are worth telling somebody.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Telling {

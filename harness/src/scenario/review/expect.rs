@@ -98,7 +98,7 @@ impl Reviewer<'_> {
 
     fn metrics(&mut self) {
         for (index, metric) in self.scenario.expect.metrics.iter().enumerate() {
-            let mut known = vec!["calls", "deliveries"];
+            let mut known = vec!["calls", "deliveries", "dead_letters", "quarantine"];
             known.extend(self.aliases());
             self.variables(&["expect", "metrics", &index.to_string(), "equals"], &metric.equals, &known);
         }
