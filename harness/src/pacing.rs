@@ -150,6 +150,7 @@ impl Pacing {
         }
         if let Some(w) = &mut e.webhook {
             w.ack_within = self.work(w.ack_within);
+            w.acts_within = w.acts_within.map(|span| self.work(span));
         }
         if let Some(l) = &mut e.load
             && self.waits == Waits::Scaled

@@ -14,6 +14,7 @@ use subtle::ConstantTimeEq as _;
 use crate::context::Context;
 use crate::metrics::Gauges;
 use crate::observer::Vendor;
+use crate::policy::Tally;
 use crate::webhook;
 
 /// The largest delivery: 100 events take some 40 kB.
@@ -82,7 +83,11 @@ async fn ready(State(ctx): State<Arc<Context>>) -> Result<Response, Failed> {
 async fn metrics(State(ctx): State<Arc<Context>>) -> Result<Response, Failed> {
     let now = ctx.now_ms();
     let depth = ctx.store.depth()?;
-    let (dead_letters, quarantined) = ctx.store.refused()?;
+    let (dead_letters, quarantined) = match ctx.policies.tally {
+        Tally::Waiting => ctx.store.refused(i64::MIN, false)?,
+        Tally::SinceStart => ctx.store.refused(ctx.started_ms, false)?,
+        Tally::Ever => ctx.store.refused(i64::MIN, true)?,
+    };
     let gauges = Gauges {
         queue: vec![("queued", depth.queued), ("leased", depth.leased), ("parked", depth.parked)],
         oldest_seconds: depth.oldest_ms.map_or(0, |oldest| (now - oldest) / 1000),

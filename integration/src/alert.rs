@@ -4,12 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use jiff::Timestamp;
+use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
 use tokio::sync::mpsc;
 
 use crate::clock::Clock;
 use crate::metrics::Metrics;
+use crate::policy::AlertRule;
 
 /// What an alert is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -30,6 +31,8 @@ pub enum AlertKind {
     Backlog,
     /// A daily quota is nearly used up.
     Quota,
+    /// An attempt failed, for a deployment that wants to hear of each.
+    FailedAttempt,
 }
 
 impl AlertKind {
@@ -44,6 +47,7 @@ impl AlertKind {
             Self::ReconcileMismatch => "reconcile_mismatch",
             Self::Backlog => "backlog",
             Self::Quota => "quota",
+            Self::FailedAttempt => "failed_attempt",
         }
     }
 }
@@ -57,18 +61,17 @@ pub(crate) struct Alert {
     pub first_seen: Timestamp,
 }
 
-/// How long one kind and subject stays quiet after an alert.
-const REPEAT_AFTER: Duration = Duration::from_secs(15 * 60);
-
 struct Seen {
     first: Timestamp,
     told: Timestamp,
 }
 
-/// Raises alerts: a log line, a metric and a post, at most every quarter of an hour for one kind and subject.
+/// Raises alerts: a log line, a metric and a post, at most once in a while for one kind and subject.
 pub(crate) struct Alerts {
     clock: Arc<dyn Clock>,
     metrics: Arc<Metrics>,
+    /// How long one kind and subject stays quiet after an alert.
+    quiet: SignedDuration,
     seen: Mutex<BTreeMap<(AlertKind, String), Seen>>,
     outbox: mpsc::UnboundedSender<Alert>,
 }
@@ -77,18 +80,18 @@ impl Alerts {
     pub(crate) fn new(
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
+        rule: AlertRule,
     ) -> (Self, mpsc::UnboundedReceiver<Alert>) {
         let (outbox, inbox) = mpsc::unbounded_channel();
-        (Self { clock, metrics, seen: Mutex::default(), outbox }, inbox)
+        let quiet = SignedDuration::try_from(rule.quiet).unwrap_or(SignedDuration::MAX);
+        (Self { clock, metrics, quiet, seen: Mutex::default(), outbox }, inbox)
     }
 
     pub(crate) fn raise(&self, kind: AlertKind, subject: &str, message: &str) {
         let now = self.clock.now();
         let first = {
             let mut seen = self.seen.lock().unwrap_or_else(PoisonError::into_inner);
-            let quiet = |told: Timestamp| {
-                now.duration_since(told) < jiff::SignedDuration::try_from(REPEAT_AFTER).unwrap_or_default()
-            };
+            let quiet = |told: Timestamp| now.duration_since(told) < self.quiet;
             if seen.len() > 1024 {
                 seen.retain(|_, entry| quiet(entry.told));
             }

@@ -36,6 +36,7 @@ pub(crate) struct Context {
     pub stripe: Stripe,
     /// Who holds our leases.
     pub owner: String,
+    pub started_ms: i64,
     /// There may be a job to start.
     pub wake: Notify,
     /// A job has ended.
@@ -65,6 +66,7 @@ impl Context {
         late: mpsc::UnboundedSender<Delivery>,
     ) -> Self {
         let owner = entropy.id();
+        let started_ms = now_ms(&*clock);
         Self {
             config,
             policies,
@@ -76,6 +78,7 @@ impl Context {
             hubspot,
             stripe,
             owner,
+            started_ms,
             wake: Notify::new(),
             finished: Notify::new(),
             sync_now: Notify::new(),

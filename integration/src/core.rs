@@ -45,7 +45,7 @@ impl Core {
         let policies = Arc::new(policies);
         let entropy = Arc::new(Entropy::new(entropy));
         let metrics = Arc::new(Metrics::new());
-        let (alerts, outbox) = Alerts::new(clock.clone(), metrics.clone());
+        let (alerts, outbox) = Alerts::new(clock.clone(), metrics.clone(), policies.alerts);
         let alerts = Arc::new(alerts);
         let observer = Arc::new(OnceLock::new());
         let store = Arc::new(Store::open(&config.state_dir, config.synchronous, config.locking)?);

@@ -28,6 +28,9 @@ use crate::wire::{Request, Response};
 /// A pause that ends a chain of attempts where the scenario does not say.
 const REST: Span = Span::secs(60);
 
+/// What a subject may still do, in real time, after the last that was seen of its work.
+const AT_WORK: Span = Span::millis(100);
+
 /// One webhook delivery attempt.
 #[derive(Clone, Debug)]
 pub(super) struct Delivery<'t> {
@@ -400,6 +403,23 @@ impl<'t> Evidence<'t> {
     /// What each call changed, and when the subject read of it.
     pub fn effects(&self) -> &Effects {
         self.effects.get_or_init(|| Effects::of(self))
+    }
+
+    /// Whether calls or deliveries came or ended between two answers that the subject gave of itself, or
+    /// so shortly before that it may still have been at them.
+    pub fn is_at_work(&self, one: EventId, other: EventId) -> bool {
+        let (first, last) = (one.min(other).0 as usize, one.max(other).0 as usize);
+        let events = &self.trace.events;
+        let margin =
+            self.trace.head.real.map_or(Span::ZERO, |_| Span(self.noise().0.saturating_add(AT_WORK.0)));
+        let Some(from) = events.get(first).map(|e| e.at - margin) else { return false };
+        let since = &events[..=last.min(events.len() - 1)];
+        let at_work = |what: &What| {
+            let calls = matches!(what, What::Request { .. } | What::Answer { .. });
+            calls || matches!(what, What::Delivery { .. } | What::Delivered { .. })
+        };
+        let recent = |(n, e): &(usize, &crate::trace::Event)| *n > first || e.at > from;
+        since.iter().enumerate().rev().take_while(recent).any(|(_, e)| at_work(&e.what))
     }
 
     /// The call with this id.

@@ -63,6 +63,25 @@ impl<'t> Exposed<'t> {
         self.aside.get(key)
     }
 
+    /// The entries of the list that it shows as `what`, or why there is none to compare with.
+    pub fn list(&self, what: &str) -> Result<(EventId, Vec<Value>), String> {
+        let shown = self.answers.iter().rev().find(|(_, w, _)| *w == what);
+        let Some((event, _, response)) = shown else {
+            return Err(format!("the subject does not show its `{what}`"));
+        };
+        let Some(response) = response.filter(|r| r.is_success()) else {
+            return Err(format!("the subject did not show its `{what}` at the end"));
+        };
+        let body = serde_json::from_slice::<Value>(&response.body)
+            .map_err(|error| format!("what the subject shows as `{what}` is no JSON: {error}"))?;
+        if goes_on(&body) {
+            return Err(format!(
+                "what the subject shows as `{what}` is a page, and says that there are more"
+            ));
+        }
+        Ok((*event, entries(&body).into_iter().map(|(_, entry)| entry.clone()).collect()))
+    }
+
     /// The answer about `what`.
     pub fn answer(&self, what: &str) -> Option<(EventId, &'t Response)> {
         self.answers.iter().rev().find(|(_, w, _)| *w == what).and_then(|(e, _, r)| r.map(|r| (*e, r)))
@@ -88,6 +107,17 @@ fn entries(body: &Value) -> Vec<(Option<&str>, &Value)> {
         }
         _ => Vec::new(),
     }
+}
+
+/// Whether a list says of itself that it is only a part.
+fn goes_on(body: &Value) -> bool {
+    let says = |(key, value): (&String, &Value)| {
+        let key = key.to_ascii_lowercase();
+        let more = key == "has_more" || key == "hasmore" || key == "truncated";
+        let next = key.starts_with("next") || key.contains("cursor") || key == "after";
+        (more && value == &Value::Bool(true)) || (next && !matches!(value, Value::Null | Value::Bool(_)))
+    };
+    body.as_object().is_some_and(|map| map.iter().any(says))
 }
 
 /// The reason that an entry gives.

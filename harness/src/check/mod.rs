@@ -23,6 +23,7 @@ mod stats;
 mod testing;
 mod trail;
 
+mod alerts;
 mod auth;
 mod backoff;
 mod breaker;
@@ -34,6 +35,7 @@ mod idempotency;
 mod idle;
 mod liveness;
 mod load;
+mod news;
 mod observability;
 mod overload;
 mod prometheus;

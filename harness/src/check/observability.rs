@@ -1,18 +1,18 @@
 //! Observability: what the subject says of itself agrees with the wire, and failures are said
-//! loudly and in time.
+//! loudly and in time (for the latter see `alerts`).
 //!
-//! Knows: metrics, alerts, and the wire. Must not know: any subject's metric names; the scenario
+//! Knows: metrics and the wire. Must not know: any subject's metric names; the scenario
 //! gives them.
 
 use serde_json::{Value, json};
 
-use super::evidence::{Evidence, Unread};
+use super::alerts;
+use super::evidence::Evidence;
 use super::prometheus::{Sample, matching, samples, selector};
-use super::say::{Findings, Say, brief};
+use super::say::{Findings, Say};
 use crate::expr::Expr;
 use crate::finding::Judgement;
 use crate::scenario::Metric;
-use crate::time::At;
 use crate::trace::{ChangeKind, EventId};
 
 /// See the module.
@@ -24,7 +24,7 @@ pub(super) fn check(e: &Evidence<'_>) -> Option<Judgement> {
     }
     let mut found = Findings::default();
     metrics(e, &mut found);
-    alerts(e, &mut found);
+    alerts::alerts(e, &mut found);
     Some(found.judgement("observability", judged))
 }
 
@@ -45,11 +45,40 @@ fn metrics(e: &Evidence<'_>, found: &mut Findings) {
         return;
     };
     let samples = samples(&String::from_utf8_lossy(&response.body));
-    let variables = variables(e);
+    let mut variables = variables(e);
+    let lists = lists(e);
+    variables.extend(lists.iter().filter_map(|(n, l)| Some(((*n).to_owned(), json!(l.as_ref().ok()?.1)))));
     let bound: Vec<(&str, &Value)> = variables.iter().map(|(n, v)| (n.as_str(), v)).collect();
     for metric in expected {
+        let read = metric.equals.variables();
+        let unlisted = lists.iter().filter(|(name, _)| read.iter().any(|r| r == name));
+        if let Some(why) = unlisted.filter_map(|(_, list)| list.as_ref().err()).next() {
+            found.unknown(Say {
+                rule: "observability/no_list",
+                group: &metric.metric,
+                message: format!("`{}` cannot be compared: {why}", metric.metric),
+                expected: format!("`{}`", metric.equals.source()),
+                hint: "the subject names the addresses of its lists when it is ready, and shows them whole",
+                evidence: Vec::new(),
+            });
+            continue;
+        }
         compare(metric, &samples, &bound, event, found);
     }
+}
+
+/// A list of work set aside, as the subject shows it, or why it cannot be compared with.
+type List = Result<(EventId, Vec<Value>), String>;
+
+/// Lists that metrics may be compared with. What was shown while the subject was still at work may differ
+/// from the metrics although both were right.
+fn lists(e: &Evidence<'_>) -> [(&'static str, List); 2] {
+    let metrics = e.exposed.answer("metrics").map(|(event, _)| event);
+    let still = |(event, list): (EventId, Vec<Value>)| match metrics.filter(|m| e.is_at_work(*m, event)) {
+        Some(_) => Err("the subject was at work between the two answers".to_owned()),
+        None => Ok((event, list)),
+    };
+    ["dead_letters", "quarantine"].map(|name| (name, e.exposed.list(name).and_then(still)))
 }
 
 fn compare(
@@ -78,7 +107,7 @@ fn compare(
                 group: &metric.metric,
                 message: format!("what `{}` must equal cannot be computed: {why}", metric.metric),
                 expected: "an expression that gives a number".into(),
-                hint: "variables: calls, deliveries, and each vendor alias with its collections",
+                hint: "variables: calls, deliveries, dead_letters, quarantine, and each vendor alias with its collections",
                 evidence: Vec::new(),
             });
             return;
@@ -93,17 +122,24 @@ fn compare(
     // A series that never moved need not be there.
     let same = (shown - wanted).abs() < 1e-6 * wanted.abs().max(1.0);
     if !same {
+        let listed = metric.equals.variables().iter().any(|v| v == "dead_letters" || v == "quarantine");
         found.fail(Say {
             rule: "observability/metric_differs",
             group: &metric.metric,
             message: format!(
-                "`{}` is {} where the wire shows {wanted} (`{}`)",
+                "`{}` is {} where {} {wanted} (`{}`)",
                 metric.metric,
                 if known { shown.to_string() } else { "not exposed".into() },
+                if listed { "the list that the subject shows gives" } else { "the wire shows" },
                 metric.equals.source()
             ),
             expected: wanted.to_string(),
-            hint: "count where it happens, once for every attempt, also those that failed or were cut short",
+            hint: if listed {
+                "count what is there, where it is kept: a counter in the process forgets it at a restart, and does \
+                 not see what is taken out again"
+            } else {
+                "count where it happens, once for every attempt, also those that failed or were cut short"
+            },
             evidence: vec![event],
         });
     }
@@ -172,103 +208,19 @@ fn records(e: &Evidence<'_>, vendor: &str, collection: &str) -> Vec<Value> {
     live.into_values().cloned().collect()
 }
 
-fn alerts(e: &Evidence<'_>, found: &mut Findings) {
-    let texts: Vec<(At, EventId, String)> =
-        e.alerts.iter().map(|(at, id, body)| (*at, *id, body.to_string().to_lowercase())).collect();
-    for alert in &e.scenario.expect.alerts {
-        let word = alert.about.to_lowercase();
-        let from = At(alert.from.0);
-        let due = from + alert.within;
-        let said = || texts.iter().filter(|(_, _, text)| text.contains(&word));
-        let hit = said().find(|(at, _, _)| *at >= from && *at <= due);
-        let unread = e.unread_alerts.iter().find(|unread| unread.at >= from && unread.began <= due);
-        if hit.is_none()
-            && let Some(Unread { began, id, why, .. }) = unread
-        {
-            found.unknown(Say {
-                rule: "observability/unread_alert",
-                group: &alert.about,
-                message: format!(
-                    "what came at {began} where alerts go cannot be read as one: {why}; it may be the one about `{}`",
-                    alert.about
-                ),
-                expected: "alerts that are posted whole over HTTP/1.1 or HTTP/2, as JSON, a form or text".into(),
-                hint: "the trace shows what came",
-                evidence: vec![*id],
-            });
-            continue;
-        }
-        match (alert.never, hit) {
-            (true, Some((at, id, text))) => found.fail(Say {
-                rule: "observability/false_alarm",
-                group: &alert.about,
-                message: format!("an alert about `{}` came at {at}: {}", alert.about, brief(text)),
-                expected: format!("no such alert between {from} and {due}"),
-                hint: "people stop reading alerts that cry wolf",
-                evidence: vec![*id],
-            }),
-            (false, None) if e.ends_at < due => found.unknown(Say {
-                rule: "observability/ended_early",
-                group: &alert.about,
-                message: format!(
-                    "the drill ended at {}, before an alert about `{}` was due",
-                    e.ends_at, alert.about
-                ),
-                expected: format!("a drill that lasts until {due}"),
-                hint: "raise `ends_at`",
-                evidence: Vec::new(),
-            }),
-            (false, None) => {
-                let other = said().next();
-                found.fail(Say {
-                    rule: "observability/no_alert",
-                    group: &alert.about,
-                    message: match other {
-                        Some((at, _, _)) => {
-                            format!(
-                                "an alert about `{}` came only at {at}, not between {from} and {due}",
-                                alert.about
-                            )
-                        }
-                        None => format!(
-                            "no alert about `{}` came between {from} and {due} ({} others in all)",
-                            alert.about,
-                            texts.len()
-                        ),
-                    },
-                    expected: format!("an alert that says `{}` by {due}", alert.about),
-                    hint: "a failure that nobody hears of is found by the customer",
-                    evidence: other.map(|(_, id, _)| *id).into_iter().collect(),
-                });
-            }
-            _ => {}
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use crate::check::testing::*;
-    use crate::trace::{ChangeKind, What};
+    use crate::trace::ChangeKind;
     use serde_json::json;
 
     const METRIC: &str = "metrics: [ { metric: 'calls_total{vendor=\"crm\"}', equals: 'calls.filter(c, c.vendor == \"crm\").size()' } ]";
-    const ALERT: &str = "alerts: [ { about: invalid_grant, from: 10s, within: 1m } ]";
 
     fn two_calls() -> Builder {
         drill()
             .call(call("crm", "GET /deals", 0))
             .call(call("crm", "GET /deals", 50))
             .call(call("billing", "GET /x", 0))
-    }
-
-    fn alert(at: u64, text: &str) -> Builder {
-        drill().event(at, What::Alert { body: json!({ "kind": text }), unread: None, began: None })
-    }
-
-    fn unread(at: u64, text: &str) -> Builder {
-        drill()
-            .event(at, What::Alert { body: json!(text), unread: Some("it has no body".into()), began: None })
     }
 
     #[test]
@@ -294,35 +246,34 @@ mod tests {
             .passes(&s, "observability");
     }
 
+    const LISTED: &str = "metrics: [ { metric: refused, equals: size(quarantine) } ]";
+
+    #[test]
+    fn a_gauge_says_what_its_list_shows() {
+        let (s, list) = (scenario(LISTED), r#"{ "quarantine": [{ "id": 1 }, { "id": 2 }] }"#);
+        let shown = |gauge: &str| drill().exposed("metrics", gauge).exposed("quarantine", list);
+        shown("refused 2\n").passes(&s, "observability");
+        shown("refused 0\n").fails(&s, "observability/metric_differs");
+        shown("refused 3\n").fails(&s, "observability/metric_differs");
+    }
+
+    #[test]
+    fn a_gauge_is_not_held_against_a_list_that_is_not_whole() {
+        let (s, rule) = (scenario(LISTED), "observability/no_list");
+        drill().exposed("metrics", "refused 2\n").unknown(&s, rule);
+        for list in ["<h1>", r#"{ "data": [], "has_more": true }"#, r#"{ "data": [], "next": "/q?page=2" }"#]
+        {
+            drill().exposed("metrics", "refused 2\n").exposed("quarantine", list).unknown(&s, rule);
+        }
+        let busy =
+            drill().ends(1_000).exposed("metrics", "refused 2\n").call(call("crm", "GET /deals", 1_000));
+        busy.exposed("quarantine", "[]").unknown(&s, rule);
+    }
+
     #[test]
     fn no_metrics_at_all_or_a_broken_expression_is_unknown() {
         two_calls().unknown(&scenario(METRIC), "observability/no_metrics");
         let broken = scenario("metrics: [ { metric: up, equals: 'calls[99].status' } ]");
         two_calls().exposed("metrics", "up 1\n").unknown(&broken, "observability/bad_expression");
-    }
-
-    #[test]
-    fn an_alert_in_time_is_sound_and_a_late_or_missing_one_is_found() {
-        alert(30_000, "Invalid_Grant at crm").passes(&scenario(ALERT), "observability");
-        alert(80_000, "invalid_grant").fails(&scenario(ALERT), "observability/no_alert");
-        alert(30_000, "breaker open").fails(&scenario(ALERT), "observability/no_alert");
-    }
-
-    #[test]
-    fn an_alert_that_must_not_come_is_found() {
-        let never = scenario("alerts: [ { about: grant, from: 0s, within: 1h, never: true } ]");
-        alert(30_000, "invalid_grant").fails(&never, "observability/false_alarm");
-        drill().passes(&never, "observability");
-    }
-
-    #[test]
-    fn what_cannot_be_read_may_be_the_alert_that_is_missing_or_must_not_come() {
-        let never = scenario("alerts: [ { about: grant, from: 10s, within: 1m, never: true } ]");
-        for s in [&scenario(ALERT), &never] {
-            unread(30_000, "GET /").unknown(s, "observability/unread_alert");
-        }
-        unread(80_000, "GET /").fails(&scenario(ALERT), "observability/no_alert");
-        unread(80_000, "GET /").passes(&never, "observability");
-        unread(30_000, "GET /?about=invalid_grant").passes(&scenario(ALERT), "observability");
     }
 }

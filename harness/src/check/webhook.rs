@@ -2,11 +2,12 @@
 //!
 //! Knows: deliveries and their answers. Must not know: how any vendor signs.
 //! That duplicates and reordering do no harm is judged by the ledgers: see `idempotency` and
-//! `reconciliation`.
+//! `reconciliation`; that news sets work off, and a copy none, in `news`.
 
 use super::agreement::Wrong;
 use super::call::Call;
 use super::evidence::{Delivery, Evidence};
+use super::news;
 use super::say::{Findings, Say};
 use crate::fault::{Act, Rule};
 use crate::finding::Judgement;
@@ -37,6 +38,7 @@ pub(super) fn check(e: &Evidence<'_>) -> Option<Judgement> {
     }
     effects_of_forgeries(e, &mut found);
     durable(e, &mut found);
+    news::judge(e, &mut found);
     if judged == 0 && found.is_empty() {
         found.unknown(Say {
             rule: "webhook/none_judged",

@@ -1,6 +1,8 @@
 //! Defects in what the core says of itself.
 
-use integration_core::policy::{Counting, Disclosure};
+use std::time::Duration;
+
+use integration_core::policy::{Counting, Disclosure, Tally, Telling};
 
 use super::Defect;
 
@@ -18,6 +20,37 @@ pub(super) const DEFECTS: &[Defect] = &[
         drill: "observability/the_metrics_agree_with_the_wire",
         check: "observability",
         plant: |_, p| p.counting = Counting::FirstAsRetry,
+    },
+    Defect {
+        name: "gauges_since_the_start",
+        bug: "the gauges of dead letters and quarantine forget at a restart what the lists still show",
+        drill: "observability/what_was_set_aside_is_counted_as_shown",
+        check: "observability",
+        plant: |_, p| p.tally = Tally::SinceStart,
+    },
+    Defect {
+        name: "gauges_never_go_down",
+        bug: "the gauge of dead letters counts those that were replayed",
+        drill: "observability/what_was_set_aside_is_counted_as_shown",
+        check: "observability",
+        plant: |_, p| p.tally = Tally::Ever,
+    },
+    Defect {
+        name: "alert_for_each_failure",
+        bug: "an alert for each failed attempt",
+        drill: "observability/an_outage_is_a_few_alerts",
+        check: "observability",
+        plant: |_, p| {
+            p.alerts.telling = Telling::EachFailure;
+            p.alerts.quiet = Duration::ZERO;
+        },
+    },
+    Defect {
+        name: "alert_at_each_look",
+        bug: "the same alert again each time that somebody looks",
+        drill: "observability/an_outage_is_a_few_alerts",
+        check: "observability",
+        plant: |_, p| p.alerts.quiet = Duration::ZERO,
     },
     Defect {
         name: "secrets_in_logs",

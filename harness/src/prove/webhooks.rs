@@ -46,6 +46,13 @@ pub(super) const DEFECTS: &[Defect] = &[
         plant: |_, p| p.signature.tolerance = None,
     },
     Defect {
+        name: "duplicate_worked_on_again",
+        bug: "a duplicate is worked on again, though other guards keep it from a second effect",
+        drill: "webhook/duplicates_have_one_effect",
+        check: "webhook",
+        plant: |_, p| p.dedup.identity = EventIdentity::None,
+    },
+    Defect {
         name: "duplicate_processed_twice",
         bug: "duplicate processed twice",
         drill: "webhook/duplicates_have_one_effect",
@@ -58,6 +65,13 @@ pub(super) const DEFECTS: &[Defect] = &[
     },
     Defect {
         name: "dedup_by_delivery",
+        bug: "dedup on the delivery id, not the event id",
+        drill: "webhook/a_redelivery_is_known_by_its_event",
+        check: "webhook",
+        plant: |_, p| p.dedup.identity = EventIdentity::Delivery,
+    },
+    Defect {
+        name: "dedup_by_delivery_unguarded",
         bug: "dedup on the delivery id, not the event id, with nothing else to stop a second effect",
         drill: "webhook/a_redelivery_is_known_by_its_event",
         check: "idempotency",
@@ -68,7 +82,21 @@ pub(super) const DEFECTS: &[Defect] = &[
         },
     },
     Defect {
+        name: "dedup_forgets_in_minutes",
+        bug: "dedup memory of minutes, where the vendor sends again for hours",
+        drill: "webhook/a_redelivery_is_known_by_its_event",
+        check: "webhook",
+        plant: |_, p| p.dedup.retention = Duration::from_secs(600),
+    },
+    Defect {
         name: "dedup_memory_too_short",
+        bug: "dedup memory shorter than the vendor's retries",
+        drill: "webhook/a_duplicate_after_two_days_is_still_known",
+        check: "webhook",
+        plant: |_, p| p.dedup.retention = Duration::from_secs(12 * 3600),
+    },
+    Defect {
+        name: "dedup_memory_too_short_unguarded",
         bug: "dedup memory shorter than the vendor's retries, with nothing else to stop a second effect",
         drill: "webhook/a_duplicate_after_two_days_is_still_known",
         check: "idempotency",
@@ -77,6 +105,20 @@ pub(super) const DEFECTS: &[Defect] = &[
             p.writes.unchanged = Unchanged::WriteAgain;
             p.writes.look_first = false;
         },
+    },
+    Defect {
+        name: "dedup_by_record",
+        bug: "dedup on the record's id: every later event about it is dropped",
+        drill: "webhook/a_second_change_of_a_record_is_news",
+        check: "webhook",
+        plant: |_, p| p.dedup.identity = EventIdentity::Deal,
+    },
+    Defect {
+        name: "dedup_by_what_changed",
+        bug: "dedup on record, type and property: the second change of a property is dropped",
+        drill: "webhook/a_second_change_of_a_record_is_news",
+        check: "webhook",
+        plant: |_, p| p.dedup.identity = EventIdentity::Change,
     },
     Defect {
         name: "seen_before_done",

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use integration_core::policy::{
-    Ambiguous, InUse, KeyMemory, KeyMint, KeyScope, ReplayKeys, ReplayedFailure, Resume, WriteIntent,
+    Ambiguous, InUse, KeyMemory, KeyMint, KeyScope, Pages, ReplayKeys, ReplayedFailure, Resume, WriteIntent,
 };
 
 use super::Defect;
@@ -105,6 +105,13 @@ pub(super) const DEFECTS: &[Defect] = &[
         drill: "idempotency/a_lost_mapping_is_looked_up",
         check: "idempotency",
         plant: |_, p| p.writes.look_first = false,
+    },
+    Defect {
+        name: "looks_at_one_page",
+        bug: "looks for the invoice on the first page only: duplicate when the mapping of an older one was lost",
+        drill: "idempotency/a_lost_mapping_is_looked_up_on_every_page",
+        check: "idempotency",
+        plant: |_, p| p.writes.lookup = Pages::First,
     },
     Defect {
         name: "customer_for_each_spelling",

@@ -256,6 +256,12 @@ the wire, and a failure that needs a person is said loudly and in time. A counte
 with the wire makes every dashboard built on it wrong.",
     },
     Explanation {
+        rule: "observability/alert_storm",
+        text: "More alerts about one trouble came than the drill allows. Whoever gets two hundred mails about one \
+outage finds the one about something else among them too late, or not at all. Say it once when it begins \
+to matter, again once in a while as long as it lasts, and not where each attempt fails.",
+    },
+    Explanation {
         rule: "quota",
         text: "Quota fields in responses (X-RateLimit-*, RateLimit) are read with the vendor's own \
 meaning (delta or epoch seconds), calls slow down before the limit is hit, and a field that \
@@ -349,6 +355,20 @@ the secret shows two), and with its timestamp inside the tolerance; it is stored
 acknowledged, and acknowledged before it is worked on. Duplicates are known by the event's id, not \
 the delivery's. Order is not promised: the older state must not win. An unknown type is \
 acknowledged, and one bad event does not fail its batch.",
+    },
+    Explanation {
+        rule: "webhook/copy_worked",
+        text: "A copy of an event whose work was done set work off again. Vendors send an event again whenever an \
+acknowledgement gets lost, for hours or days, and now and then for no reason. It is harmless only as long as \
+everything behind it is; known copies cost nothing. Usual causes: the memory is kept in the process, or for \
+minutes, or by the delivery's id, which each attempt renews.",
+    },
+    Explanation {
+        rule: "webhook/event_ignored",
+        text: "A new event was acknowledged and no call about its record followed, although its effect was out of \
+date. A sweep may have mended it later; until then the books were wrong. Usual cause: dedup that takes the \
+record's id, or record and property, for the event's: the first change works, and every later one is \
+dropped as a copy.",
     },
     Explanation {
         rule: "webhook/forgery_accepted",

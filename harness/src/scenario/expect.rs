@@ -288,6 +288,14 @@ pub struct Webhook {
     /// killed meanwhile and no other path was open.
     #[serde(default)]
     pub durable: bool,
+    /// How soon after it acknowledged a new event about a record whose effect is out of date the
+    /// subject makes a call about that record, instead of leaving it to the next sweep. Not judged
+    /// while calls fail or the subject is down.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub acts_within: Option<Span>,
+    /// Whether a copy of an event whose work was done sets nothing off: no call about its record.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub knows_copies: bool,
 }
 
 /// Bounds on load.
@@ -329,6 +337,9 @@ pub struct Alert {
     /// That no such alert comes at all.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub never: bool,
+    /// How many such alerts may come in that time: one trouble is not an alert for each failed attempt.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub at_most: Option<u32>,
 }
 
 /// A metric compared with the wire at the end of the drill.
@@ -339,7 +350,8 @@ pub struct Metric {
     pub metric: String,
     /// What it must equal. Variables: `calls` (list of `{vendor, method, path, operation, status,
     /// outcome, attempt, operation_kind}`), `deliveries` (list of `{vendor, status, attempt,
-    /// duplicate, events}`), and each vendor alias with its collections.
+    /// duplicate, events}`), `dead_letters` and `quarantine` (lists of what the subject shows there),
+    /// and each vendor alias with its collections.
     pub equals: Expr,
 }
 

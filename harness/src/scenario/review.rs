@@ -5,10 +5,12 @@
 
 use std::collections::BTreeMap;
 
+mod expect;
+
 use super::fits::{bound_by_macros, called, example, may_meet};
 use super::nearest::advice;
 use super::text::{Document, Mistake};
-use super::{Action, Scenario, schema};
+use super::{Action, Scenario};
 use crate::expr::Expr;
 use crate::fault::{Act, Kind, Mutation, Point, Rule, Target};
 use crate::time::{At, Span};
@@ -435,79 +437,6 @@ impl<'a> Reviewer<'a> {
                 self.say(path, format!("`{vendor}` sends no event of type `{event}`"), help);
             }
             _ => {}
-        }
-    }
-
-    fn expect(&mut self) {
-        let expect = &self.scenario.expect;
-        for (index, unique) in expect.unique.iter().enumerate() {
-            let index = index.to_string();
-            self.collection(&["expect", "unique", &index, "of"], false, &unique.of);
-            for (key, expr) in [("by", Some(&unique.by)), ("live", unique.live.as_ref())] {
-                self.of_record(&["expect", "unique", &index, key], false, &unique.of, expr);
-            }
-        }
-        if let Some(agree) = &expect.agree {
-            self.collection(&["expect", "agree", "from"], false, &agree.from);
-            self.collection(&["expect", "agree", "to"], false, &agree.to);
-            for (key, of, expr) in [
-                ("where", &agree.from, Some(&agree.only)),
-                ("source_key", &agree.from, agree.source_key.as_ref()),
-                ("key", &agree.to, Some(&agree.key)),
-                ("live", &agree.to, agree.live.as_ref()),
-            ] {
-                self.of_record(&["expect", "agree", key], false, of, expr);
-            }
-            for (field, expr) in &agree.fields {
-                self.of_record(&["expect", "agree", "fields", field], false, &agree.from, Some(expr));
-            }
-            for field in agree.fields.keys() {
-                let path = ["expect", "agree", "fields", field];
-                match Expr::compile(field) {
-                    Ok(expr) => self.of_record(&path, true, &agree.to, Some(&expr)),
-                    Err(error) => self.say_of_key(
-                        &path,
-                        error.to_string(),
-                        "both sides of `fields` are CEL: value in the target → value of the source",
-                    ),
-                }
-            }
-        }
-        if let Some(vendor) = expect.load.as_ref().and_then(|load| load.vendor.as_ref()) {
-            self.knows(&["expect", "load", "vendor"], false, vendor);
-        }
-        if let Some(backoff) = &expect.backoff {
-            for (key, wrong, help) in [
-                ("cap", backoff.cap < backoff.base, "`cap` is the largest envelope, `base` the first"),
-                ("attempts", backoff.attempts == 0, "the first attempt counts: write 1 or more"),
-                ("factor", backoff.factor < 1.0, "the envelope cannot shrink: write 1 or more"),
-            ] {
-                if wrong {
-                    self.say(&["expect", "backoff", key], format!("no client can keep this `{key}`"), help);
-                }
-            }
-        }
-        if expect.breaker.is_some_and(|b| b.opens_after == 0) {
-            self.say(
-                &["expect", "breaker", "opens_after"],
-                "a breaker that opens after no failure is never closed",
-                "write 1 or more",
-            );
-        }
-        for (index, metric) in expect.metrics.iter().enumerate() {
-            let mut known = vec!["calls", "deliveries"];
-            known.extend(self.aliases());
-            self.variables(&["expect", "metrics", &index.to_string(), "equals"], &metric.equals, &known);
-        }
-        let sections = if expect.without.is_empty() { Vec::new() } else { schema::sections() };
-        for (index, section) in expect.without.iter().enumerate() {
-            if !sections.contains(section) {
-                self.say(
-                    &["expect", "without", &index.to_string()],
-                    format!("`{section}` is not a section of `expect`"),
-                    advice(section, &sections, "sections"),
-                );
-            }
         }
     }
 

@@ -238,9 +238,9 @@ async fn deliver(world: Rc<World>, host: Rc<Host>, pending: Pending) {
             return give_up(&world, &host, number, events);
         }
         let (outcome, response) = attempt_once(&world, &host, &events, attempt).await;
-        let accepted = response.as_ref().is_some_and(Response::is_success);
-        let wait =
-            if accepted { None } else { host.vendor.borrow_mut().redelivery(attempt, response.as_ref()) };
+        let seen = response.as_ref().filter(|_| outcome.1 == Outcome::Answered);
+        let accepted = seen.is_some_and(Response::is_success);
+        let wait = if accepted { None } else { host.vendor.borrow_mut().redelivery(attempt, seen) };
         let now = world.recorder.now();
         outcome.note(&world, response, wait.map(|w| now + w));
         if accepted {
@@ -278,6 +278,7 @@ impl Ended {
     }
 }
 
+/// One attempt, with what the subject said; the vendor hears it only where the attempt was answered.
 async fn attempt_once(
     world: &Rc<World>,
     host: &Rc<Host>,
@@ -346,9 +347,10 @@ async fn attempt_once(
         None => Err(Outcome::Refused),
     };
     match answer {
-        Ok(_) if matches!(bite.as_ref().map(|b| &b.act), Some(Act::LostAck)) => {
+        Ok(response) if matches!(bite.as_ref().map(|b| &b.act), Some(Act::LostAck)) => {
+            let response = shown(world, response);
             tokio::time::sleep(patience.duration()).await;
-            (Ended(delivery, Outcome::TimedOut), None)
+            (Ended(delivery, Outcome::TimedOut), Some(response))
         }
         Ok(response) => (Ended(delivery, Outcome::Answered), Some(shown(world, response))),
         Err(_)

@@ -298,7 +298,7 @@ mod tests {
             What::Fault(fault.clone()),
             What::Subject(SubjectEvent::Exited { error: None }),
             What::Subject(SubjectEvent::Flooded { lines: 1, bytes: u64::MAX }),
-            What::Alert { body: numbers, unread: None },
+            What::Alert { body: numbers, unread: None, began: None },
         ];
         for what in answers.into_iter().chain(others) {
             let event = Event { at: At(u64::MAX), what };

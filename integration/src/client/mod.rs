@@ -19,6 +19,7 @@ use crate::metrics::Metrics;
 use crate::observer::{AttemptObserver, AttemptOutcome, Vendor};
 use crate::policy::{
     Ambiguous, AttemptFacts, Counting, InUse, LimiterScope, OnUnauthorized, Policies, ReplayedFailure,
+    Telling,
 };
 use crate::secret::Secret;
 
@@ -298,6 +299,10 @@ impl VendorClient {
         }
         if matches!(tried.outcome, AttemptOutcome::Status(200..=299)) {
             return None;
+        }
+        if policies.alerts.telling == Telling::EachFailure {
+            let message = format!("{} {}: {}", call.method, call.endpoint, tried.outcome.label());
+            self.tools.alerts.raise(AlertKind::FailedAttempt, self.vendor.name(), &message);
         }
         let told = match tried.outcome {
             AttemptOutcome::Status(408 | 429 | 500..=599) => policies.retry_after.read(&tried.headers, now),

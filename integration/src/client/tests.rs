@@ -9,7 +9,7 @@ use tokio::net::{TcpListener, TcpStream};
 use super::*;
 use crate::config::{CredentialSource, HubSpotConfig, StripeConfig};
 use crate::observer::AttemptRecord;
-use crate::policy::{Patience, Timeouts};
+use crate::policy::{AlertRule, Patience, Timeouts};
 
 struct Fixed(Instant);
 
@@ -108,7 +108,7 @@ async fn write(
     let config = Config::new("/nowhere", hubspot, stripe);
     let clock: Arc<dyn Clock> = Arc::new(Fixed(Instant::now()));
     let metrics = Arc::new(Metrics::new());
-    let (alerts, _outbox) = Alerts::new(clock.clone(), metrics.clone());
+    let (alerts, _outbox) = Alerts::new(clock.clone(), metrics.clone(), AlertRule::default());
     let seen = Arc::new(Seen::default());
     *seen.1.lock().unwrap() = Some(Instant::now());
     let observer: Arc<OnceLock<Arc<dyn AttemptObserver>>> = Arc::new(OnceLock::new());

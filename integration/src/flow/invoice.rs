@@ -4,8 +4,9 @@ use super::Flow;
 use super::key::Ticket;
 use crate::alert::AlertKind;
 use crate::client::Failure;
+use crate::policy::Pages;
 use crate::store::{Ledger, Step};
-use crate::vendor::Invoice;
+use crate::vendor::{Invoice, PAGE};
 
 /// Turns of the loop below; each makes progress or spends a key, so more would mean a vendor that contradicts itself.
 const TURNS: u32 = 10;
@@ -155,6 +156,7 @@ impl Flow<'_> {
         loop {
             let (page, more) = self.ctx.stripe.invoices(self.slot, Some(customer), after.as_deref()).await?;
             let last = page.last().map(|invoice| invoice.id.clone());
+            let short = page.len() < PAGE;
             for invoice in page {
                 if invoice.deal_id.as_deref() != Some(deal_id) || !invoice.is_live() {
                     continue;
@@ -171,8 +173,13 @@ impl Flow<'_> {
                     None => found = Some(invoice),
                 }
             }
+            let enough = match self.ctx.policies.writes.lookup {
+                Pages::All => false,
+                Pages::First => true,
+                Pages::UntilShort => short,
+            };
             // A page that ends where the last one did would go on for ever.
-            if !more || last.is_none() || last == after {
+            if !more || last.is_none() || last == after || enough {
                 return Ok(found);
             }
             after = last;

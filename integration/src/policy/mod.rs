@@ -30,6 +30,8 @@
 //! | how the fields of a request are written | `wording` | [`Wording`] |
 //! | leases, order, completion, job retries, shutdown | `queue` | [`QueueRule`] |
 //! | what metrics count | `counting` | [`Counting`] |
+//! | what the gauges of dead letters and quarantine count | `tally` | [`Tally`] |
+//! | what is worth an alert, and how often | `alerts` | [`AlertRule`] |
 //! | where secrets may appear | `disclosure` | [`Disclosure`] |
 
 use std::sync::Arc;
@@ -61,8 +63,8 @@ pub use webhook::{
 };
 pub use wording::{AsDocumented, Wording};
 pub use work::{
-    Comparison, Completion, Counting, CursorCommit, Disclosure, OnShutdown, Pages, QueueOrder, QueueRule,
-    ReconcileRule, Repair, SyncRule,
+    AlertRule, Comparison, Completion, Counting, CursorCommit, Disclosure, OnShutdown, Pages, QueueOrder,
+    QueueRule, ReconcileRule, Repair, SyncRule, Tally, Telling,
 };
 pub use writes::{
     Ambiguous, DerivedKeys, InUse, KeyMemory, KeyMint, KeyScope, ReplayKeys, ReplayedFailure, Resume,
@@ -98,6 +100,8 @@ pub struct Policies {
     pub wording: Arc<dyn Wording>,
     pub queue: QueueRule,
     pub counting: Counting,
+    pub tally: Tally,
+    pub alerts: AlertRule,
     pub disclosure: Disclosure,
 }
 
@@ -129,6 +133,8 @@ impl Default for Policies {
             wording: Arc::new(AsDocumented),
             queue: QueueRule::default(),
             counting: Counting::default(),
+            tally: Tally::default(),
+            alerts: AlertRule::default(),
             disclosure: Disclosure::default(),
         }
     }

@@ -40,6 +40,7 @@ impl Policies {
             &mut self.queue.lease,
             &mut self.queue.retry_base,
             &mut self.queue.retry_cap,
+            &mut self.alerts.quiet,
         ];
         waits.into_iter().for_each(short);
         let fast = |rate: &mut Rate| rate.per_second *= f64::from(tempo);

@@ -123,6 +123,10 @@ pub enum EventIdentity {
     EventId,
     /// `eventId` and `attemptNumber`: the identity of a delivery.
     Delivery,
+    /// The deal, the type and the property: the identity of what changed, whatever it became.
+    Change,
+    /// The deal.
+    Deal,
     /// Nothing: every event is new.
     None,
 }

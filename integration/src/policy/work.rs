@@ -180,6 +180,43 @@ pub enum Counting {
     FirstAsRetry,
 }
 
+/// What the gauges of dead letters and quarantine count.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Tally {
+    /// What is there, as the lists show it.
+    #[default]
+    Waiting,
+    /// What this process has put there since it started.
+    SinceStart,
+    /// What was ever put there, replayed or not.
+    Ever,
+}
+
+/// Which failures of a vendor are worth telling somebody.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Telling {
+    /// Those that last: a breaker long open, a job given up, a queue that grows old.
+    #[default]
+    Lasting,
+    /// Each failed attempt as well.
+    EachFailure,
+}
+
+/// When somebody is told.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct AlertRule {
+    /// Which failures of a vendor are told.
+    pub telling: Telling,
+    /// How long one kind and subject stays quiet after an alert.
+    pub quiet: Duration,
+}
+
+impl Default for AlertRule {
+    fn default() -> Self {
+        Self { telling: Telling::default(), quiet: Duration::from_secs(15 * 60) }
+    }
+}
+
 /// Where secrets may appear.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Disclosure {

@@ -2,6 +2,8 @@
 
 use sha2::{Digest, Sha256};
 
+use super::Pages;
+
 /// One intended write: everything its idempotency key may depend on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WriteIntent {
@@ -143,6 +145,8 @@ pub struct WriteRule {
     pub replay_keys: ReplayKeys,
     /// Whether the customer and the invoice are searched for before they are created.
     pub look_first: bool,
+    /// How many of a customer's invoices are read to find the one of a deal.
+    pub lookup: Pages,
 }
 
 impl Default for WriteRule {
@@ -157,6 +161,7 @@ impl Default for WriteRule {
             unchanged: Unchanged::default(),
             replay_keys: ReplayKeys::default(),
             look_first: true,
+            lookup: Pages::default(),
         }
     }
 }

@@ -125,13 +125,15 @@ impl Store {
         .collect()
     }
 
-    /// How many dead letters wait, and how many entries are quarantined.
-    pub(crate) fn refused(&self) -> Stored<(u64, u64)> {
+    /// How many dead letters wait, and how many entries are quarantined: those put there since `since_ms`. With
+    /// `replayed`, dead letters that wait no more are counted as well.
+    pub(crate) fn refused(&self, since_ms: i64, replayed: bool) -> Stored<(u64, u64)> {
         let conn = self.lock();
         let mut row = conn.prepare_cached(
-            "SELECT (SELECT count(*) FROM dead_letters WHERE replayed_ms IS NULL), (SELECT count(*) FROM quarantine)",
+            "SELECT (SELECT count(*) FROM dead_letters WHERE created_ms >= ?1 AND (?2 OR replayed_ms IS NULL)),
+                    (SELECT count(*) FROM quarantine WHERE created_ms >= ?1)",
         )?;
-        row.query_row([], |row| {
+        row.query_row(params![since_ms, replayed], |row| {
             Ok((row.get::<_, i64>(0)?.cast_unsigned(), row.get::<_, i64>(1)?.cast_unsigned()))
         })
     }

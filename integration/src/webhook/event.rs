@@ -45,6 +45,8 @@ pub(super) fn read(ctx: &Context, value: Value) -> Result<Read, rusqlite::Error>
     let identity = match ctx.policies.dedup.identity {
         EventIdentity::EventId => event_id,
         EventIdentity::Delivery => format!("{event_id}/{}", text(&value["attemptNumber"])),
+        EventIdentity::Change => format!("{deal_id}/{kind}/{}", text(&value["propertyName"])),
+        EventIdentity::Deal => deal_id.clone(),
         EventIdentity::None => String::new(),
     };
     let mut job = Enqueue::deal(&deal_id, ctx.now_ms());
