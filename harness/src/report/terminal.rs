@@ -232,6 +232,7 @@ pub struct Summary {
     refused: Vec<String>,
     skipped: usize,
     causes: Causes,
+    doubts: Causes,
     /// Time that really passed, for drills that ran by the real clock.
     real_time: bool,
 }
@@ -245,7 +246,10 @@ impl Summary {
         match ran.drilled.verdict {
             Verdict::Pass if ran.is_flaky() => self.flaky.push(ran.replay.clone()),
             Verdict::Pass => self.passed += 1,
-            Verdict::Unknown => self.unknown.push(ran.replay.clone()),
+            Verdict::Unknown => {
+                self.unknown.push(ran.replay.clone());
+                self.doubts.add(ran);
+            }
             Verdict::Fail => {
                 self.failed.push(ran.replay.clone());
                 self.causes.add(ran);
@@ -335,7 +339,8 @@ impl Summary {
                 }
             }
         }
-        text.push_str(&self.causes.render());
+        text.push_str(&self.causes.render("by rule"));
+        text.push_str(&self.doubts.render("not judged, by rule"));
         text
     }
 }

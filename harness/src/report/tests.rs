@@ -306,6 +306,24 @@ fn many_failures_are_told_by_the_rules_that_they_broke() {
 }
 
 #[test]
+fn many_drills_that_were_not_judged_are_told_by_what_kept_them_from_it() {
+    let loaded = loaded();
+    let summary = |drills: usize| {
+        let mut summary = terminal::Summary::default();
+        (0..drills).for_each(|_| summary.add(&ran(&loaded, &drilled(Verdict::Unknown))));
+        plain(&summary.render(0, None))
+    };
+    assert!(!summary(3).contains("by rule"));
+    assert!(
+        summary(4).contains(
+            "not judged, by rule, each with the drill to begin with\n    faults/never_fired in 4 drills"
+        ),
+        "{}",
+        summary(4)
+    );
+}
+
+#[test]
 fn a_drill_that_breaks_a_rule_twice_is_one_drill() {
     let loaded = loaded();
     let mut twice = drilled(Verdict::Fail);
