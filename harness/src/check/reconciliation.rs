@@ -514,10 +514,10 @@ mod tests {
         let mail = r#""‹e-mail address, 18 characters›""#;
         let name = r#""‹5 characters: Aaaaa›""#;
         for (field, was, is, told) in [
-            ("email", json!("ap@contoso.example"), json!("bo@contoso.example"), [mail, "another: ", mail]),
+            ("email", json!("ap@contoso-ag.info"), json!("bo@contoso-ag.info"), [mail, "another: ", mail]),
             (
                 "note",
-                json!("write to ap@contoso.example"),
+                json!("write to ap@contoso-ag.info"),
                 json!(""),
                 ["\"\"", "", r#""write to ‹e-mail address, 18 characters›""#],
             ),
@@ -555,7 +555,7 @@ mod tests {
             "agree: { from: crm.deals, where: 'deal.won', source_key: deal.email, to: billing.invoices, key: invoice.email }\n  \
              converges: { within: 10m }",
         );
-        let deal = json!({ "id": "d1", "won": true, "email": "ap@contoso.example" });
+        let deal = json!({ "id": "d1", "won": true, "email": "ap@contoso-ag.info" });
         let judged = super::super::judge(
             &terms,
             &profiles(),

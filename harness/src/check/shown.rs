@@ -310,16 +310,16 @@ expect:
 
     #[test]
     fn of_a_persons_own_the_outline_is_shown() {
-        let scenario = PROMISE.replace("'title': i.title", "'email': 'ap@contoso.example', 'name': 'Ann'");
+        let scenario = PROMISE.replace("'title': i.title", "'email': 'ap@contoso-ag.info', 'name': 'Ann'");
         let scenario = crate::scenario::parse("x.yaml", &scenario).unwrap();
         let shows = |item: Value| {
             judge(&scenario, &trace(Some(Response::json(200, &json!([item]))), &[200])).unwrap()
         };
-        let email = shows(json!({ "number": 1, "email": "bo@contoso.example", "name": "Ann" }));
+        let email = shows(json!({ "number": 1, "email": "bo@contoso-ag.info", "name": "Ann" }));
         let mail = "\"‹e-mail address, 18 characters›\"";
         let said = format!("exposed/differs: `mirror` is {mail} at `/0/email`, and another is true: {mail}");
         assert_eq!(told(&email), [said]);
-        let name = shows(json!({ "number": 1, "email": "ap@contoso.example", "name": "Bob" }));
+        let name = shows(json!({ "number": 1, "email": "ap@contoso-ag.info", "name": "Bob" }));
         let ann = "\"‹3 characters: Aaa›\"";
         let said = format!("exposed/differs: `mirror` is {ann} at `/0/name`, and another is true: {ann}");
         assert_eq!(told(&name), [said]);

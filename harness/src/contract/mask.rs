@@ -127,11 +127,11 @@ mod tests {
             ("customer", json!("cus_NffrFeUfNV2Hib"), "string `cus_NffrFeUfNV2Hib`"),
             ("note", json!(""), "an empty string"),
             ("note", json!("call John at noon"), "string ‹17 characters: aaaa Aaaa aa aaaa›"),
-            ("note", json!("ap@contoso.example"), "string ‹e-mail address, 18 characters›"),
+            ("note", json!("ap@contoso-ag.info"), "string ‹e-mail address, 18 characters›"),
             (
                 "note",
-                json!("write to ap@contoso.example"),
-                "string ‹27 characters: aaaaa aa aa@aaaaaaa.aaaaaaa›",
+                json!("write to ap@contoso-ag.info"),
+                "string ‹27 characters: aaaaa aa aa@aaaaaaa-aa.aaaa›",
             ),
             ("note", json!("4242 4242 4242 4242"), "string ‹card number, 19 characters›"),
             ("note", json!("DE89370400440532013000"), "string ‹IBAN, 22 characters›"),
@@ -157,7 +157,7 @@ mod tests {
             ),
             (
                 "byMail",
-                json!({ "ap@contoso.example": 1, "b": 2 }),
+                json!({ "ap@contoso-ag.info": 1, "b": 2 }),
                 "an object with ‹e-mail address, 18 characters›, b",
             ),
         ] {

@@ -368,8 +368,8 @@ fn a_replay_command_survives_the_shell() {
 #[test]
 fn no_report_shows_what_is_a_persons_own() {
     const OWN: [&str; 5] = [
-        "ap@contoso.example",
-        "ap%40contoso.example",
+        "ap@contoso-ag.info",
+        "ap%40contoso-ag.info",
         "4242424242424242",
         "DE89370400440532013000",
         "+14155550123",

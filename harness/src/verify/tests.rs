@@ -61,7 +61,7 @@ fn drifted() -> Vec<Exchange> {
 
 #[test]
 fn a_path_that_the_contract_lacks_is_told_without_what_is_a_persons_own() {
-    let exchanges = recording(&[("/people/ap@contoso.example?token=abcdefgh1", json!({}))]);
+    let exchanges = recording(&[("/people/ap@contoso-ag.info?token=abcdefgh1", json!({}))]);
     let report = verify(&contract(), &[source(&exchanges)]);
     let told = crate::report::verify::jsonl(&report);
     assert!(told.contains("GET /people/‹e-mail address, 18 characters›"), "{told}");

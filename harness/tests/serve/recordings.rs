@@ -34,7 +34,7 @@ async fn a_request_without_a_recording_is_told_the_nearest_in_the_answer_and_on_
     for (alias, pointer) in [("github", "/message"), ("stripe", "/error/message"), ("hubspot", "/message")] {
         assert_eq!(get(alias, "/repos/o/r/issues?page=1").await, (200, json!([])), "{alias}");
         for _ in 0..3 {
-            let (status, body) = get(alias, "/repos/o/r/issues?page=2&q=ap%40contoso.example").await;
+            let (status, body) = get(alias, "/repos/o/r/issues?page=2&q=ap%40contoso-ag.info").await;
             assert_eq!(status, 404, "{alias}: {body}");
             assert_eq!(body.pointer(pointer), Some(&json!(nearest)), "{alias}: {body}");
         }
