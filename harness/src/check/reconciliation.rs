@@ -6,6 +6,7 @@ use indexmap::IndexMap;
 
 use super::agreement::{Agreement, Field, History, Version, Wrong, same};
 use super::evidence::Evidence;
+use super::inputs::computed;
 use super::lives::Stretch;
 use super::say::{Findings, Say, brief, count};
 use super::trail::{Trail, trail};
@@ -114,7 +115,12 @@ fn disagreements(e: &Evidence<'_>, a: &Agreement, found: &mut Findings) {
             ),
             Wrong::Differs { field, found, wanted } => (
                 "reconciliation/differs",
-                format!("{key}: `{field}` is {} where the source says {}", shown(found), shown(wanted)),
+                format!(
+                    "{key}: `{field}` is {} where the source says {}{}",
+                    shown(found),
+                    shown(wanted),
+                    computed(e, a, key, field)
+                ),
                 "compare the last change of the source with the last write: was an update dropped, overtaken, or converted wrongly?",
             ),
             Wrong::Unwanted(ids) => (
