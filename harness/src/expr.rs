@@ -78,6 +78,16 @@ impl Expr {
         self.names.to_vec()
     }
 
+    /// What it reads of `name`, each part by its path (`deal.properties.amount`) with its value; `null`
+    /// stands for what is not there.
+    pub fn inputs(&self, name: &str, value: &Value) -> Vec<(String, Value)> {
+        let mut parts = Vec::new();
+        if let Some(reads) = self.reads.get(name) {
+            reads.parts(name, value, &mut parts);
+        }
+        parts
+    }
+
     /// Evaluates over `variables` and gives the value as JSON.
     ///
     /// # Errors

@@ -160,13 +160,13 @@ fn load_one(
 ) -> Result<Loaded, Vec<Mistake>> {
     let file = shown(&found.path);
     let drill = document(&found.path, &file).map_err(|m| vec![m])?;
-    let mut scenario = drill.scenario().map_err(|m| vec![m])?;
+    let mut scenario = drill.whole_scenario()?;
     let base = match &scenario.extends {
         None => None,
         Some(extends) => {
             let (path, base) = base_of(found, &drill, extends).map_err(|m| vec![m])?;
             bases.insert(path);
-            scenario.inherit(base.base().map_err(|m| vec![m])?);
+            scenario.inherit(base.whole_base()?);
             Some(base)
         }
     };

@@ -177,8 +177,9 @@ fn judge_waits(e: &Evidence<'_>, promise: &Backoff, waits: &[Wait], about: bool,
     }
     pools.retain(|_, pool| pool.len() >= ENOUGH);
     let alpha = FALSE_ALARM / (3.0 * pools.len().max(1) as f64);
+    let by_attempt = by_attempt(promise, waits);
     for (nth, pool) in &pools {
-        judge_pool(e, promise, *nth, pool, alpha, found);
+        judge_pool(e, promise, *nth, pool, alpha, &by_attempt, found);
     }
     if about && found.is_empty() && waits.len() < WANTED {
         found.unknown(Say {
@@ -198,12 +199,28 @@ fn judge_waits(e: &Evidence<'_>, promise: &Backoff, waits: &[Wait], about: bool,
     }
 }
 
+/// The waits after each attempt beside what they may be: a growth that is off shows here.
+fn by_attempt(promise: &Backoff, waits: &[Wait]) -> String {
+    const SHOWN: u32 = 6;
+    let after = |nth: u32| {
+        let waited: Vec<f64> = waits.iter().filter(|w| w.nth == nth).map(|w| w.waited.0 as f64).collect();
+        let longest = waited.iter().copied().fold(0.0, f64::max);
+        let typical = Span(median(&waited) as u64);
+        let may = envelope(promise, nth);
+        (!waited.is_empty())
+            .then(|| format!("after attempt {nth} {typical} (longest {}) of {may}", Span(longest as u64)))
+    };
+    let told: Vec<String> = (1..=SHOWN).filter_map(after).collect();
+    format!("median waits: {}", told.join(", "))
+}
+
 fn judge_pool(
     e: &Evidence<'_>,
     promise: &Backoff,
     nth: u32,
     pool: &[&Wait],
     alpha: f64,
+    by_attempt: &str,
     found: &mut Findings,
 ) {
     let which = if nth == 0 { "all".to_owned() } else { format!("number {nth}") };
@@ -254,7 +271,7 @@ fn judge_pool(
             rule: if capped { "backoff/over_cap" } else { "backoff/too_long" },
             group: "",
             message: format!(
-                "{about}: too many long ones for jitter over an envelope of {} (distance {distance:.2}, chance allows {limit:.2})",
+                "{about}: too many long ones for jitter over an envelope of {} (distance {distance:.2}, chance allows {limit:.2}); {by_attempt}",
                 envelopes(promise, nth),
             ),
             expected: format!("waits spread evenly over {}, not counting {slack} of slack", spread(promise)),

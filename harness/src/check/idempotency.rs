@@ -142,7 +142,8 @@ fn fresh_keys(e: &Evidence<'_>, group: &[&Call<'_>], kept: Option<Span>, found: 
             let under_it = group.iter().copied().filter(|c| c.key == old.key);
             let uncertain = old.ending.is_uncertain() && !e.effects().seen(under_it, old.ended, call.arrived);
             if !pruned && !replayed_failure && (in_use || uncertain) {
-                fresh_key(old, call, in_use, found);
+                let nth = (left.unwrap_or_default() + 1, i + 1);
+                fresh_key(e, (old, nth.0), (call, nth.1), in_use, found);
             }
         }
         // Only a key that never comes back was left behind.
@@ -152,7 +153,16 @@ fn fresh_keys(e: &Evidence<'_>, group: &[&Call<'_>], kept: Option<Span>, found: 
     }
 }
 
-fn fresh_key(old: &Call<'_>, new: &Call<'_>, in_use: bool, found: &mut Findings) {
+/// Says how a key gave way to another: which attempts, how far apart, and whether a restart lies between.
+fn fresh_key(
+    e: &Evidence<'_>,
+    (old, before): (&Call<'_>, usize),
+    (new, after): (&Call<'_>, usize),
+    in_use: bool,
+    found: &mut Findings,
+) {
+    let restarted = e.lives.started_between(old.arrived, new.arrived);
+    let between = if restarted { "after a restart of the subject" } else { "without a restart in between" };
     let (rule, hint) = if in_use {
         (
             "idempotency/fresh_key_after_in_use",
@@ -169,13 +179,15 @@ fn fresh_key(old: &Call<'_>, new: &Call<'_>, in_use: bool, found: &mut Findings)
         rule,
         group: new.vendor,
         message: format!(
-            "{} got {} at {} under key `{}`, and the same body was sent again at {} under the fresh key `{}`",
+            "{} got {} at {} under key `{}` (attempt {before}), and the same body was sent again at {} under the \
+             fresh key `{}` (attempt {after}, {} later, {between})",
             old.name(),
             old.got(),
             old.ended,
             old.key.unwrap_or_default(),
             new.arrived,
             new.key.unwrap_or_default(),
+            new.arrived.since(old.ended),
         ),
         expected: format!(
             "key `{}` again: the effect of the first attempt is uncertain",

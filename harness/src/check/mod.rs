@@ -33,6 +33,7 @@ mod faults;
 mod gates;
 mod idempotency;
 mod idle;
+mod inputs;
 mod liveness;
 mod load;
 mod news;

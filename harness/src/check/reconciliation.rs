@@ -6,6 +6,7 @@ use indexmap::IndexMap;
 
 use super::agreement::{Agreement, Field, History, Version, Wrong, same};
 use super::evidence::Evidence;
+use super::inputs::computed;
 use super::lives::Stretch;
 use super::say::{self, Findings, Say, brief, count, last_name};
 use super::trail::{Trail, trail};
@@ -121,7 +122,7 @@ fn disagreements(e: &Evidence<'_>, a: &Agreement, found: &mut Findings) {
             ),
             Wrong::Differs { field, found, wanted } => (
                 "reconciliation/differs",
-                format!("{key}: {}", parted(field, found, wanted)),
+                format!("{key}: {}{}", parted(field, found, wanted), computed(e, a, key, field)),
                 "compare the last change of the source with the last write: was an update dropped, overtaken, or converted wrongly?",
             ),
             Wrong::Unwanted(ids) => (
@@ -543,7 +544,7 @@ mod tests {
             assert_eq!(
                 said(field, was, is),
                 format!(
-                    "d1: `invoice.{field}` is {found} where the source says {another}{wanted}; `invoice.{field}` = {wanted}"
+                    "d1: `invoice.{field}` is {found} where the source says {another}{wanted} (`deal.{field}`); `invoice.{field}` = {wanted}"
                 )
             );
         }

@@ -13,6 +13,7 @@ use crate::finding::Judgement;
 use crate::scenario::Family;
 use crate::time::{At, Span};
 use crate::trace::{EventId, What};
+use crate::wire::Response;
 
 /// Calls that were on their way when the answer came, and rounding of timers.
 const SLACK: Span = Span::millis(20);
@@ -193,11 +194,12 @@ fn obeyed(e: &Evidence<'_>, list: &[Told], call: &Call<'_>, kept_waiting: &[Kept
         rule: "retry_after/too_early",
         group: call.vendor,
         message: format!(
-            "{} was answered {} at {} and told to stay away for {}; {} came at {}, {early} too early",
+            "{} was answered {} at {} and told to stay away for {}{}; {} came at {}, {early} too early",
             teller.name(),
             teller.got(),
             teller.ended,
             told.asked_until.since(told.from),
+            teller.response.and_then(line).unwrap_or_default(),
             call.name(),
             call.arrived,
         ),
@@ -205,6 +207,11 @@ fn obeyed(e: &Evidence<'_>, list: &[Told], call: &Call<'_>, kept_waiting: &[Kept
         hint: "Retry-After is seconds or one of three date forms, and holds for all workers, not only the one that heard it",
         evidence,
     });
+}
+
+/// The header line that said so, as it stood in the answer.
+fn line(response: &Response) -> Option<String> {
+    response.headers.get("retry-after").map(|value| format!(" (`retry-after: {value}`)"))
 }
 
 /// Says how a standstill looks.

@@ -58,6 +58,11 @@ pub trait Backend: Sync {
     /// A fault of firedrill.
     fn run(&self, setting: &Setting, drill: &Loaded, seed: Seed) -> Result<Drilled, DrillError>;
 
+    /// Why a drill cannot be put to the bundled subject; none if it can, or names a subject of its own.
+    fn unfit(&self, _: &Setting, _: &Loaded) -> Option<String> {
+        None
+    }
+
     /// Why a drill cannot be put to the subject of this run; none if it can.
     fn skips(&self, _: &Setting, _: &Loaded) -> Option<String> {
         None

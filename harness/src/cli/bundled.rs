@@ -51,6 +51,22 @@ impl Backend for Bundled {
         casting::facts(vendor, &setting.contracts).map(Some)
     }
 
+    fn unfit(&self, setting: &Setting, drill: &Loaded) -> Option<String> {
+        if !matches!(program(setting, drill), Ok(None)) {
+            return None;
+        }
+        let has = |alias: &str| drill.scenario.vendors.contains_key(alias);
+        let lacks: Vec<String> =
+            [bundled::CRM, bundled::BILLING].iter().filter(|a| !has(a)).map(|a| format!("`{a}`")).collect();
+        (!lacks.is_empty()).then(|| {
+            format!(
+                "the bundled core needs its vendors under the aliases `crm` and `billing`, and this drill lacks {}: run \
+                 it from a test of your own, or with `--subject FILE`",
+                lacks.join(" and ")
+            )
+        })
+    }
+
     fn skips(&self, setting: &Setting, drill: &Loaded) -> Option<String> {
         match program(setting, drill) {
             Ok(Some((program, _))) => {

@@ -169,6 +169,9 @@ fn check(
         let mistakes = casting::mistaken_recordings(drill);
         if mistakes.is_empty() {
             console.print(&format!("ok  {}  {}\n", drill.file, drill.scenario.drill))?;
+            if let Some(why) = backend.unfit(setting, drill) {
+                console.print(&format!("    {}\n", wrap(&why, 76).join("\n    ")))?;
+            }
             continue;
         }
         for mistake in &mistakes {
@@ -189,6 +192,10 @@ fn prove(
     backend: &dyn Backend,
     console: &mut Console<'_>,
 ) -> io::Result<ExitCode> {
+    if let Some(hint) = meant_as_filter(&args.drilling.paths, &backend.defects()) {
+        console.say(&format!("error: {hint}\n"));
+        return Ok(ExitCode::Usage);
+    }
     let Some(drills) = load(&args.drilling.paths, setting, backend, console) else {
         return Ok(ExitCode::Usage);
     };
@@ -219,8 +226,21 @@ fn prove(
     })
 }
 
+/// What to say of a path that is none and names a defect.
+fn meant_as_filter(paths: &[PathBuf], defects: &[&str]) -> Option<String> {
+    let lost = paths.iter().filter(|path| !path.exists()).filter_map(|path| path.to_str());
+    lost.filter_map(|word| {
+        let part = defects.iter().any(|name| name.contains(word)).then_some(word);
+        let meant = part.or_else(|| nearest(word, defects.iter().copied()))?;
+        Some(format!(
+            "there is no drill file or folder `{word}`; to plant defects by their name: `firedrill prove --filter {meant}`"
+        ))
+    })
+    .next()
+}
+
 fn explain(rule: Option<&str>, console: &mut Console<'_>) -> io::Result<ExitCode> {
-    let names = || rules::all().iter().map(|e| e.rule).chain(RULES.iter().map(|r| r.id));
+    let names = || rules::all().map(|e| e.rule).chain(RULES.iter().map(|r| r.id));
     let Some(rule) = rule else {
         console.print(&format!("{}\n", names().collect::<Vec<_>>().join("\n")))?;
         return Ok(ExitCode::Passed);

@@ -47,6 +47,14 @@ impl Backend for Fake {
         }
     }
 
+    fn defects(&self) -> Vec<&'static str> {
+        vec!["key_not_persisted"]
+    }
+
+    fn unfit(&self, _: &Setting, drill: &Loaded) -> Option<String> {
+        (drill.scenario.drill == "foreign").then(|| "it lacks `billing`".to_owned())
+    }
+
     fn prove(&self, _: &Setting, _: &ProofRequest) -> Result<Vec<Row>, DrillError> {
         Ok(self.rows.clone())
     }
@@ -314,7 +322,10 @@ fn help_documents_the_exit_codes() {
 fn an_explanation_answers_a_finding() {
     let said = firedrill(&Fake::default(), &["explain", "idempotency/no_key"]);
     assert_eq!(said.code, ExitCode::Passed);
-    assert!(said.out.starts_with("idempotency/no_key\n\nAll attempts of one write"));
+    assert!(said.out.starts_with("idempotency/no_key\n\nA create carries no idempotency key"));
+    let unknown = firedrill(&Fake::default(), &["explain", "idempotency/no_kye"]);
+    assert_eq!(unknown.code, ExitCode::Usage);
+    assert!(unknown.err.contains("did you mean `idempotency/no_key`?"), "{}", unknown.err);
     let acts = firedrill(&Fake::default(), &["explain", "acts"]).out;
     let one = firedrill(&Fake::default(), &["explain", "slow_accept"]).out;
     assert!(one.starts_with("do: { slow_accept: 500ms }\n    Connections") && acts.contains(&one), "{one}");
@@ -414,4 +425,22 @@ fn the_readme_counts_what_there_is() {
     ] {
         assert!(readme.contains(&said), "README.md should say: {said}");
     }
+}
+
+#[test]
+fn a_defect_that_is_named_where_a_file_belongs_is_met_with_the_way_to_plant_it() {
+    for word in ["key_not_persisted", "key_not", "key_not_persistd"] {
+        let said = firedrill(&Fake::default(), &["prove", word]);
+        assert_eq!(said.code, ExitCode::Usage);
+        assert!(said.err.contains("`firedrill prove --filter key_not"), "{}", said.err);
+    }
+    assert!(!firedrill(&Fake::default(), &["prove", "drills/x.yaml"]).err.contains("--filter"));
+}
+
+#[test]
+fn a_drill_that_the_bundled_core_cannot_meet_is_sound_and_says_so() {
+    let (_folder, path) = folder(&["foreign", "pass"]);
+    let said = firedrill(&Fake::default(), &["check", &path]);
+    assert_eq!(said.code, ExitCode::Passed);
+    assert_eq!(said.out.matches("it lacks `billing`").count(), 1, "{}", said.out);
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use cel::IdedExpr;
 use cel::common::ast::{EntryExpr, Expr};
+use serde_json::Value;
 
 /// What is read of a value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -16,6 +17,21 @@ pub(super) enum Reads {
     Whole,
     /// These members, and nothing else.
     Members(BTreeMap<String, Reads>),
+}
+
+impl Reads {
+    /// The parts of `value` that are read, by their path from `name` on.
+    pub(super) fn parts(&self, name: &str, value: &Value, found: &mut Vec<(String, Value)>) {
+        match self {
+            Reads::Whole => found.push((name.to_owned(), value.clone())),
+            Reads::Members(members) => {
+                for (member, reads) in members {
+                    let part = value.get(member).unwrap_or(&Value::Null);
+                    reads.parts(&format!("{name}.{member}"), part, found);
+                }
+            }
+        }
+    }
 }
 
 /// What is read of each name. A name that is missing is not read; names that are bound inside the
@@ -114,6 +130,15 @@ mod tests {
         assert_eq!(reads("has(a.b.c) && x"), "a(b(c)) x");
         assert_eq!(reads("a.b.c == 1 || size(a) > 2"), "a");
         assert_eq!(reads("{'k': m.v}['k'] == [l.e][0]"), "l(e) m(v)");
+    }
+
+    #[test]
+    fn what_is_read_is_shown_part_by_part() {
+        let expr = crate::expr::Expr::compile("minor_units(deal.p.amount, deal.p.currency)").unwrap();
+        let deal = serde_json::json!({ "p": { "amount": "1.50", "stage": "won" } });
+        let parts: Vec<String> = expr.inputs("deal", &deal).iter().map(|(p, v)| format!("{p}={v}")).collect();
+        assert_eq!(parts, ["deal.p.amount=\"1.50\"", "deal.p.currency=null"]);
+        assert!(expr.inputs("invoice", &deal).is_empty());
     }
 
     #[test]

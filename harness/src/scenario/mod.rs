@@ -12,6 +12,7 @@ mod nearest;
 mod program;
 mod review;
 pub mod schema;
+mod several;
 mod text;
 mod workload;
 mod yaml;

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::program::{Piece, Program, SLOTS, Slot, Unfilled, pieces};
 use super::yaml::{self, Data, Key, Node, Place};
-use super::{Base, Scenario, located, nearest, review, schema};
+use super::{Base, Scenario, located, nearest, review, schema, several};
 use crate::utf8::{self, NotUtf8};
 
 /// A mistake in a file, with its place.
@@ -55,6 +55,11 @@ impl Mistake {
     pub(super) fn help(mut self, help: impl Into<String>) -> Mistake {
         self.help = Some(help.into());
         self
+    }
+
+    /// The key that is missing, if that is what is wrong.
+    pub(super) fn lacks(&self) -> Option<&str> {
+        self.message.rsplit_once(" lacks `").map(|(_, key)| key.trim_end_matches('`'))
     }
 
     /// A mistake about a file as a whole, such as one that cannot be read.
@@ -115,13 +120,25 @@ impl Document {
     /// # Errors
     /// The first key or value that a drill cannot have.
     pub fn scenario(&self) -> Result<Scenario, Mistake> {
-        located::read(&self.file, &self.text, "the drill", &self.root).map_err(|mut mistake: Mistake| {
-            let missing = mistake.message.rsplit_once(" lacks `").map(|(_, key)| key.trim_end_matches('`'));
+        self.scenario_in(&self.root)
+    }
+
+    fn scenario_in(&self, root: &Node) -> Result<Scenario, Mistake> {
+        located::read(&self.file, &self.text, "the drill", root).map_err(|mut mistake: Mistake| {
             if mistake.help.is_none() {
-                mistake.help = missing.and_then(|key| Some(format!("`{key}`: {}", schema::about(key)?)));
+                mistake.help =
+                    mistake.lacks().and_then(|key| Some(format!("`{key}`: {}", schema::about(key)?)));
             }
             mistake
         })
+    }
+
+    /// The document as a drill.
+    ///
+    /// # Errors
+    /// The keys and values that a drill cannot have, as far as they are independent of each other.
+    pub fn whole_scenario(&self) -> Result<Scenario, Vec<Mistake>> {
+        self.scenario().map_err(|first| several::of(&self.root, first, |root| self.scenario_in(root)))
     }
 
     /// The document as a file that drills extend.
@@ -134,13 +151,27 @@ impl Document {
                 .mistake(key.place, "a file that drills extend cannot extend another one")
                 .help("put what the drills share into one base file"));
         }
-        located::read(&self.file, &self.text, "the base file", &self.root).map_err(|mistake: Mistake| {
-            match self.root.get("drill") {
-                Some((key, _)) => self
-                    .mistake(key.place, "a drill cannot be extended; only a base file can")
-                    .help("a base file has the keys vendors, subject and expect, and no others"),
-                None => mistake,
-            }
+        self.base_in(&self.root).map_err(|mistake| match self.root.get("drill") {
+            Some((key, _)) => self
+                .mistake(key.place, "a drill cannot be extended; only a base file can")
+                .help("a base file has the keys vendors, subject and expect, and no others"),
+            None => mistake,
+        })
+    }
+
+    fn base_in(&self, root: &Node) -> Result<Base, Mistake> {
+        located::read(&self.file, &self.text, "the base file", root)
+    }
+
+    /// The document as a file that drills extend.
+    ///
+    /// # Errors
+    /// As [`Document::whole_scenario`].
+    pub fn whole_base(&self) -> Result<Base, Vec<Mistake>> {
+        let alone = self.root.get("extends").is_some() || self.root.get("drill").is_some();
+        self.base().map_err(|first| match alone {
+            true => vec![first],
+            false => several::of(&self.root, first, |root| self.base_in(root)),
         })
     }
 

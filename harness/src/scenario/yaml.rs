@@ -24,7 +24,7 @@ impl Place {
 }
 
 /// A value with its place.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Node {
     pub place: Place,
     /// The text as it stands in the file, for scalars.
@@ -33,14 +33,14 @@ pub(super) struct Node {
 }
 
 /// A key with its place.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) struct Key {
     pub place: Place,
     pub name: String,
 }
 
 /// What a value holds.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(super) enum Data {
     Null,
     Bool(bool),
