@@ -53,6 +53,12 @@ pub(crate) fn json_place(text: &str, error: &serde_json::Error) -> (usize, usize
     (error.line().max(1), characters(&line[..error.column().min(line.len())]).max(1))
 }
 
+/// The byte after the last that serde_json read of a text.
+pub(crate) fn json_offset(text: &str, error: &serde_json::Error) -> usize {
+    let before: usize = text.split_inclusive('\n').take(error.line().saturating_sub(1)).map(str::len).sum();
+    (before + error.column()).min(text.len())
+}
+
 /// How many characters begin in these bytes.
 fn characters(bytes: &[u8]) -> usize {
     bytes.iter().filter(|b| **b & 0xc0 != 0x80).count()

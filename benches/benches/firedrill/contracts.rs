@@ -60,6 +60,10 @@ pub fn contracts(c: &mut Criterion) {
     let fits = || contract.fits("/components/schemas/invoice", Direction::Response, &invoice);
     assert_eq!(fits(), Ok(true));
     group.bench_function("valid", |b| b.iter(|| black_box(fits())));
+    let unasked = || contract.fits_unasked("/components/schemas/invoice", Direction::Response, &invoice);
+    assert_eq!(unasked(), Ok(true));
+    // Without the question what the judgement may cost: the difference is its price.
+    group.bench_function("valid-unasked", |b| b.iter(|| black_box(unasked())));
     group.bench_function("judge-response", |b| b.iter(|| black_box(judge(&contract))));
     group.finish();
 }

@@ -9,12 +9,12 @@ use std::path::{Path, PathBuf};
 use super::ExitCode;
 use super::args::{Import, Keep};
 use super::console::Console;
-use super::keep::held_back;
+use super::keep::{held_back, kept_in_doubt};
 use crate::fixture::{
-    self, Entry, Fixture, Imported, Plain, RecordedRequest, Redactor, Rules, displayable, displayable_target,
-    scan,
+    self, Doubt, Entry, Fixture, Imported, Plain, RecordedRequest, Redactor, Rules, Scanned, displayable,
+    displayable_target, scanned,
 };
-use crate::report::{count, mistake};
+use crate::report::{count, excerpt, mistake};
 
 /// A file that was read, and where it goes.
 struct Read {
@@ -70,8 +70,12 @@ pub(super) fn import(args: &Import, console: &mut Console<'_>) -> io::Result<Exi
 
 fn read(file: &Path, args: &Import) -> Result<Read, String> {
     let text = fixture::read_text(file).map_err(|e| e.to_string())?;
-    let mut imported =
-        fixture::import(&text, args.keep.largest_body).map_err(|e| format!("{}: {e}", file.display()))?;
+    let mut imported = fixture::import(&text, args.keep.largest_body).map_err(|e| {
+        let (line, column) = e.place();
+        let text = text.strip_prefix('\u{feff}').unwrap_or(&text);
+        let pointed = excerpt::pointed(text, line, column);
+        format!("{}: {e}\n{}", file.display(), pointed.trim_end())
+    })?;
     if !args.origin.is_empty() {
         let wanted: Vec<&str> = args.origin.iter().map(|o| o.trim_end_matches('/')).collect();
         imported.entries.retain(|e| wanted.contains(&e.origin.as_str()));
@@ -164,8 +168,12 @@ fn keep(
         notes.push(format!("entry {} of the import is left out: {}: {}", out.number, out.what, out.why));
     }
     let mut held = 0;
+    let mut doubts: BTreeMap<Doubt, usize> = BTreeMap::new();
     exchanges.retain(|(number, exchange)| {
-        let suspects = scan(exchange, &redactor);
+        let Scanned { suspects, doubts: maybe } = scanned(exchange, &redactor);
+        if suspects.is_empty() {
+            maybe.into_iter().for_each(|doubt| *doubts.entry(doubt).or_default() += 1);
+        }
         if !suspects.is_empty() {
             held += 1;
             let what = format!(
@@ -220,6 +228,7 @@ fn keep(
     said.extend((unkept > 0).then(|| format!("{unkept} with a body that was not kept")));
     said.extend((held > 0).then(|| format!("{held} HELD BACK")));
     console.print(&format!("wrote {}  {}\n", to.display(), said.join(", ")))?;
+    kept_in_doubt(console, &doubts, rules_file);
     if origin_names.len() > 1 {
         console.say(&format!("note: {} holds exchanges with {}\n", to.display(), origin_names.join(", ")));
     }

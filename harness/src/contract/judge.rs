@@ -80,6 +80,11 @@ impl Judge {
         Ok(self.validator.is_valid(value))
     }
 
+    /// As [`Judge::takes`], whatever it costs: for measuring what the question costs.
+    pub fn takes_unasked(&self, value: &Value) -> bool {
+        self.validator.is_valid(value)
+    }
+
     /// What is wrong with a value.
     ///
     /// # Errors

@@ -67,7 +67,7 @@ fn draw(shown: &str, caret: Range<usize>, line: usize, cut: bool) -> String {
     let left = if caret.start > ROOM * 2 / 3 { caret.start - ROOM / 2 } else { 0 };
     let (lead, skipped) = if left > 0 { ("…", left) } else { ("", 0) };
     let mut visible: String = shown.chars().skip(skipped).collect();
-    visible.push_str(if cut { "…" } else { "" });
+    visible.push_str(if cut && visible.chars().count() < ROOM - 1 { "…" } else { "" });
     let start = caret.start - skipped + lead.len().min(1);
     let visible = clip(&format!("{lead}{visible}"), ROOM);
     let length = caret.len().min(ROOM.saturating_sub(start)).max(1);

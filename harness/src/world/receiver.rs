@@ -60,10 +60,7 @@ pub(crate) async fn alerts(world: Rc<World>, listener: TcpListener) {
                 halves: RefCell::default(),
                 settled: Cell::new(false),
             });
-            let mut callers = caller.world.callers.borrow_mut();
-            callers.retain(|known| known.strong_count() > 0);
-            callers.push(Rc::downgrade(&caller));
-            drop(callers);
+            caller.register();
             match protocol {
                 Protocol::Http1 => over_http1(&caller, Stream(conn)).await,
                 Protocol::Http2 => over_http2(&caller, Stream(conn)).await,
@@ -162,6 +159,13 @@ const BROKE_OFF: &str = "it broke off";
 const NO_REQUEST: &str = "it is no whole request of HTTP";
 
 impl Caller {
+    /// Makes it known to whoever ends the drill.
+    fn register(self: &Rc<Caller>) {
+        let mut callers = self.world.callers.borrow_mut();
+        callers.retain(|known| known.strong_count() > 0);
+        callers.push(Rc::downgrade(self));
+    }
+
     /// Takes up a request of which the head came.
     fn begin(&self, head: &Parts) -> Half {
         self.spoke.set(true);

@@ -278,6 +278,27 @@ fn a_bad_file_is_refused_with_its_place_and_nothing_is_written() {
         ),
         ("not_utf8.har", bad_utf8),
         ("deep.har", deep.into()),
+        ("method_number.har", with(json!({ "request": { "method": 7 } })).into()),
+        (
+            "headers_text.har",
+            with(json!({ "response": { "headers": "authorization: Bearer sk_live_0123456789abcdef" } }))
+                .into(),
+        ),
+        ("typo_required.har", whole.replacen("\"url\"", "\"ulr\"", 1).into()),
+        ("typo_optional.har", whole.replacen("\"content\"", "\"contents\"", 1).into()),
+        ("typo_log.har", whole.replacen("\"entries\"", "\"entires\"", 1).into()),
+        (
+            "one_line.har",
+            serde_json::from_str::<Value>(&with(json!({ "request": { "url": [1] } })))
+                .unwrap()
+                .to_string()
+                .into(),
+        ),
+        ("nock_typo.json", nock(json!({ "method": "get", "path": "/", "respones": { "a": 1 } })).into()),
+        (
+            "nock_header.json",
+            nock(json!({ "method": "get", "path": "/", "rawHeaders": ["a", "b", "c"] })).into(),
+        ),
         ("nock_status.json", nock(json!({ "method": "get", "path": "/", "status": 70000 })).into()),
         ("nock_method.json", nock(json!({ "method": "g t", "path": "/" })).into()),
         ("nock_path.json", nock(json!({ "method": "get", "path": "a" })).into()),
@@ -285,4 +306,64 @@ fn a_bad_file_is_refused_with_its_place_and_nothing_is_written() {
     ];
     let said: Vec<String> = cases.iter().map(|(name, bytes)| mistake(name, bytes)).collect();
     insta::assert_snapshot!(said.concat());
+}
+
+#[test]
+fn json_of_too_many_values_is_measured_and_not_taken_apart() {
+    let many = format!("[{}1]", "1,".repeat(10_000_000));
+    let content = json!({ "size": many.len(), "mimeType": "application/json", "text": many });
+    let har = har(&[entry("https://api.shop.test/jobs", json!({ "response": { "content": content } }))]);
+    let nock = format!(
+        r#"[{{"scope": "https://api.shop.test:443", "method": "get", "path": "/jobs", "response": {many}}}]"#
+    );
+    let folder = folder(&[("shop.har", har), ("shop.json", nock)]);
+    let limits = ["--largest-body", "100000000", "--recorded", "2026-03-01"];
+    for (file, limits, why) in [
+        (
+            "shop.har",
+            &limits[..],
+            "is JSON of more than 10000000 values, which are too many to be looked through",
+        ),
+        ("shop.json", &limits[2..], "is too large to be kept"),
+    ] {
+        let name = &["--name", &file[5..], file][..];
+        let said = import(folder.path(), &[limits, name].concat());
+        assert_eq!(said.code, Some(0), "{file}: {}", said.err);
+        assert!(said.err.contains(why), "{file}: {}", said.err);
+        let kept = run(folder.path(), &file[5..]).exchanges.remove(0).response.body;
+        assert_eq!(kept, Some(Body::Omitted(Omitted::of(many.as_bytes()))), "{file}");
+    }
+    let written = folder.path().join("fixtures/shop/many.json");
+    let head = r#"{"origin": "x", "recorded": "2026-03-01", "exchanges": [{"request": {"method": "GET", "target": "/a"},"#;
+    let run = format!(r#"{head} "response": {{"status": 200, "body": {{"json": {many}}}}}}}]}}"#);
+    std::fs::write(&written, run).unwrap();
+    let refused = Fixture::read(&written).unwrap_err().to_string();
+    assert!(
+        refused.contains("more than 10000000 JSON values") && refused.contains("--largest-body"),
+        "{refused}"
+    );
+}
+
+#[test]
+fn what_may_be_a_key_or_an_id_is_kept_and_counted_unless_that_is_forbidden() {
+    let doubtful = r#"{"items":[{"ref":"V1StGXR8Z5jdHi6BmyT4a"},{"ref":"9f8a7b6c5d4e3f2a1b0c9d8e7f6a5b4c"}],"id":"V1StGXR8Z5jdHi6BmyT4a"}"#;
+    let content = json!({ "size": doubtful.len(), "mimeType": "application/json", "text": doubtful });
+    let one = entry("https://api.shop.test/jobs", json!({ "response": { "content": content } }));
+    let folder = folder(&[
+        ("shop.har", har(&[one])),
+        ("strict.yaml", "strict: true\n".into()),
+        ("kept.yaml", "strict: true\nkeep: [ref]\n".into()),
+    ]);
+    let said = import(folder.path(), &["shop.har"]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    insta::assert_snapshot!("kept_in_doubt", said.err);
+    assert!(
+        std::fs::read_to_string(folder.path().join("fixtures/shop/shop.json")).unwrap().contains("V1StGXR8")
+    );
+    let held = import(folder.path(), &["--name", "held", "--redact", "strict.yaml", "shop.har"]);
+    assert_eq!(held.code, Some(1), "{}", held.err);
+    insta::assert_snapshot!("held_in_doubt", held.err);
+    assert!(!folder.path().join("fixtures/shop/held.json").exists());
+    let kept = import(folder.path(), &["--name", "kept", "--redact", "kept.yaml", "shop.har"]);
+    assert_eq!((kept.code, kept.err.as_str()), (Some(0), ""));
 }

@@ -104,9 +104,12 @@ fn what_is_no_whole_request_is_written_down() {
     assert_eq!(sent(b""), []);
 }
 
+/// An alert in the trace: when it was written down, and when it began to come.
+type Written = (u64, Value, Option<u64>);
+
 /// What the checks say of an alert that is promised between 10 s and 20 s, and what comes after it began
 /// to be sent at 15 s: rules, and the alerts in the trace with the moments at which they began.
-fn judged(begin: &'static [u8], kill: bool) -> (Vec<String>, Vec<(u64, Value, Option<u64>)>) {
+fn judged(begin: &'static [u8], kill: bool) -> (Vec<String>, Vec<Written>) {
     let fault = if kill {
         "faults: [ { on: subject, window: 25s..26s, do: { kill: { restart_after: 600s } } } ]\n"
     } else {

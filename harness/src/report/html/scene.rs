@@ -335,7 +335,7 @@ fn prepare(value: &mut Value) {
                 *text = clean;
             }
             if text.len() > LONGEST {
-                let end = text.floor_char_boundary(LONGEST);
+                let end = (0..=LONGEST).rev().find(|n| text.is_char_boundary(*n)).unwrap_or(0);
                 let left = text.len() - end;
                 text.truncate(end);
                 text.push_str(&format!("… ({left} more bytes)"));
