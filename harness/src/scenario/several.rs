@@ -26,7 +26,7 @@ pub(super) fn of<T>(root: &Node, first: Mistake, read: impl Fn(&Node) -> Result<
         if let Some(guess) =
             guesses.iter().position(|key| under(&root, *key).is_some_and(|n| holds(n, place)))
         {
-            at = take(&mut root, guesses.remove(guess), &mut taken);
+            at = take(&mut root, guesses.remove(guess), Meant::Innermost, &mut taken);
             continue;
         }
         let known = told.iter().any(|m| (m.line, m.column) == (mistake.line, mistake.column));
@@ -36,7 +36,7 @@ pub(super) fn of<T>(root: &Node, first: Mistake, read: impl Fn(&Node) -> Result<
         }
         // What it was taken out of cannot be read without it.
         if follows {
-            at = place != root.place && take(&mut root, place, &mut taken);
+            at = place != root.place && take(&mut root, place, Meant::Outermost, &mut taken);
             continue;
         }
         at = mend(&mut root, &mistake, &mut guesses, &mut taken);
@@ -61,7 +61,9 @@ fn mend(root: &mut Node, mistake: &Mistake, guesses: &mut Vec<Place>, taken: &mu
         guesses.push(at);
         return true;
     }
-    if mistake.lacks().is_some() { take_owner(root, at, taken) } else { take(root, at, taken) }
+    // What lacks something is pointed at where it begins, as its first key is.
+    let meant = if mistake.lacks().is_some() { Meant::Outermost } else { Meant::Innermost };
+    take(root, at, meant, taken)
 }
 
 fn children(node: &mut Node) -> Vec<&mut Node> {
@@ -86,14 +88,46 @@ fn rename(node: &mut Node, at: Place, meant: &str) -> bool {
     children(node).into_iter().any(|child| rename(child, at, meant))
 }
 
-/// Takes the key or value at `at` out, the innermost of those that begin there.
-fn take(node: &mut Node, at: Place, taken: &mut Vec<String>) -> bool {
-    children(node).into_iter().any(|child| take(child, at, taken)) || take_here(node, at, taken)
+/// Which of the values that begin at one place is meant.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Meant {
+    Innermost,
+    Outermost,
 }
 
-/// Takes the value at `at` out that lacks something, the outermost of those that begin there.
-fn take_owner(node: &mut Node, at: Place, taken: &mut Vec<String>) -> bool {
-    take_here(node, at, taken) || children(node).into_iter().any(|child| take_owner(child, at, taken))
+/// Takes the key or value at `at` out, and with it what would be left empty.
+fn take(node: &mut Node, at: Place, meant: Meant, taken: &mut Vec<String>) -> bool {
+    if meant == Meant::Outermost && take_here(node, at, taken) {
+        return true;
+    }
+    match &mut node.data {
+        Data::Map(pairs) => {
+            if let Some(n) = pairs.iter_mut().position(|(_, value)| take(value, at, meant, taken)) {
+                if is_empty(&pairs[n].1) {
+                    taken.push(pairs.remove(n).0.name);
+                }
+                return true;
+            }
+        }
+        Data::List(items) => {
+            if let Some(n) = items.iter_mut().position(|item| take(item, at, meant, taken)) {
+                if is_empty(&items[n]) {
+                    items.remove(n);
+                }
+                return true;
+            }
+        }
+        _ => {}
+    }
+    take_here(node, at, taken)
+}
+
+fn is_empty(node: &Node) -> bool {
+    match &node.data {
+        Data::Map(pairs) => pairs.is_empty(),
+        Data::List(items) => items.is_empty(),
+        _ => false,
+    }
 }
 
 fn take_here(node: &mut Node, at: Place, taken: &mut Vec<String>) -> bool {
