@@ -39,11 +39,31 @@ pub(super) fn of<T>(root: &Node, first: Mistake, read: impl Fn(&Node) -> Result<
             at = place != root.place && take(&mut root, place, Meant::Outermost, &mut taken);
             continue;
         }
+        // Of a whole map or list nothing is said any more: it may well follow from what was mended.
+        let plain = is_key(&mistake) || is_scalar(&root, place);
         at = mend(&mut root, &mistake, &mut guesses, &mut taken);
-        told.push(mistake);
+        told.extend(plain.then_some(mistake));
     }
     told.sort_by_key(|m| (m.line, m.column));
     told
+}
+
+/// Whether it is a key that is wrong.
+fn is_key(mistake: &Mistake) -> bool {
+    mistake.message.ends_with(" is not a key here")
+}
+
+/// Whether a text, a number or the like stands at `at`, and nothing else.
+fn is_scalar(node: &Node, at: Place) -> bool {
+    match &node.data {
+        Data::Map(pairs) => {
+            node.place != at
+                && pairs.iter().all(|(key, _)| key.place != at)
+                && pairs.iter().any(|(_, value)| is_scalar(value, at))
+        }
+        Data::List(items) => node.place != at && items.iter().any(|item| is_scalar(item, at)),
+        _ => is_at(node, at),
+    }
 }
 
 fn place(mistake: &Mistake) -> Place {
@@ -55,7 +75,7 @@ fn mend(root: &mut Node, mistake: &Mistake, guesses: &mut Vec<Place>, taken: &mu
     let at = place(mistake);
     let meant =
         mistake.help.as_deref().and_then(|help| help.strip_prefix("did you mean `")?.split('`').next());
-    if let Some(meant) = meant.filter(|_| mistake.message.ends_with(" is not a key here"))
+    if let Some(meant) = meant.filter(|_| is_key(mistake))
         && rename(root, at, meant)
     {
         guesses.push(at);
@@ -209,6 +229,14 @@ mod tests {
         let told = told(&text);
         assert_eq!(told.len(), 2, "{told:?}");
         assert!(told[0].starts_with("6:24 ") && told[1].starts_with("7:14 `overal`"), "{told:?}");
+    }
+
+    #[test]
+    fn of_what_may_follow_from_a_first_mistake_nothing_is_told() {
+        let text = STORY.to_owned()
+            + "faults:\n  - on: crm\n    share: lots\n    do: { error: [1], drift: { remove: x } }\n  - do: garbage\n";
+        let told = told(&text);
+        assert!(told.len() == 1 && told[0].starts_with("7:12 "), "{told:?}");
     }
 
     #[test]
