@@ -148,7 +148,8 @@ impl<'e> Tidings<'e> {
                 let occurred = self.e.events.get(*event).map_or(delivery.sent, |(_, told)| told.occurred);
                 let key = agreement.sources.get(record).and_then(|h| h.key.as_deref());
                 let raw = key.map_or(&[][..], |key| agreement.raw(key));
-                let due = raw.iter().find(|(from, to)| *from <= delivery.ended && delivery.ended < *to);
+                // Whoever is quick has done the work by the time of the acknowledgement.
+                let due = raw.iter().rfind(|(from, to)| *from <= delivery.ended && delivery.sent <= *to);
                 let Some((since, settled)) = due.filter(|(since, _)| *since <= occurred) else { continue };
                 if self.troubled(*since, until) {
                     continue;
@@ -402,6 +403,17 @@ mod tests {
         mended(10 * MINUTE + 900).passes(&s, "webhook");
         mended(20 * MINUTE).fails(&s, "webhook/event_ignored");
         amended().fails(&s, "webhook/event_ignored");
+    }
+
+    #[test]
+    fn work_that_is_done_by_the_time_of_the_acknowledgement_is_sound() {
+        let record = json!({ "id": "i1", "deal": "d1", "due": 2 });
+        for at in [10 * MINUTE + 105, 10 * MINUTE + 110] {
+            amended()
+                .call(call("crm", "GET /deals/d1", 10 * MINUTE + 101))
+                .change(at, "billing.invoices", ChangeKind::Updated, record.clone(), None)
+                .passes(&scenario(NEWS), "webhook");
+        }
     }
 
     #[test]
