@@ -367,6 +367,17 @@ mod tests {
     }
 
     #[test]
+    fn waits_that_are_off_are_told_attempt_by_attempt() {
+        let judged = outage(40, drawn(1, 0.5, 1.0)).judged(&scenario(FULL), "backoff").unwrap();
+        let said = &judged.findings[0].message;
+        for part in
+            ["; median waits: after attempt 1 ", " of 1s, after attempt 2 ", " of 2s, after attempt 3 "]
+        {
+            assert!(said.contains(part), "{said}");
+        }
+    }
+
+    #[test]
     fn waits_without_a_cap_are_found() {
         let uncapped = "backoff: { base: 1s, cap: 2s, attempts: 6, rest: 60s }";
         outage(40, drawn(1, 0.0, 1.0)).fails(&scenario(uncapped), "backoff/over_cap");

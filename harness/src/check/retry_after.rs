@@ -272,6 +272,19 @@ mod tests {
     }
 
     #[test]
+    fn the_header_line_that_was_not_heeded_is_quoted() {
+        let said = |exchange: Exchange| {
+            let judged =
+                drill().call(exchange).call(create(29_000, "k")).judged(&scenario(OBEY), "retry_after");
+            judged.unwrap().findings[0].message.clone()
+        };
+        let mut with_header = limited(0, 30_010);
+        with_header.response.as_mut().unwrap().headers.set("retry-after", "30");
+        assert!(said(with_header).contains("told to stay away for 30s (`retry-after: 30`); "));
+        assert!(said(limited(0, 30_010)).contains("told to stay away for 30s; "));
+    }
+
+    #[test]
     fn a_call_under_way_and_another_vendor_are_not_bound() {
         drill()
             .call(limited(0, 30_010))
