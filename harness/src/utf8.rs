@@ -59,6 +59,19 @@ pub(crate) fn json_offset(text: &str, error: &serde_json::Error) -> usize {
     (before + error.column()).min(text.len())
 }
 
+/// The byte after the JSON text that begins at `start`; the end of all, if it is cut short.
+pub(crate) fn json_text_end(bytes: &[u8], start: usize) -> usize {
+    let mut at = start + 1;
+    while let Some(found) = memchr::memchr2(b'"', b'\\', &bytes[at.min(bytes.len())..]) {
+        at += found;
+        if bytes[at] == b'"' {
+            return at + 1;
+        }
+        at += 2;
+    }
+    bytes.len()
+}
+
 /// How many characters begin in these bytes.
 fn characters(bytes: &[u8]) -> usize {
     bytes.iter().filter(|b| **b & 0xc0 != 0x80).count()

@@ -8,6 +8,7 @@ use std::ops::Range;
 
 use super::clip;
 use crate::fixture::displayable;
+use crate::utf8;
 
 /// Columns for the line itself.
 const ROOM: usize = 72;
@@ -98,19 +99,7 @@ fn pieces(line: &str) -> impl Iterator<Item = (Range<usize>, Kind)> {
             at += memchr::memchr(b'"', &bytes[start..]).unwrap_or(bytes.len() - start);
             return Some((start..at, Kind::Between));
         }
-        at += 1;
-        while let Some(found) = memchr::memchr2(b'"', b'\\', &bytes[at.min(bytes.len())..]) {
-            let quote = bytes[at + found] == b'"';
-            at += found + if quote { 1 } else { 2 };
-            if quote {
-                break;
-            }
-        }
-        at = at.min(bytes.len());
-        let ended = at > start + 1 && bytes[at - 1] == b'"';
-        if !ended {
-            at = bytes.len();
-        }
+        at = utf8::json_text_end(bytes, start);
         let is_name = bytes[at..].trim_ascii_start().first() == Some(&b':');
         Some((start..at, if is_name { Kind::Name } else { Kind::Text }))
     })
