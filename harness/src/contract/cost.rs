@@ -91,11 +91,7 @@ impl Growth {
         most: u64,
     ) -> bool {
         let at_most = self.known(size.levels).map(|(visits, _)| visits.saturating_mul(size.values));
-        if at_most.is_some_and(|cost| cost <= most) {
-            return true;
-        }
-        let (root, entry) = schema();
-        Walk::new(root, Some(&self.back), most).visit(entry, value, 0, false).is_some()
+        is_within(at_most, Some(&self.back), schema, value, most)
     }
 
     /// Whether it costs no more than `most` to find all that is wrong with `value`.
@@ -111,11 +107,21 @@ impl Growth {
         let at_most = self.known(size.levels);
         let at_most =
             at_most.map(|(visits, nested)| visits.saturating_mul(size.values).saturating_mul(each(nested)));
-        if at_most.is_some_and(|cost| cost <= most) {
-            return true;
-        }
+        is_within(at_most, None, schema, value, most)
+    }
+}
+
+/// Whether it costs no more than `most` by what is known of it, or else by going through the value.
+fn is_within<'v>(
+    at_most: Option<u64>,
+    back: Option<&BTreeSet<usize>>,
+    schema: impl FnOnce() -> (&'v Value, &'v Value),
+    value: &'v Value,
+    most: u64,
+) -> bool {
+    at_most.is_some_and(|cost| cost <= most) || {
         let (root, entry) = schema();
-        Walk::new(root, None, most).visit(entry, value, 0, false).is_some()
+        Walk::new(root, back, most).visit(entry, value, 0, false).is_some()
     }
 }
 
