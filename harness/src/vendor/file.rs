@@ -274,13 +274,7 @@ impl VendorFile {
 
     /// The operation that a request asks for; a HEAD asks for what a GET does (RFC 9110 §9.3.2).
     pub(super) fn find_route(&self, request: &Request) -> Option<&Route> {
-        let path = request.path().strip_prefix('/')?;
-        let mut segments = Vec::with_capacity(8);
-        let mut from = 0;
-        for to in memchr::memchr_iter(b'/', path.as_bytes()).chain([path.len()]) {
-            segments.push(&path[from..to]);
-            from = to + 1;
-        }
+        let segments: Vec<&str> = request.path().strip_prefix('/')?.split('/').collect();
         let from = self.routes.partition_point(|route| route.path.len() < segments.len());
         let to = self.routes.partition_point(|route| route.path.len() <= segments.len());
         let by = |method: &str| self.routes[from..to].iter().find(|route| route.matches(method, &segments));

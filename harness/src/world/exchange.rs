@@ -3,7 +3,6 @@
 //! Knows: how each fault on a call is carried out. Must not know: whether a rule bites
 //! (`schedule`), or how a vendor thinks.
 
-use std::borrow::Cow;
 use std::rc::Rc;
 
 use bytes::Bytes;
@@ -353,10 +352,7 @@ fn canonical(world: &World, host: &Host, head: &http::request::Parts, body: Byte
         let value = if name == http::header::HOST {
             host.canonical_host.as_str().into()
         } else {
-            let text = match std::str::from_utf8(value.as_bytes()) {
-                Ok(text) => Cow::Borrowed(text),
-                Err(_) => String::from_utf8_lossy(value.as_bytes()),
-            };
+            let text = String::from_utf8_lossy(value.as_bytes());
             world.canon_if_needed(&text).map_or_else(|| text.into(), FieldText::from)
         };
         headers.push((name.as_str().into(), value));
