@@ -1,16 +1,23 @@
 //! Telling somebody. Knows kinds, repetition and delivery; must not know what caused an alert.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use http::StatusCode;
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
-use tokio::sync::mpsc;
+use tokio::sync::Notify;
 
 use crate::clock::Clock;
 use crate::metrics::Metrics;
-use crate::policy::AlertRule;
+use crate::policy::{AlertRule, Outbox};
+use crate::store::{Store, Stored};
+
+/// The waits after each attempt that failed, in seconds; the last one from there on.
+const WAITS: [u64; 5] = [1, 5, 25, 60, 300];
+/// Attempts of an alert that its receiver refuses as it is (4xx).
+const REFUSALS: usize = 3;
 
 /// What an alert is about.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -31,6 +38,10 @@ pub enum AlertKind {
     Backlog,
     /// A daily quota is nearly used up.
     Quota,
+    /// A sync or a reconciliation has not been completed for long.
+    NotCompleted,
+    /// Webhook deliveries are refused, and none is accepted.
+    WebhooksRefused,
     /// An attempt failed, for a deployment that wants to hear of each.
     FailedAttempt,
 }
@@ -47,6 +58,8 @@ impl AlertKind {
             Self::ReconcileMismatch => "reconcile_mismatch",
             Self::Backlog => "backlog",
             Self::Quota => "quota",
+            Self::NotCompleted => "not_completed",
+            Self::WebhooksRefused => "webhooks_refused",
             Self::FailedAttempt => "failed_attempt",
         }
     }
@@ -73,18 +86,65 @@ pub(crate) struct Alerts {
     /// How long one kind and subject stays quiet after an alert.
     quiet: SignedDuration,
     seen: Mutex<BTreeMap<(AlertKind, String), Seen>>,
-    outbox: mpsc::UnboundedSender<Alert>,
+    /// Those that are to be posted; none if there is nowhere to.
+    waiting: Option<Waiting>,
+    /// There is one more.
+    more: Notify,
+    /// There is none.
+    none: Notify,
+}
+
+/// Alerts that nobody has accepted yet.
+enum Waiting {
+    Stored(Arc<Store>),
+    Here(Mutex<VecDeque<String>>),
+}
+
+impl Waiting {
+    fn put(&self, body: String) -> Stored<()> {
+        match self {
+            Self::Stored(store) => store.put_alert(&body)?,
+            Self::Here(queue) => queue.lock().unwrap_or_else(PoisonError::into_inner).push_back(body),
+        }
+        Ok(())
+    }
+
+    /// The oldest, with its number.
+    fn first(&self) -> Stored<Option<(i64, String)>> {
+        match self {
+            Self::Stored(store) => store.next_alert(),
+            Self::Here(queue) => {
+                let queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
+                Ok(queue.front().map(|body| (0, body.clone())))
+            }
+        }
+    }
+
+    fn forget(&self, number: i64) -> Stored<()> {
+        match self {
+            Self::Stored(store) => store.drop_alert(number)?,
+            Self::Here(queue) => drop(queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front()),
+        }
+        Ok(())
+    }
 }
 
 impl Alerts {
+    /// Alerts that are posted if `post`.
     pub(crate) fn new(
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
         rule: AlertRule,
-    ) -> (Self, mpsc::UnboundedReceiver<Alert>) {
-        let (outbox, inbox) = mpsc::unbounded_channel();
+        store: Arc<Store>,
+        post: bool,
+    ) -> Self {
         let quiet = SignedDuration::try_from(rule.quiet).unwrap_or(SignedDuration::MAX);
-        (Self { clock, metrics, quiet, seen: Mutex::default(), outbox }, inbox)
+        let waiting = post.then(|| match rule.outbox {
+            Outbox::Store => Waiting::Stored(store),
+            Outbox::Process => Waiting::Here(Mutex::default()),
+        });
+        let (more, none) = (Notify::new(), Notify::new());
+        Self { clock, metrics, quiet, seen: Mutex::default(), waiting, more, none }
     }
 
     pub(crate) fn raise(&self, kind: AlertKind, subject: &str, message: &str) {
@@ -109,34 +169,68 @@ impl Alerts {
         };
         self.metrics.alert(kind.name());
         tracing::error!(alert = kind.name(), subject, message, "alert");
+        let Some(waiting) = &self.waiting else { return };
         let alert = Alert {
             kind: kind.name(),
             subject: subject.to_owned(),
             message: message.to_owned(),
             first_seen: first,
         };
-        // The receiver lives as long as the run; before and after it an alert is logged and counted only.
-        let _ = self.outbox.send(alert);
+        let kept = serde_json::to_string(&alert).map(|body| waiting.put(body));
+        match kept {
+            Ok(Ok(())) => self.more.notify_one(),
+            Ok(Err(error)) => tracing::error!(%error, "alert not kept"),
+            Err(error) => tracing::error!(%error, "alert not written"),
+        }
     }
-}
 
-/// Posts alerts, in order, a few times each.
-pub(crate) async fn deliver(
-    mut inbox: mpsc::UnboundedReceiver<Alert>,
-    url: Option<String>,
-    http: reqwest::Client,
-) {
-    while let Some(alert) = inbox.recv().await {
-        let Some(url) = &url else { continue };
-        let Ok(body) = serde_json::to_vec(&alert) else { continue };
-        for wait in [1, 5, 25] {
-            let request = http.post(url).header("content-type", "application/json").body(body.clone());
-            match request.timeout(Duration::from_secs(10)).send().await {
-                Ok(reply) if reply.status().is_success() => break,
-                Ok(reply) => tracing::warn!(status = reply.status().as_u16(), "alert not accepted"),
+    /// Posts alerts to `url`, in order, each until it is accepted, for ever.
+    pub(crate) async fn deliver(&self, url: &str, http: &reqwest::Client) -> Stored<()> {
+        let Some(waiting) = &self.waiting else { return Ok(()) };
+        let mut failed = 0;
+        loop {
+            let more = self.more.notified();
+            let Some((number, body)) = waiting.first()? else {
+                self.none.notify_waiters();
+                more.await;
+                continue;
+            };
+            let request = http.post(url).header("content-type", "application/json").body(body);
+            let answer = request.timeout(Duration::from_secs(10)).send().await;
+            match answer.map(|reply| reply.status()) {
+                Ok(status) if status.is_success() => {
+                    waiting.forget(number)?;
+                    failed = 0;
+                    continue;
+                }
+                Ok(status) => {
+                    tracing::warn!(status = status.as_u16(), "alert not accepted");
+                    let later = matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
+                    if status.is_client_error() && !later && failed + 1 >= REFUSALS {
+                        tracing::error!(status = status.as_u16(), "alert given up: its receiver refuses it");
+                        waiting.forget(number)?;
+                        failed = 0;
+                        continue;
+                    }
+                }
                 Err(error) => tracing::warn!(error = %error.without_url(), "alert not delivered"),
             }
-            tokio::time::sleep(Duration::from_secs(wait)).await;
+            tokio::time::sleep(Duration::from_secs(WAITS[failed.min(WAITS.len() - 1)])).await;
+            failed += 1;
+        }
+    }
+
+    /// Waits until every alert is accepted, as far as that is worth waiting for.
+    pub(crate) async fn delivered(&self) -> Stored<()> {
+        let Some(waiting @ Waiting::Stored(_)) = &self.waiting else { return Ok(()) };
+        loop {
+            let none = self.none.notified();
+            tokio::pin!(none);
+            none.as_mut().enable();
+            if waiting.first()?.is_none() {
+                return Ok(());
+            }
+            none.await;
         }
     }
 }

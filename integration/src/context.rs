@@ -15,7 +15,7 @@ use crate::metrics::Metrics;
 use crate::policy::{OnInvalid, Policies};
 use crate::store::{Quarantined, Store, Stored, StoredKey};
 use crate::vendor::{HubSpot, Stripe, form};
-use crate::webhook::Delivery;
+use crate::webhook::{Delivery, Refusals};
 
 /// One e-mail address is ensured as a customer by one job at a time; addresses share this many locks.
 const EMAIL_LOCKS: usize = 16;
@@ -46,6 +46,7 @@ pub(crate) struct Context {
     /// A reconciliation is wanted now.
     pub reconcile_now: Notify,
     pub process_keys: Mutex<ProcessKeys>,
+    pub refusals: Refusals,
     /// Deliveries that were acknowledged and are not stored yet, for a deployment that dares.
     pub late: mpsc::UnboundedSender<Delivery>,
     emails: [tokio::sync::Mutex<()>; EMAIL_LOCKS],
@@ -84,6 +85,7 @@ impl Context {
             sync_now: Notify::new(),
             reconcile_now: Notify::new(),
             process_keys: Mutex::default(),
+            refusals: Refusals::default(),
             late,
             emails: std::array::from_fn(|_| tokio::sync::Mutex::new(())),
         }

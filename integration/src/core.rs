@@ -10,7 +10,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
-use crate::alert::{self, Alert, Alerts};
+use crate::alert::Alerts;
 use crate::auth::{ApiKey, OAuth};
 use crate::client::{Tls, Tools, VendorClient, build_http};
 use crate::clock::Clock;
@@ -26,11 +26,13 @@ use crate::vendor::{HubSpot, Stripe};
 use crate::webhook::Delivery;
 use crate::{admin, reconcile, server, sync, webhook, worker};
 
+/// How long a stop waits for alerts to be accepted.
+const LAST_WORDS: Duration = Duration::from_secs(3);
+
 /// The integration, opened on its state and not yet listening.
 pub struct Core {
     ctx: Arc<Context>,
     observer: Arc<OnceLock<Arc<dyn AttemptObserver>>>,
-    alerts: mpsc::UnboundedReceiver<Alert>,
     late: mpsc::UnboundedReceiver<Delivery>,
 }
 
@@ -45,10 +47,11 @@ impl Core {
         let policies = Arc::new(policies);
         let entropy = Arc::new(Entropy::new(entropy));
         let metrics = Arc::new(Metrics::new());
-        let (alerts, outbox) = Alerts::new(clock.clone(), metrics.clone(), policies.alerts);
-        let alerts = Arc::new(alerts);
         let observer = Arc::new(OnceLock::new());
         let store = Arc::new(Store::open(&config.state_dir, config.synchronous, config.locking)?);
+        let post = config.alert_url.is_some();
+        let alerts =
+            Arc::new(Alerts::new(clock.clone(), metrics.clone(), policies.alerts, store.clone(), post));
         let tools = Tools {
             policies: policies.clone(),
             clock: clock.clone(),
@@ -77,7 +80,7 @@ impl Core {
             stripe,
             late_outbox,
         );
-        Ok(Self { ctx: Arc::new(ctx), observer, alerts: outbox, late })
+        Ok(Self { ctx: Arc::new(ctx), observer, late })
     }
 
     /// Lets `observer` hear of every HTTP attempt. The first one set stays.
@@ -119,7 +122,7 @@ impl Bound {
     /// The future owns everything: dropping it stops all work at once, like a killed process, and a new [`Core`]
     /// opened on the same state directory goes on from what was committed.
     pub async fn run(self, shutdown: CancellationToken) -> Result<(), CoreError> {
-        let Self { core: Core { ctx, alerts, late, .. }, listener, .. } = self;
+        let Self { core: Core { ctx, late, .. }, listener, .. } = self;
         // Tasks that are told to end are dropped a little later: the store must be free before that.
         let _closing = Closing(ctx.clone());
         let url = ctx.config.alert_url.clone();
@@ -127,10 +130,10 @@ impl Bound {
             build_http(url.as_deref().unwrap_or("http:"), Some(Duration::from_secs(5)), Tls::default())?;
 
         let mut background: JoinSet<Result<(), rusqlite::Error>> = JoinSet::new();
-        background.spawn(async move {
-            alert::deliver(alerts, url, post).await;
-            Ok(())
-        });
+        if let Some(url) = url {
+            let alerts = ctx.alerts.clone();
+            background.spawn(async move { alerts.deliver(&url, &post).await });
+        }
         background.spawn(sync::schedule(ctx.clone()));
         background.spawn(reconcile::schedule(ctx.clone()));
         background.spawn(forget_old_events(ctx.clone()));
@@ -159,6 +162,10 @@ impl Bound {
                     Err(error) => rethrow(error),
                 },
             }
+        }
+        // What was raised while stopping is told now; what is not accepted by then, after the next start.
+        if let Ok(told) = tokio::time::timeout(LAST_WORDS, ctx.alerts.delivered()).await {
+            told?;
         }
         Ok(())
     }

@@ -23,6 +23,7 @@ mod mapping;
 mod metrics;
 mod observer;
 mod reconcile;
+mod routine;
 mod secret;
 mod server;
 mod shape;

@@ -13,27 +13,28 @@ use crate::context::Context;
 use crate::flow::{LISTING, difference};
 use crate::mapping::{Deal, MappingError, Terms};
 use crate::policy::{Comparison, Pages, Repair};
+use crate::routine::Routine;
 use crate::shape::{self, Shape};
 use crate::store::Enqueue;
-use crate::sync::{again, at};
 use crate::vendor::{Invoice, PAGE};
 
 /// Reconciles on schedule and on demand, for ever. The first run is one interval after the start.
 pub(crate) async fn schedule(ctx: Arc<Context>) -> Result<(), rusqlite::Error> {
-    let mut next = ctx.config.reconcile_interval.map(|interval| Instant::now() + interval);
+    let interval = ctx.config.reconcile_interval;
+    let mut routine = Routine::new("reconcile", interval, interval.map(|interval| Instant::now() + interval));
     loop {
         tokio::select! {
             biased;
             () = ctx.reconcile_now.notified() => {}
-            () = at(next) => {}
+            () = routine.due() => {}
         }
         if !ctx.policies.reconcile.enabled {
-            next = None;
+            routine.rest();
             continue;
         }
         let outcome = run(&ctx).await;
         ctx.wake.notify_one();
-        next = again(&ctx, "reconcile", outcome, ctx.config.reconcile_interval)?;
+        routine.ran(&ctx, outcome)?;
     }
 }
 

@@ -1,7 +1,6 @@
 //! The scheduled sync: the safety net under dropped webhooks. Knows pages and the cursor; must not know invoices.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use tokio::time::Instant;
 
@@ -9,6 +8,7 @@ use crate::client::Failure;
 use crate::context::Context;
 use crate::mapping::Deal;
 use crate::policy::{CursorCommit, Pages};
+use crate::routine::Routine;
 use crate::shape::{self, Shape};
 use crate::store::{Enqueue, Step};
 use crate::vendor::PAGE;
@@ -19,64 +19,21 @@ const SEARCH_END: usize = 9_900;
 
 /// Syncs at start, on schedule and on demand, for ever.
 pub(crate) async fn schedule(ctx: Arc<Context>) -> Result<(), rusqlite::Error> {
-    let mut next = Some(Instant::now()).filter(|_| ctx.config.sync_interval.is_some());
+    let interval = ctx.config.sync_interval;
+    let mut routine = Routine::new("sync", interval, interval.map(|_| Instant::now()));
     loop {
         tokio::select! {
             biased;
             () = ctx.sync_now.notified() => {}
-            () = at(next) => {}
+            () = routine.due() => {}
         }
         if !ctx.policies.sync.enabled {
-            next = None;
+            routine.rest();
             continue;
         }
         let outcome = run(&ctx).await;
         ctx.wake.notify_one();
-        next = again(&ctx, "sync", outcome, ctx.config.sync_interval)?;
-    }
-}
-
-/// Sleeps until then; for ever without a moment.
-pub(crate) async fn at(next: Option<Instant>) {
-    match next {
-        Some(next) => tokio::time::sleep_until(next).await,
-        None => std::future::pending().await,
-    }
-}
-
-/// When to run again after `outcome`; a run that was held is repeated once the hold is over.
-pub(crate) fn again(
-    ctx: &Context,
-    what: &str,
-    outcome: Result<(), Failure>,
-    interval: Option<Duration>,
-) -> Result<Option<Instant>, rusqlite::Error> {
-    let now = Instant::now();
-    let regular = interval.map(|interval| now + interval);
-    match outcome {
-        Ok(()) => {
-            ctx.metrics.job(&format!("{what}_done"));
-            Ok(regular)
-        }
-        Err(Failure::Store(error)) => Err(error),
-        Err(failure) => {
-            ctx.metrics.job(&format!("{what}_failed"));
-            tracing::warn!(what, reason = %failure, "not completed");
-            let held = match &failure {
-                Failure::Held { until: Some(until), .. } => Some(*until + Duration::from_secs(1)),
-                Failure::Unavailable { .. } => Some(now + Duration::from_secs(60) / ctx.config.tempo.max(1)),
-                _ => None,
-            };
-            ctx.quarantine_if_invalid(what, failure).map_err(|failure| match failure {
-                Failure::Store(error) => error,
-                other => rusqlite::Error::ToSqlConversionFailure(other.to_string().into()),
-            })?;
-            Ok(match (held, regular) {
-                (Some(held), Some(regular)) => Some(held.min(regular)),
-                (None, regular) => regular,
-                (held, None) => held,
-            })
-        }
+        routine.ran(&ctx, outcome)?;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use integration_core::policy::{Counting, Disclosure, Tally, Telling};
+use integration_core::policy::{Counting, Disclosure, Outbox, Tally, Telling};
 
 use super::Defect;
 
@@ -65,5 +65,26 @@ pub(super) const DEFECTS: &[Defect] = &[
         drill: "observability/secrets_stay_secret",
         check: "secrets",
         plant: |_, p| p.disclosure = Disclosure::InUrls,
+    },
+    Defect {
+        name: "failed_syncs_are_silent",
+        bug: "a sync that fails for hours is a line in the log and nothing else",
+        drill: "observability/a_sync_that_never_completes_is_said_loudly",
+        check: "observability",
+        plant: |_, p| p.alerts.unheard = Duration::MAX,
+    },
+    Defect {
+        name: "refused_deliveries_are_silent",
+        bug: "deliveries that are all refused are a line in the log and nothing else",
+        drill: "observability/refused_deliveries_are_said_loudly",
+        check: "observability",
+        plant: |_, p| p.alerts.unheard = Duration::MAX,
+    },
+    Defect {
+        name: "alerts_wait_in_memory",
+        bug: "an alert waits in memory: one raised at a stop is told to nobody",
+        drill: "observability/an_alert_raised_at_a_stop_is_told",
+        check: "observability",
+        plant: |_, p| p.alerts.outbox = Outbox::Process,
     },
 ];

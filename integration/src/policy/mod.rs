@@ -63,8 +63,8 @@ pub use webhook::{
 };
 pub use wording::{AsDocumented, Wording};
 pub use work::{
-    AlertRule, Comparison, Completion, Counting, CursorCommit, Disclosure, OnShutdown, Pages, QueueOrder,
-    QueueRule, ReconcileRule, Renewal, Repair, SyncRule, Tally, Telling,
+    AlertRule, Comparison, Completion, Counting, CursorCommit, Disclosure, OnShutdown, Outbox, Pages,
+    QueueOrder, QueueRule, ReconcileRule, Renewal, Repair, SyncRule, Tally, Telling,
 };
 pub use writes::{
     Ambiguous, Amendment, DerivedKeys, InUse, KeyMemory, KeyMint, KeyScope, ReplayKeys, ReplayedFailure,

@@ -216,6 +216,16 @@ pub enum Telling {
     EachFailure,
 }
 
+/// Where alerts wait until they are accepted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Outbox {
+    /// In the store: whatever stops the process, they are told.
+    #[default]
+    Store,
+    /// In this process only.
+    Process,
+}
+
 /// When somebody is told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct AlertRule {
@@ -223,11 +233,21 @@ pub struct AlertRule {
     pub telling: Telling,
     /// How long one kind and subject stays quiet after an alert.
     pub quiet: Duration,
+    /// Where they wait until they are accepted.
+    pub outbox: Outbox,
+    /// How long a schedule may go without a run that is completed, and deliveries be refused with none
+    /// accepted, before somebody is told; a schedule has at least two of its intervals.
+    pub unheard: Duration,
 }
 
 impl Default for AlertRule {
     fn default() -> Self {
-        Self { telling: Telling::default(), quiet: Duration::from_secs(15 * 60) }
+        Self {
+            telling: Telling::default(),
+            quiet: Duration::from_secs(15 * 60),
+            outbox: Outbox::default(),
+            unheard: Duration::from_secs(10 * 60),
+        }
     }
 }
 

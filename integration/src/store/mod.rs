@@ -16,6 +16,7 @@ mod dead;
 mod inbox;
 mod jobs;
 mod ledger;
+mod outbox;
 mod tokens;
 mod view;
 
@@ -26,7 +27,7 @@ pub(crate) use ledger::{Ledger, Step, StoredKey};
 pub(crate) use tokens::StoredToken;
 
 /// Schema changes, oldest first; `PRAGMA user_version` counts those applied.
-const MIGRATIONS: &[&str] = &[include_str!("v1.sql"), include_str!("v2.sql")];
+const MIGRATIONS: &[&str] = &[include_str!("v1.sql"), include_str!("v2.sql"), include_str!("v3.sql")];
 
 pub(crate) type Stored<T> = rusqlite::Result<T>;
 

@@ -14,9 +14,11 @@ use crate::policy::{Acknowledge, PoisonEvent, UnknownEvent};
 use crate::store::{NewEvent, Quarantined};
 
 mod event;
+mod refusals;
 mod signature;
 
 use event::Read;
+pub(crate) use refusals::Refusals;
 
 /// The path that HubSpot posts to.
 pub(crate) const PATH: &str = "/webhooks/hubspot";
@@ -62,8 +64,10 @@ pub(crate) async fn receive(
     if let Err(reason) = signature::verify(&ctx, &method, &uri, &headers, &body) {
         tracing::warn!(reason, "webhook refused");
         ctx.metrics.webhook("unauthorized");
+        ctx.refusals.refused(&ctx, reason);
         return StatusCode::UNAUTHORIZED;
     }
+    ctx.refusals.accepted();
     let status = match take_in(&ctx, &body).await {
         Ok(status) => status,
         Err(error) => {
