@@ -271,6 +271,18 @@ impl Model {
         }
     }
 
+    /// Repeats in the answer what the vendor repeats of the request's header fields.
+    fn echo(&self, request: &Request, mut reaction: Reaction) -> Reaction {
+        for name in &self.file.spec.responses.echo {
+            if let (Some(asked), Some(response)) = (request.headers.get(name), &mut reaction.response)
+                && response.headers.get(name).is_some()
+            {
+                response.headers.set(name, asked);
+            }
+        }
+        reaction
+    }
+
     fn refuse(
         &mut self,
         now: At,
@@ -403,15 +415,19 @@ impl Vendor for Model {
     }
 
     fn step(&mut self, now: At, request: &Request, takes: Span) -> Reaction {
-        self.handle(now, request, takes, None)
+        let reaction = self.handle(now, request, takes, None);
+        self.echo(request, reaction)
     }
 
     fn fail(&mut self, now: At, request: &Request, error: &ErrorReply) -> Reaction {
         if !matches!(error.moment, None | Some(Moment::BeforeApplied)) {
-            return self.handle(now, request, Span::ZERO, Some(error));
+            let reaction = self.handle(now, request, Span::ZERO, Some(error));
+            return self.echo(request, reaction);
         }
         let (response, told) = self.injected(now, error);
-        self.finish(now, Reaction { told, ..Reaction::default() }, response, Some("none"))
+        let reaction = Reaction { told, ..Reaction::default() };
+        let reaction = self.finish(now, reaction, response, Some("none"));
+        self.echo(request, reaction)
     }
 
     fn lacks(&mut self, now: At, _request: &Request, field: &str) -> Reaction {

@@ -48,6 +48,10 @@ pub struct PagingSpec {
     /// Whether the newest come first.
     #[serde(default)]
     pub newest_first: bool,
+    /// For offsets: where the list ends for whoever reads it page by page, however long it is. What
+    /// begins there or beyond is refused.
+    #[serde(default)]
+    pub reach: Option<u64>,
     /// Further fields of the body; `$path` is the path that was asked.
     #[serde(default)]
     pub body: Map<String, Value>,
@@ -84,6 +88,9 @@ pub struct PagingChange {
     /// See [`PagingSpec::newest_first`].
     #[serde(default)]
     pub newest_first: Option<bool>,
+    /// See [`PagingSpec::reach`].
+    #[serde(default)]
+    pub reach: Option<u64>,
     /// See [`PagingSpec::body`].
     #[serde(default)]
     pub body: Option<Map<String, Value>>,
@@ -192,6 +199,7 @@ impl PagingSpec {
         spec.total = change.total.clone().or(spec.total);
         spec.param = change.param.clone().or(spec.param);
         spec.newest_first = change.newest_first.unwrap_or(spec.newest_first);
+        spec.reach = change.reach.or(spec.reach);
         spec.body = change.body.clone().unwrap_or(spec.body);
         spec
     }
@@ -274,7 +282,11 @@ impl PagingSpec {
                 self.place_of(token, asked.now).ok_or_else(|| bad(token))?
             }
             (PagingDialect::AfterOffset | PagingDialect::Offset, Some(text)) => {
-                text.parse::<usize>().map_err(|_| bad(text))?
+                let at = text.parse::<u64>().map_err(|_| bad(text))?;
+                if self.reach.is_some_and(|reach| at >= reach) {
+                    return Err(bad(text));
+                }
+                usize::try_from(at).unwrap_or(all)
             }
             (PagingDialect::TimeCursor, Some(since)) => {
                 let found = rows.iter().position(|(_, row)| {
@@ -533,6 +545,21 @@ mod tests {
         assert_eq!(spec.page(ledger.rows().collect(), &ledger, &asked).unwrap().rows.len(), 3);
         spec.over = Over::Refuse;
         assert!(spec.page(ledger.rows().collect(), &ledger, &asked).is_err());
+    }
+
+    #[test]
+    fn a_list_is_read_as_far_as_it_reaches_and_no_further() {
+        let ledger = ledger(9);
+        let spec =
+            PagingSpec { dialect: PagingDialect::AfterOffset, reach: Some(6), ..PagingSpec::default() };
+        let page = |after: &str| {
+            let params = json!({ "limit": 3, "after": after });
+            spec.page(ledger.rows().collect(), &ledger, &asked(&params, At::START)).map(|page| page.next)
+        };
+        assert_eq!(page("3").ok().flatten().as_deref(), Some("6"));
+        assert!(page("6").is_err() && page("99999999999999999999").is_err());
+        let change = PagingChange { reach: Some(7), ..PagingChange::default() };
+        assert_eq!(spec.changed(Some(&change)).reach, Some(7));
     }
 
     #[test]

@@ -100,6 +100,9 @@ pub struct ResponsesSpec {
     /// Header fields; `{request_id}` is the answer's own id.
     #[serde(default)]
     pub headers: IndexMap<String, Template>,
+    /// Those of the header fields above that repeat the request's field of that name, where it has one.
+    #[serde(default)]
+    pub echo: Vec<String>,
     /// How an answer's id looks.
     #[serde(default)]
     pub request_id: Option<Template>,

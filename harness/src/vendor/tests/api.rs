@@ -59,6 +59,20 @@ fn an_invoice_is_the_sum_of_its_items() {
 }
 
 #[test]
+fn stripe_answers_in_the_version_that_was_asked_for() {
+    let mut desk = Desk::new("stripe");
+    let mut version = |asked: &[(&str, &str)], path: &str| {
+        let answer = desk.send("GET", path, "", asked).response.unwrap();
+        answer.headers.get("stripe-version").map(str::to_owned)
+    };
+    let own = version(&[], "/v1/customers").unwrap();
+    let asked = [("stripe-version", "2024-06-20")];
+    assert_ne!(own, "2024-06-20");
+    assert_eq!(version(&asked, "/v1/customers").as_deref(), Some("2024-06-20"));
+    assert_eq!(version(&asked, "/v1/customers/cus_none").as_deref(), Some("2024-06-20"));
+}
+
+#[test]
 fn pending_items_join_an_invoice_only_when_asked_to() {
     let mut desk = Desk::new("stripe");
     let customer = customer(&mut desk);
