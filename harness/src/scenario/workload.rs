@@ -42,7 +42,8 @@ pub struct Step {
     /// When first.
     #[serde(default)]
     pub at: Span,
-    /// What: `crm.deals.close`, `crm.oauth.revoke`, `billing.keys.roll`, or `job sync`.
+    /// What: `crm.deals.close`, `crm.oauth.revoke`, `billing.keys.roll`, `job sync`, or
+    /// `crm.quota.spend` with `set: { calls: 20 }`: calls that others of the account make.
     #[serde(rename = "do")]
     pub action: Action,
     /// How often in all. By default once; with `every` and without `times`, until every record
@@ -69,8 +70,8 @@ pub struct Step {
 /// What a step does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Action {
-    /// An action of a vendor's collection (`crm.deals.close`), or of the vendor's own accounts
-    /// (`crm.oauth.revoke`, `billing.keys.roll`): the vendor file names them.
+    /// An action of a vendor's collection (`crm.deals.close`), which the vendor file names, or of the
+    /// vendor's own accounts (`crm.oauth.revoke`, `billing.keys.roll`, `crm.quota.spend`).
     Vendor {
         /// The vendor's alias.
         vendor: String,

@@ -94,6 +94,9 @@ impl Model {
         if let Some(reaction) = self.account(now, noun, verb) {
             return Ok(reaction);
         }
+        if (noun, verb) == ("quota", "spend") && file.spec.rate_limit.limit.is_some() {
+            return self.spend(now, set);
+        }
         let action = file.spec.actions.get(noun).and_then(|verbs| verbs.get(verb)).ok_or_else(|| {
             let vendor = &file.spec.vendor;
             let verbs = file.actions(noun);
@@ -155,6 +158,23 @@ impl Model {
         for (path, value) in set {
             Path::new(path).set(record, value.clone());
         }
+    }
+
+    /// Others of the account make calls, which count against the quota that all of them share.
+    fn spend(&mut self, now: At, set: &BTreeMap<String, Value>) -> Result<Reaction, String> {
+        let calls = match set.iter().map(|(name, value)| (name.as_str(), value)).collect::<Vec<_>>()[..] {
+            [] => Some(1),
+            [("calls", value)] => value.as_u64(),
+            _ => None,
+        };
+        let calls = calls.ok_or("how many calls others make is said by `set: { calls: 20 }`")?;
+        for _ in 0..calls {
+            // One that is refused spends nothing.
+            if self.limiter.admit(&self.file.spec.rate_limit, now, None).is_err() {
+                break;
+            }
+        }
+        Ok(Reaction { applied: true, ..Reaction::default() })
     }
 
     /// The actions on a vendor's accounts; `None` if this is none of them.

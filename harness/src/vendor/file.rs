@@ -241,6 +241,7 @@ impl VendorFile {
         let mut nouns: Vec<&str> = self.spec.actions.keys().map(String::as_str).collect();
         nouns.extend(account_actions(&self.spec.auth).keys().copied());
         nouns.extend(self.spec.webhooks.iter().map(|_| "webhooks"));
+        nouns.extend(self.spec.rate_limit.limit.map(|_| "quota"));
         nouns
     }
 
@@ -252,7 +253,11 @@ impl VendorFile {
         if let Some(verbs) = account_actions(&self.spec.auth).get(noun) {
             return verbs.to_vec();
         }
-        if noun == "webhooks" && self.spec.webhooks.is_some() { vec!["roll_secret"] } else { vec![] }
+        match noun {
+            "webhooks" if self.spec.webhooks.is_some() => vec!["roll_secret"],
+            "quota" if self.spec.rate_limit.limit.is_some() => vec!["spend"],
+            _ => vec![],
+        }
     }
 
     /// The operations: method and path template.

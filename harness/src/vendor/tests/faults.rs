@@ -1,6 +1,27 @@
 //! Keys, credentials, limits, and errors that a fault rule asks for.
 
 use super::*;
+
+#[test]
+fn what_others_spend_of_a_quota_is_gone_and_comes_back_with_the_window() {
+    let limit = json!({ "rate_limit": { "limit": 20, "window": "1m" } });
+    let mut desk = Desk::patched("hubspot", limit);
+    let left = |desk: &mut Desk| {
+        let answer = desk.send("GET", "/crm/v3/objects/deals", "", &[]);
+        let left = answer.response.as_ref().unwrap().headers.get("x-hubspot-ratelimit-remaining");
+        (status(&answer), left.unwrap().to_owned())
+    };
+    assert_eq!(left(&mut desk), (200, "19".to_owned()));
+    desk.act("quota.spend", &[], json!({ "calls": 15 }));
+    assert_eq!(left(&mut desk), (200, "3".to_owned()));
+    desk.act("quota.spend", &[], json!({ "calls": 99 }));
+    assert_eq!(left(&mut desk), (429, "0".to_owned()));
+    desk.wait(Span::mins(2));
+    assert_eq!(left(&mut desk), (200, "19".to_owned()));
+    let now = desk.now;
+    let set = BTreeMap::from([("call".to_owned(), json!(3))]);
+    assert!(desk.vendor.act(now, "quota", "spend", &[], &set).unwrap_err().contains("calls: 20"));
+}
 use crate::fault::{ErrorKind, Moment};
 
 fn error(kind: ErrorKind, moment: Option<Moment>) -> ErrorReply {
@@ -381,7 +402,7 @@ fn an_action_that_is_not_there_names_the_nearest() {
 fn what_a_file_offers_can_be_listed() {
     let file = file("hubspot", Value::Null);
     assert_eq!(file.collections().collect::<Vec<_>>(), [("deals", "deal")]);
-    assert_eq!(file.nouns(), ["deals", "oauth", "webhooks"]);
+    assert_eq!(file.nouns(), ["deals", "oauth", "webhooks", "quota"]);
     assert_eq!(file.actions("deals"), ["create", "close", "amend", "reopen", "delete"]);
     assert_eq!(file.actions("webhooks"), ["roll_secret"]);
     assert!(file.operations().any(|o| o == ("PATCH", "/crm/v3/objects/deals/{id}")));
