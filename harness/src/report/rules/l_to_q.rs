@@ -156,6 +156,12 @@ answers. Nothing was compared.",
 address when it is ready (`Endpoints::exposed`, or `exposes` in a subject file), and must be up at the end.",
     },
     Explanation {
+        rule: "observability/no_such_metric",
+        text: "The subject shows neither a sample nor a `# TYPE` line of this metric, so nothing was \
+compared: the name may be misspelt, or the subject shows it only once it has moved. A labelled series that \
+is missing from a metric which is there counts as 0.",
+    },
+    Explanation {
         rule: "observability/unread_alert",
         text: "Something came where alerts go that cannot be read as one: cut off, no HTTP, or nothing \
 in it. It may be the alert in question, so that its absence, or its number, cannot be judged.",
