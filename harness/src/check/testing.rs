@@ -332,3 +332,9 @@ impl Builder {
         assert_eq!(judgement.verdict, verdict, "{:#?}", judgement.findings);
     }
 }
+
+/// A trigger of the first step's job; `unasked` is why it could not be put.
+pub(crate) fn triggered(job: &str, unasked: Option<&str>) -> SubjectEvent {
+    let accepted = unasked.is_none();
+    SubjectEvent::Triggered { job: job.into(), step: 0, accepted, unasked: unasked.map(str::to_owned) }
+}
