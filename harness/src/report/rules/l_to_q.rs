@@ -97,8 +97,9 @@ be shared by all workers, jobs and replays of the process, and hold for reads to
     },
     Explanation {
         rule: "load/too_few_calls",
-        text: "Too few calls were needed before healing to tell amplification from chance, so the drill \
-is unknown. Give it more work, or a disturbance that lets some of it through.",
+        text: "Too few calls came for the bound to be broken: needed before healing to tell amplification \
+from chance, after it to catch up, or in all to be too many at once. Give the drill more work, or a disturbance \
+that lets some of it through and holds the rest up.",
     },
     Explanation {
         rule: "observability",
