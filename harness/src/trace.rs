@@ -520,8 +520,15 @@ pub enum SubjectEvent {
     Triggered {
         /// Which.
         job: String,
-        /// Whether it was there to be triggered.
+        /// By which step of the workload.
+        #[serde(default)]
+        step: u32,
+        /// Whether the subject took it.
         accepted: bool,
+        /// Why the subject could not even be asked: it was not there, or has no such job. A subject that
+        /// was asked and declined (it is busy, the run failed) did so for reasons of its own.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        unasked: Option<String>,
     },
     /// It was made to stand still (SIGSTOP).
     Paused,

@@ -25,38 +25,98 @@ pub(super) fn check(e: &Evidence<'_>) -> Option<Judgement> {
     let mut found = Findings::default();
     let promise = e.scenario.expect.auth;
     let mut judged = 0u64;
-    let mut expiries = 0u64;
+    let mut tried = Tried::default();
     for vendor in e.by_vendor.keys() {
         let requests: Vec<&Call<'_>> = e.calls_of(vendor).filter(|c| c.is_token()).collect();
         judged += requests.len() as u64;
         superseded(e, &requests, &mut found);
         let Some(auth) = &promise else { continue };
         let issues = issues(&requests);
-        expiries += issues.iter().filter(|i| i.expires.is_some_and(|t| t < e.ends_at)).count() as u64;
+        tried.requests = tried.requests.max(requests.len());
+        tried.expiries += issues.iter().filter(|i| i.expires.is_some_and(|t| t < e.ends_at)).count() as u64;
         stampede(vendor, &requests, auth, &mut found);
         early(e, vendor, &issues, auth, &mut found);
         if auth.proactive {
             expired(e, vendor, &issues, &mut found);
         }
-        after_invalid_grant(e, &requests, auth, &mut found);
-        judged += refused(e, vendor, auth, &mut found);
-        judged += super::rotation::handed_over(e, vendor, &requests, auth, &mut found);
+        tried.invalid_grants += after_invalid_grant(e, &requests, auth, &mut found);
+        tried.refusals += refused(e, vendor, auth, &mut found);
+        tried.handed_over += super::rotation::handed_over(e, vendor, &requests, auth, &mut found);
     }
+    judged += tried.refusals + tried.handed_over;
     let Some(auth) = promise else {
         return (judged > 0).then(|| found.judgement("auth", judged));
     };
-    let unproven = judged == 0 || (auth.proactive && expiries == 0);
-    if unproven && found.is_empty() && e.about(&[Family::Auth]) {
+    if found.is_empty() && e.says("auth") {
+        tried.complain(e, &auth, &mut found);
+    }
+    let unproven = judged == 0 || (auth.proactive && tried.expiries == 0);
+    if unproven && found.is_empty() && e.owes("auth", &[Family::Auth]) {
         found.unknown(Say {
             rule: "auth/nothing_expired",
             group: "",
-            message: format!("{} of token requests and credential events, {expiries} expiries", judged),
+            message: format!("{judged} of token requests and credential events, {} expiries", tried.expiries),
             expected: "at least 1 token that expires, or a credential that changes, within the drill".into(),
             hint: "a longer drill, or a shorter-lived token",
             evidence: Vec::new(),
         });
     }
     if judged == 0 && found.is_empty() { None } else { Some(found.judgement("auth", judged)) }
+}
+
+/// What put the promises to the test.
+#[derive(Default)]
+struct Tried {
+    /// Token requests at one vendor.
+    requests: usize,
+    expiries: u64,
+    invalid_grants: u64,
+    refusals: u64,
+    handed_over: u64,
+}
+
+impl Tried {
+    /// Says which promises nothing could have broken.
+    fn complain(&self, e: &Evidence<'_>, auth: &Auth, found: &mut Findings) {
+        let refused = e.calls.iter().any(|c| c.ending == Ending::Unauthorized);
+        // Whoever learns of a change in time is never refused, and has kept the promise.
+        let changed =
+            e.credentials.iter().any(|c| !c.of_webhooks && !matches!(c.change, "issued" | "rotated"));
+        let promises = [
+            (
+                "refreshes_per_expiry",
+                auth.refreshes_per_expiry.is_none() || self.expiries > 0 || self.requests > 1 || refused,
+                "a token that expires within the drill, or is refused",
+            ),
+            ("proactive", !auth.proactive || self.expiries > 0, "a token that expires within the drill"),
+            (
+                "calls_after_invalid_grant",
+                auth.calls_after_invalid_grant.is_none() || self.invalid_grants > 0 || changed,
+                "a token request that is answered `invalid_grant`",
+            ),
+            (
+                "rotation_within",
+                auth.rotation_within.is_none() || self.handed_over > 0,
+                "a credential that the operator hands over",
+            ),
+            (
+                "calls_after_refusal",
+                auth.calls_after_refusal.is_none() || self.refusals > 0 || changed,
+                "a call that is refused for its credential",
+            ),
+        ];
+        for (promise, _, expected) in promises.iter().filter(|(_, tested, _)| !tested) {
+            found.unknown(Say {
+                rule: "auth/nothing_expired",
+                group: promise,
+                message: format!("nothing in the drill put `auth.{promise}` to the test"),
+                expected: format!("at least 1: {expected}"),
+                hint: "let it happen (a longer drill, a shorter-lived token, a step of the workload), or leave \
+                       the promise out",
+                evidence: Vec::new(),
+            });
+        }
+    }
 }
 
 /// A refresh token that had already been exchanged for another.
@@ -100,9 +160,11 @@ fn superseded(e: &Evidence<'_>, requests: &[&Call<'_>], found: &mut Findings) {
     }
 }
 
-/// Token requests after `invalid_grant`, until the operator hands over something new.
-fn after_invalid_grant(e: &Evidence<'_>, requests: &[&Call<'_>], auth: &Auth, found: &mut Findings) {
-    let Some(allowed) = auth.calls_after_invalid_grant else { return };
+/// Token requests after `invalid_grant`, until the operator hands over something new; gives how often
+/// that was said to one who did not know.
+fn after_invalid_grant(e: &Evidence<'_>, requests: &[&Call<'_>], auth: &Auth, found: &mut Findings) -> u64 {
+    let Some(allowed) = auth.calls_after_invalid_grant else { return 0 };
+    let mut said = 0;
     let mut refused: Option<&Call<'_>> = None;
     let mut after: Vec<&Call<'_>> = Vec::new();
     for call in requests {
@@ -123,11 +185,13 @@ fn after_invalid_grant(e: &Evidence<'_>, requests: &[&Call<'_>], auth: &Auth, fo
         };
         if refused.is_none() && call.status().is_some() && says_so() {
             refused = Some(call);
+            said += 1;
         }
     }
     if let Some(first) = refused {
         too_many(first, &after, allowed, found);
     }
+    said
 }
 
 /// One finding, however many token requests came `after` the one that was refused.
@@ -222,7 +286,7 @@ mod tests {
 
     #[test]
     fn one_refresh_ahead_of_each_expiry_is_sound() {
-        sound().passes(&scenario(AUTH), "auth");
+        sound().passes(&shared(scenario(AUTH)), "auth");
     }
 
     #[test]
@@ -230,25 +294,25 @@ mod tests {
         sound()
             .call(refresh(2, 100_000).takes(50))
             .call(refresh(2, 100_020))
-            .fails(&scenario(AUTH), "auth/stampede");
+            .fails(&shared(scenario(AUTH)), "auth/stampede");
     }
 
     #[test]
     fn a_refresh_by_a_clock_that_was_moved_is_not_needless() {
         let skewed = What::Subject(SubjectEvent::ClockSkewed { micros: 1_680_000_000 });
         let early = || sound().call(refresh(2, 51_000));
-        early().event(50_500, skewed).passes(&scenario(AUTH), "auth");
-        early().fails(&scenario(AUTH), "auth/needless_refresh");
+        early().event(50_500, skewed).passes(&shared(scenario(AUTH)), "auth");
+        early().fails(&shared(scenario(AUTH)), "auth/needless_refresh");
     }
 
     #[test]
     fn refreshes_one_after_another_are_needless() {
-        sound().call(refresh(2, 51_000)).fails(&scenario(AUTH), "auth/needless_refresh");
+        sound().call(refresh(2, 51_000)).fails(&shared(scenario(AUTH)), "auth/needless_refresh");
         sound()
             .subject(50_500, SubjectEvent::Started { incarnation: 2 })
             .call(refresh(2, 51_000))
             .subject(50_600, SubjectEvent::Ready)
-            .passes(&scenario(AUTH), "auth");
+            .passes(&shared(scenario(AUTH)), "auth");
     }
 
     #[test]
@@ -256,17 +320,17 @@ mod tests {
         let odd = |n, at| read(n, at).error(401, ErrorKind::Unauthorized).fault(0, "error");
         drill()
             .calls([refresh(0, 0), odd(1, 100), refresh(1, 200), odd(2, 300), refresh(2, 400), odd(3, 500)])
-            .fails(&scenario(AUTH), "auth/refresh_storm");
+            .fails(&shared(scenario(AUTH)), "auth/refresh_storm");
         drill()
             .calls([refresh(0, 0), odd(1, 100), refresh(1, 200), read(2, 300), refresh(2, 50_000)])
-            .passes(&scenario(AUTH), "auth");
+            .passes(&shared(scenario(AUTH)), "auth");
     }
 
     #[test]
     fn an_expiry_that_costs_a_401_is_found() {
         drill()
             .calls([refresh(0, 0), stale(1, 70_000), refresh(1, 70_100), read(2, 70_200)])
-            .fails(&scenario(AUTH), "auth/expired_token_used");
+            .fails(&shared(scenario(AUTH)), "auth/expired_token_used");
     }
 
     #[test]
@@ -287,10 +351,12 @@ mod tests {
     #[test]
     fn token_requests_after_invalid_grant_are_found() {
         let revoked = |at| refresh(2, at).error(400, ErrorKind::InvalidGrant);
-        sound().call(revoked(100_000)).passes(&scenario(AUTH), "auth");
-        sound().calls([revoked(100_000), revoked(130_000)]).fails(&scenario(AUTH), "auth/invalid_grant_loop");
+        sound().call(revoked(100_000)).passes(&shared(scenario(AUTH)), "auth");
+        sound()
+            .calls([revoked(100_000), revoked(130_000)])
+            .fails(&shared(scenario(AUTH)), "auth/invalid_grant_loop");
         let loops = sound().calls((0..500).map(|n| revoked(100_000 + n * 1_000)));
-        let judged = loops.judged(&scenario(AUTH), "auth").unwrap();
+        let judged = loops.judged(&shared(scenario(AUTH)), "auth").unwrap();
         let found = judged.findings.iter().find(|f| &*f.rule == "auth/invalid_grant_loop").unwrap();
         assert!(found.message.starts_with("499 more token requests came by "), "{}", found.message);
         assert_eq!(found.more, 0, "one loop is one finding");
@@ -301,7 +367,7 @@ mod tests {
                 What::Credential { vendor: "crm".into(), change: "issued".into(), handed_over: true },
             )
             .call(refresh(9, 130_000))
-            .passes(&scenario(AUTH), "auth");
+            .passes(&shared(scenario(AUTH)), "auth");
     }
 
     #[test]
@@ -311,14 +377,50 @@ mod tests {
                 .header("authorization", "Bearer k")
                 .error(401, ErrorKind::Unauthorized)
         };
-        sound().calls([refused(0), refused(1_000)]).passes(&scenario(AUTH), "auth");
+        sound().calls([refused(0), refused(1_000)]).passes(&shared(scenario(AUTH)), "auth");
         sound()
             .calls([refused(0), refused(1_000), refused(100_000)])
-            .fails(&scenario(AUTH), "auth/refused_credential_used");
+            .fails(&shared(scenario(AUTH)), "auth/refused_credential_used");
     }
 
     #[test]
     fn a_drill_about_auth_in_which_nothing_expired_is_unknown() {
-        drill().call(refresh(0, 7_190_000)).unknown(&scenario_of("auth", AUTH, ""), "auth/nothing_expired");
+        drill()
+            .call(refresh(0, 7_190_000))
+            .unknown(&shared(scenario_of("auth", AUTH, "")), "auth/nothing_expired");
+    }
+
+    #[test]
+    fn what_a_drill_itself_promises_about_credentials_must_be_put_to_the_test() {
+        let says = |promise: &str| scenario_of("retry", &format!("auth: {{ {promise} }}"), "");
+        let untested = |promise: &str, b: Builder| {
+            let found = b.judged(&says(promise), "auth").unwrap().findings;
+            found.iter().any(|f| {
+                f.message == format!("nothing in the drill put `auth.{}` to the test", word(promise))
+            })
+        };
+        let refused = call("billing", "GET /invoices", 0)
+            .header("authorization", "Bearer k")
+            .error(401, ErrorKind::Unauthorized);
+        let revoked = refresh(2, 100_000).error(400, ErrorKind::InvalidGrant);
+        let changed =
+            |handed_over| What::Credential { vendor: "crm".into(), change: "rolled".into(), handed_over };
+        for (promise, tested) in [
+            ("proactive: true", sound()),
+            ("refreshes_per_expiry: 1", sound()),
+            ("calls_after_invalid_grant: 1", sound().call(revoked)),
+            ("calls_after_refusal: 1", sound().call(refused)),
+            ("calls_after_refusal: 1", sound().event(60_000, changed(false))),
+            ("rotation_within: 2h", sound().event(60_000, changed(true))),
+        ] {
+            assert!(untested(promise, drill().call(refresh(0, 7_190_000))), "{promise}");
+            assert!(!untested(promise, tested), "{promise}");
+        }
+        let idle = || drill().call(refresh(0, 7_190_000));
+        idle().passes(&shared(says("proactive: true")), "auth");
+    }
+
+    fn word(promise: &str) -> &str {
+        promise.split(':').next().unwrap()
     }
 }

@@ -61,11 +61,14 @@ pub(super) fn check(e: &Evidence<'_>) -> Option<Judgement> {
             }
         }
     }
-    let about = e.about(&[Family::Retry]);
-    if retried == 0 && !about {
-        return None;
-    }
-    judge_waits(e, promise, &waits, about, &mut found);
+    // Who promises it in passing is content with waits enough to see a missing jitter by.
+    let wanted = match (e.about(&[Family::Retry]), e.says("backoff")) {
+        (true, _) => WANTED,
+        (false, true) => ENOUGH,
+        (false, false) if retried == 0 => return None,
+        (false, false) => 0,
+    };
+    judge_waits(e, promise, &waits, wanted, &mut found);
     Some(found.judgement("backoff", retried.max(waits.len() as u64)))
 }
 
@@ -168,7 +171,7 @@ fn collect(e: &Evidence<'_>, promise: &Backoff, gates: &Gates<'_>, run: &[&Call<
     }
 }
 
-fn judge_waits(e: &Evidence<'_>, promise: &Backoff, waits: &[Wait], about: bool, found: &mut Findings) {
+fn judge_waits(e: &Evidence<'_>, promise: &Backoff, waits: &[Wait], wanted: usize, found: &mut Findings) {
     let mut pools: BTreeMap<u32, Vec<&Wait>> = BTreeMap::new();
     for wait in waits {
         // 0 is the pool of all waits.
@@ -181,7 +184,7 @@ fn judge_waits(e: &Evidence<'_>, promise: &Backoff, waits: &[Wait], about: bool,
     for (nth, pool) in &pools {
         judge_pool(e, promise, *nth, pool, alpha, &by_attempt, found);
     }
-    if about && found.is_empty() && waits.len() < WANTED {
+    if found.is_empty() && waits.len() < wanted {
         found.unknown(Say {
             rule: "backoff/too_few_waits",
             group: "",
@@ -190,7 +193,7 @@ fn judge_waits(e: &Evidence<'_>, promise: &Backoff, waits: &[Wait], about: bool,
                 count(waits.len() as u64, "wait")
             ),
             expected: format!(
-                "at least {WANTED} waits ({} would show a missing jitter)",
+                "at least {wanted} waits ({} would show a missing jitter)",
                 needed(0.9, FALSE_ALARM / 3.0).max(ENOUGH)
             ),
             hint: "let more operations fail more than once without Retry-After",
@@ -395,6 +398,16 @@ mod tests {
     fn too_few_waits_are_unknown_in_a_drill_about_retries() {
         outage(2, drawn(1, 0.0, 1.0)).unknown(&scenario_of("retry", FULL, ""), "backoff/too_few_waits");
         drill().unknown(&scenario_of("retry", FULL, ""), "backoff/too_few_waits");
+    }
+
+    #[test]
+    fn a_backoff_promised_in_passing_needs_some_waits_and_one_that_is_shared_none() {
+        let elsewhere = || scenario_of("auth", FULL, "");
+        drill().unknown(&elsewhere(), "backoff/too_few_waits");
+        outage(1, drawn(1, 0.0, 1.0)).unknown(&elsewhere(), "backoff/too_few_waits");
+        outage(8, drawn(1, 0.0, 1.0)).passes(&elsewhere(), "backoff");
+        outage(1, drawn(1, 0.0, 1.0)).passes(&shared(elsewhere()), "backoff");
+        assert!(drill().judged(&shared(elsewhere()), "backoff").is_none());
     }
 
     #[test]

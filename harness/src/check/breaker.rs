@@ -34,7 +34,7 @@ pub(super) fn check(e: &Evidence<'_>) -> Option<Judgement> {
         runs_of_own += opens_on_own_errors(e, vendor, promise, &mut found);
     }
     if opened == 0 && runs_of_own == 0 && found.is_empty() {
-        if !e.about(&[Family::Breaker, Family::Cascade]) {
+        if !e.owes("breaker", &[Family::Breaker, Family::Cascade]) {
             return None;
         }
         found.unknown(Say {
@@ -334,7 +334,7 @@ fn opens_on_own_errors(e: &Evidence<'_>, vendor: &str, promise: &Breaker, found:
 mod tests {
     use crate::check::testing::*;
     use crate::fault::ErrorKind;
-    use crate::scenario::Scenario;
+    use crate::scenario::{Family, Scenario};
     use crate::trace::ChangeKind::Given;
     use serde_json::json;
 
@@ -433,5 +433,8 @@ mod tests {
     fn a_breaker_that_was_never_tripped_is_unknown() {
         let s = scenario_of("breaker", "breaker: { opens_after: 3, open_for: 30s, recovers_within: 1m }", "");
         drill().calls([down(0), read(10)]).unknown(&s, "breaker/never_tripped");
+        let elsewhere = Scenario { family: Family::Retry, ..s };
+        drill().calls([down(0), read(10)]).unknown(&elsewhere, "breaker/never_tripped");
+        assert!(drill().calls([down(0), read(10)]).judged(&shared(elsewhere), "breaker").is_none());
     }
 }

@@ -389,6 +389,17 @@ impl<'t> Evidence<'t> {
         Span(self.own(span).0.saturating_add(self.noise().0))
     }
 
+    /// Whether this section of `expect` may not go unjudged: the drill says it itself, or is about one of
+    /// these families.
+    pub fn owes(&self, section: &str, families: &[Family]) -> bool {
+        self.says(section) || self.about(families)
+    }
+
+    /// Whether the drill's own file says this section of `expect`, rather than one that it extends.
+    pub fn says(&self, section: &str) -> bool {
+        !self.scenario.expect.inherited.contains(section)
+    }
+
     /// Whether the drill is about one of these families: a promise that it shares with others
     /// through a base file may then not go unjudged.
     pub fn about(&self, families: &[Family]) -> bool {

@@ -53,7 +53,27 @@ pub(super) fn check(e: &Evidence<'_>) -> Option<Judgement> {
             });
         }
     }
+    let steps = steps(e, &mut found);
+    if e.scenario.faults.is_empty() && found.is_empty() {
+        return None;
+    }
+    Some(found.judgement("faults", e.scenario.faults.len() as u64 + steps))
+}
+
+/// The steps that were carried out; says which could not be, and what firedrill itself got wrong.
+fn steps(e: &Evidence<'_>, found: &mut Findings) -> u64 {
     let mut steps = 0;
+    let failed = |action: &str, at: At, why: &str, found: &mut Findings, id| {
+        found.unknown(Say {
+            rule: "faults/step_failed",
+            group: action,
+            message: format!("the workload's `{action}` at {at} failed: {why}"),
+            expected: "every step of the workload is carried out".into(),
+            hint: "check the step's name and records, and whether the subject was there",
+            evidence: vec![id],
+        });
+    };
+    let mut unasked = BTreeMap::new();
     for (id, event) in e.trace.iter() {
         match &event.what {
             What::HarnessFault { message } => found.unknown(Say {
@@ -67,23 +87,23 @@ pub(super) fn check(e: &Evidence<'_>) -> Option<Judgement> {
             What::Step { action, error, .. } => {
                 steps += 1;
                 if let Some(error) = error {
-                    found.unknown(Say {
-                        rule: "faults/step_failed",
-                        group: action,
-                        message: format!("the workload's `{action}` at {} failed: {error}", event.at),
-                        expected: "every step of the workload is carried out".into(),
-                        hint: "check the step's records, and whether the subject was there",
-                        evidence: vec![id],
-                    });
+                    failed(action, event.at, error, found, id);
                 }
+            }
+            What::Subject(SubjectEvent::Triggered { job, step, unasked: why, .. }) => {
+                let asked = unasked.entry(*step).or_insert_with(Vec::new);
+                asked.push((job, event.at, why.as_deref(), id));
             }
             _ => {}
         }
     }
-    if e.scenario.faults.is_empty() && found.is_empty() {
-        return None;
+    // A job that comes again and again may miss a turn while the subject is down, as in life.
+    for tries in unasked.values().filter(|tries| tries.iter().all(|(_, _, why, _)| why.is_some())) {
+        for (job, at, why, id) in tries {
+            failed(&format!("job {job}"), *at, why.unwrap_or_default(), found, *id);
+        }
     }
-    Some(found.judgement("faults", e.scenario.faults.len() as u64 + steps))
+    steps
 }
 
 /// Vendors whose webhooks had no address to go to in any life of the subject, and where that is said.
@@ -317,6 +337,30 @@ mod tests {
             error: Some("no deal".into()),
         };
         drill().event(5, step).unknown(&scenario(""), "faults/step_failed");
+    }
+
+    #[test]
+    fn a_job_that_could_not_be_asked_for_makes_the_drill_unknown() {
+        let none = || triggered("reconcil", Some("the subject has no job `reconcil`"));
+        let judged = drill().subject(5, none()).subject(9, none()).judged(&scenario(""), "faults").unwrap();
+        let found = &judged.findings[0];
+        assert_eq!((&*found.rule, found.verdict, found.more), ("faults/step_failed", Verdict::Unknown, 1));
+        assert!(found.message.starts_with("the workload's `job reconcil` at 5ms failed: the subject has no"));
+    }
+
+    #[test]
+    fn a_job_that_was_asked_for_may_be_declined_and_may_miss_a_turn() {
+        let s = scenario_of("other", "", FAULTS);
+        let bitten =
+            || drill().call(call("billing", "POST /invoices", 12_000).status(503).fault(0, "refuse"));
+        let mut declined = triggered("sync", None);
+        if let SubjectEvent::Triggered { accepted, .. } = &mut declined {
+            *accepted = false;
+        }
+        bitten().subject(20_000, declined).passes(&s, "faults");
+        let away = triggered("sync", Some("the subject was down"));
+        bitten().subject(20_000, away.clone()).subject(30_000, triggered("sync", None)).passes(&s, "faults");
+        bitten().subject(20_000, away).unknown(&s, "faults/step_failed");
     }
 
     #[test]

@@ -20,30 +20,76 @@ const ENOUGH: u64 = 5;
 pub(super) fn check(e: &Evidence<'_>) -> Option<Judgement> {
     let promise = e.scenario.expect.load.as_ref()?;
     let mut found = Findings::default();
-    let mut judged = 0;
-    let mut needed_most = 0;
+    let mut tried = Tried::default();
     for vendor in e.by_vendor.keys().filter(|v| promise.vendor.as_deref().is_none_or(|p| p == **v)) {
         let calls: Vec<&Call<'_>> = e.calls_of(vendor).collect();
-        judged += calls.len() as u64;
-        needed_most = needed_most.max(amplification(e, vendor, &calls, promise, &mut found));
-        catch_up(e, vendor, &calls, promise, &mut found);
+        tried.calls += calls.len() as u64;
+        tried.most = tried.most.max(calls.len() as u64);
+        tried.needed = tried.needed.max(amplification(e, vendor, &calls, promise, &mut found));
+        tried.after = tried.after.max(catch_up(e, vendor, &calls, promise, &mut found));
         concurrent(e, vendor, promise, &mut found);
     }
-    let thin = judged == 0 || (promise.amplification.is_some() && needed_most < ENOUGH);
-    if thin && found.is_empty() {
-        if !e.about(&[Family::Cascade, Family::RateLimit]) {
-            return if judged == 0 { None } else { Some(found.judgement("load", judged)) };
+    if found.is_empty() {
+        if !e.owes("load", &[Family::Cascade, Family::RateLimit]) {
+            return if tried.calls == 0 { None } else { Some(found.judgement("load", tried.calls)) };
         }
-        found.unknown(Say {
-            rule: "load/too_few_calls",
-            group: "",
-            message: format!("{} in all, {needed_most} of them needed before healing", count(judged, "call")),
-            expected: format!("at least {ENOUGH} needed calls to one vendor before healing"),
-            hint: "more work, or a disturbance that lets some of it through",
-            evidence: Vec::new(),
-        });
+        tried.complain(e, promise, &mut found);
     }
-    Some(found.judgement("load", judged))
+    Some(found.judgement("load", tried.calls))
+}
+
+/// What put the promise to the test.
+#[derive(Default)]
+struct Tried {
+    calls: u64,
+    /// Calls to one vendor, before healing needed by the work, and after it.
+    most: u64,
+    needed: u64,
+    after: u64,
+}
+
+impl Tried {
+    /// Says which bounds nothing could have broken.
+    fn complain(&self, e: &Evidence<'_>, promise: &Load, found: &mut Findings) {
+        let mut thin = |key: &str, message: String, expected: String, hint: &str| {
+            let (rule, evidence) = ("load/too_few_calls", Vec::new());
+            found.unknown(Say { rule, group: key, message, expected, hint, evidence });
+        };
+        if self.calls == 0 || (promise.amplification.is_some() && self.needed < ENOUGH) {
+            thin(
+                "amplification",
+                format!(
+                    "{} in all, {} of them needed before healing",
+                    count(self.calls, "call"),
+                    self.needed
+                ),
+                format!("at least {ENOUGH} needed calls to one vendor before healing"),
+                "more work, or a disturbance that lets some of it through",
+            );
+        }
+        if !e.says("load") {
+            return;
+        }
+        // Without an agreement nobody knows what waits.
+        let waits = e.agreement().is_none_or(|a| a.pending_until(e.heals_at).is_some());
+        if promise.catch_up.is_some() && (self.after < ENOUGH || !waits) {
+            let waiting = if waits { "" } else { ", and no work had been waiting for it" };
+            thin(
+                "catch_up",
+                format!("{} came after healing at {}{waiting}", count(self.after, "call"), e.heals_at),
+                format!("work that waits for healing, and at least {ENOUGH} calls to one vendor after it"),
+                "a disturbance that holds work up until `heal_at`",
+            );
+        }
+        if let Some(limit) = promise.concurrent.filter(|limit| self.most <= u64::from(*limit)) {
+            thin(
+                "concurrent",
+                format!("no vendor got more than {}", count(self.most, "call")),
+                format!("more than {limit} calls, or they cannot be too many at once"),
+                "more work",
+            );
+        }
+    }
 }
 
 /// Calls for each call that was needed: each that succeeded, and one for each that never did.
@@ -80,9 +126,15 @@ fn amplification(
     needed
 }
 
-/// The rate over any ten seconds after healing.
-fn catch_up(e: &Evidence<'_>, vendor: &str, calls: &[&Call<'_>], promise: &Load, found: &mut Findings) {
-    let Some(limit) = promise.catch_up else { return };
+/// The rate over any ten seconds after healing; gives the number of calls after it.
+fn catch_up(
+    e: &Evidence<'_>,
+    vendor: &str,
+    calls: &[&Call<'_>],
+    promise: &Load,
+    found: &mut Findings,
+) -> u64 {
+    let Some(limit) = promise.catch_up else { return 0 };
     let stretch = e.own(STRETCH);
     let after = &calls[calls.partition_point(|c| c.arrived < e.heals_at)..];
     let mut from = 0;
@@ -111,6 +163,7 @@ fn catch_up(e: &Evidence<'_>, vendor: &str, calls: &[&Call<'_>], promise: &Load,
             evidence: after[first..].iter().take(6).map(|c| c.asked).collect(),
         });
     }
+    after.len() as u64
 }
 
 /// Calls at once.
@@ -178,12 +231,31 @@ mod tests {
     fn too_many_calls_at_once_are_found() {
         let slow = |n: u64, takes| read(n, n).takes(takes);
         drill().calls((0..6).map(|n| slow(n, 100))).fails(&scenario(LOAD), "load/concurrent");
-        drill().calls((0..6).map(|n| slow(n, 1))).passes(&scenario(LOAD), "load");
-        drill().calls((0..6).map(|n| slow(n, 0))).passes(&scenario(LOAD), "load");
+        for takes in [0, 1] {
+            drill().calls((0..6).map(|n| slow(n, takes))).passes(&shared(scenario(LOAD)), "load");
+        }
     }
 
     #[test]
     fn too_few_calls_are_unknown() {
         drill().call(read(1, 0)).unknown(&scenario_of("cascade", LOAD, ""), "load/too_few_calls");
+        drill().call(read(1, 0)).unknown(&scenario_of("retry", LOAD, ""), "load/too_few_calls");
+        drill().call(read(1, 0)).passes(&shared(scenario_of("retry", LOAD, "")), "load");
+    }
+
+    #[test]
+    fn a_bound_that_nothing_could_break_is_unknown_where_the_drill_promises_it() {
+        let says = |promise: &str| scenario_of("retry", &format!("load: {{ {promise} }}"), "");
+        let busy = || drill().calls((0..20).map(|n| read(n, n * 1_000)));
+        let later = || busy().calls((0..20).map(|n| read(n, 3_600_000 + n * 1_000)));
+        busy().unknown(&says("catch_up: 5"), "load/too_few_calls");
+        later().passes(&says("catch_up: 5"), "load");
+        let agree = "agree: { from: crm.deals, where: 'true', to: billing.invoices, key: invoice.deal }";
+        let waiting = says(&format!("catch_up: 5 }}\n  {agree}\n  converges: {{ within: 1h"));
+        later().unknown(&waiting, "load/too_few_calls");
+        let deal = serde_json::json!({ "id": "d1" });
+        later().change(0, "crm.deals", crate::trace::ChangeKind::Given, deal, None).passes(&waiting, "load");
+        busy().passes(&says("concurrent: 19"), "load");
+        busy().unknown(&says("concurrent: 20"), "load/too_few_calls");
     }
 }

@@ -353,8 +353,7 @@ mod tests {
         };
         again(done().emitted(10 * MINUTE, "e2", "d1").delivery(10 * MINUTE, &["e2"], 200, 10))
             .unknown(&s, rule);
-        again(done().subject(10 * MINUTE, SubjectEvent::Triggered { job: "sync".into(), accepted: true }))
-            .unknown(&s, rule);
+        again(done().subject(10 * MINUTE, triggered("sync", None))).unknown(&s, rule);
         again(done().call(call("billing", "GET /x", 5 * MINUTE).status(503))).unknown(&s, rule);
         again(done().call(call("crm", "GET /deals/d1", 6 * MINUTE))).unknown(&s, rule);
         let listed = call("crm", "GET /deals", 10 * MINUTE + 100).answers(200, json!([{ "id": "d1" }]));

@@ -8,11 +8,11 @@ use serde_json::{Value, json};
 
 use super::alerts;
 use super::evidence::Evidence;
-use super::prometheus::{Sample, matching, samples, selector};
+use super::prometheus::{Exposition, matching, selector};
 use super::say::{Findings, Say};
 use crate::expr::Expr;
 use crate::finding::Judgement;
-use crate::scenario::Metric;
+use crate::scenario::{Metric, or_nearest};
 use crate::trace::{ChangeKind, EventId};
 
 /// See the module.
@@ -44,7 +44,7 @@ fn metrics(e: &Evidence<'_>, found: &mut Findings) {
         });
         return;
     };
-    let samples = samples(&String::from_utf8_lossy(&response.body));
+    let shown = Exposition::read(&String::from_utf8_lossy(&response.body));
     let mut variables = variables(e);
     let lists = lists(e);
     variables.extend(lists.iter().filter_map(|(n, l)| Some(((*n).to_owned(), json!(l.as_ref().ok()?.1)))));
@@ -63,7 +63,7 @@ fn metrics(e: &Evidence<'_>, found: &mut Findings) {
             });
             continue;
         }
-        compare(metric, &samples, &bound, event, found);
+        compare(metric, &shown, &bound, event, found);
     }
 }
 
@@ -83,7 +83,7 @@ fn lists(e: &Evidence<'_>) -> [(&'static str, List); 2] {
 
 fn compare(
     metric: &Metric,
-    samples: &[Sample],
+    exposition: &Exposition,
     bound: &[(&str, &Value)],
     event: EventId,
     found: &mut Findings,
@@ -113,12 +113,23 @@ fn compare(
             return;
         }
     };
-    // Counters and histograms may be exposed with the suffix `_total` that a scenario left out.
+    // A scenario may leave out the suffix of a counter.
     let total = format!("{name}_total");
-    let named = samples.iter().any(|s| s.name == name);
+    let named = exposition.samples.iter().any(|s| s.name == name);
+    if !exposition.knows(&name) && !exposition.knows(&total) {
+        found.unknown(Say {
+            rule: "observability/no_such_metric",
+            group: &metric.metric,
+            message: format!("the subject shows no metric `{name}`{}", or_nearest(&name, exposition.names())),
+            expected: format!("a sample of `{name}`, or its `# TYPE` line, to compare with {wanted}"),
+            hint: "correct the name; a metric that shows nothing until it first moves cannot be told from a \
+                   misspelt one: let the subject show it from the start, or declare its type",
+            evidence: vec![event],
+        });
+        return;
+    }
     let name = if named { &name } else { &total };
-    let known = named || samples.iter().any(|s| s.name == total);
-    let shown: f64 = matching(samples, name, &matchers).map(|s| s.value).sum();
+    let shown: f64 = matching(&exposition.samples, name, &matchers).map(|s| s.value).sum();
     // A series that never moved need not be there.
     let same = (shown - wanted).abs() < 1e-6 * wanted.abs().max(1.0);
     if !same {
@@ -127,9 +138,8 @@ fn compare(
             rule: "observability/metric_differs",
             group: &metric.metric,
             message: format!(
-                "`{}` is {} where {} {wanted} (`{}`)",
+                "`{}` is {shown} where {} {wanted} (`{}`)",
                 metric.metric,
-                if known { shown.to_string() } else { "not exposed".into() },
                 if listed { "the list that the subject shows gives" } else { "the wire shows" },
                 metric.equals.source()
             ),
@@ -211,6 +221,7 @@ fn records(e: &Evidence<'_>, vendor: &str, collection: &str) -> Vec<Value> {
 #[cfg(test)]
 mod tests {
     use crate::check::testing::*;
+    use crate::finding::Verdict;
     use crate::trace::ChangeKind;
     use serde_json::json;
 
@@ -231,10 +242,33 @@ mod tests {
     }
 
     #[test]
-    fn a_metric_that_differs_or_is_missing_is_found() {
+    fn a_metric_that_differs_is_found() {
         let rule = "observability/metric_differs";
         two_calls().exposed("metrics", "calls_total{vendor=\"crm\"} 3\n").fails(&scenario(METRIC), rule);
-        two_calls().exposed("metrics", "up 1\n").fails(&scenario(METRIC), rule);
+        let of_others = "calls_total{vendor=\"billing\"} 2\n";
+        two_calls().exposed("metrics", of_others).fails(&scenario(METRIC), rule);
+    }
+
+    #[test]
+    fn a_metric_that_the_subject_does_not_have_proves_nothing_whatever_it_must_equal() {
+        for equals in ["0", "3"] {
+            let s = scenario(&format!("metrics: [ {{ metric: dead_leters, equals: \"{equals}\" }} ]"));
+            let judged = drill().exposed("metrics", "dead_letters 0\n").judged(&s, "observability").unwrap();
+            let found = &judged.findings[0];
+            assert_eq!((&*found.rule, found.verdict), ("observability/no_such_metric", Verdict::Unknown));
+            assert!(found.message.contains("did you mean `dead_letters`?"), "{found:?}");
+        }
+    }
+
+    #[test]
+    fn a_series_that_never_moved_is_zero() {
+        let zero = |metric: &str| scenario(&format!("metrics: [ {{ metric: '{metric}', equals: \"0\" }} ]"));
+        let shown = "# TYPE differences gauge\n# TYPE calls counter\ncalls_total{vendor=\"crm\"} 2\n";
+        for metric in ["differences{kind=\"missing\"}", "calls", "calls_total{vendor=\"billing\"}"] {
+            let verdict = drill().exposed("metrics", shown).judged(&zero(metric), "observability").unwrap();
+            let two = metric == "calls";
+            assert_eq!(verdict.verdict, if two { Verdict::Fail } else { Verdict::Pass }, "{metric}");
+        }
     }
 
     #[test]

@@ -3,7 +3,7 @@
 //! Knows: samples and selectors (prometheus.io, "Exposition formats" and "Querying: instant
 //! vector selectors"). Must not know: what is measured.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// One sample.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,9 +13,53 @@ pub(super) struct Sample {
     pub value: f64,
 }
 
-/// Reads an exposition; lines that are not samples are passed over.
-pub(super) fn samples(text: &str) -> Vec<Sample> {
-    text.lines().filter(|l| !l.starts_with('#')).filter_map(sample).collect()
+/// What a subject exposes.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Exposition {
+    /// Its samples.
+    pub samples: Vec<Sample>,
+    /// Names that a series can have by what is declared, though it may have no sample yet.
+    declared: BTreeSet<String>,
+}
+
+impl Exposition {
+    /// Reads an exposition; lines that are neither samples nor declare a type are passed over.
+    pub fn read(text: &str) -> Exposition {
+        let samples = text.lines().filter(|l| !l.starts_with('#')).filter_map(sample).collect();
+        let declared = text.lines().filter_map(typed).flat_map(|(family, kind)| series(family, kind));
+        Exposition { samples, declared: declared.collect() }
+    }
+
+    /// Whether series of this name are there, or are declared and only have not moved yet.
+    pub fn knows(&self, name: &str) -> bool {
+        self.declared.contains(name) || self.samples.iter().any(|s| s.name == name)
+    }
+
+    /// The names of all series that it knows, each once.
+    pub fn names(&self) -> BTreeSet<&str> {
+        self.samples.iter().map(|s| &s.name).chain(&self.declared).map(String::as_str).collect()
+    }
+}
+
+/// The family and the kind that a line `# TYPE family kind` declares.
+fn typed(line: &str) -> Option<(&str, &str)> {
+    let mut words = line.strip_prefix('#')?.split_whitespace();
+    (words.next() == Some("TYPE")).then_some(())?;
+    Some((words.next()?, words.next()?))
+}
+
+/// What the series of a family are called (OpenMetrics 1.0, "Suffixes"; the text format 0.0.4 declares
+/// counters under their whole name).
+fn series(family: &str, kind: &str) -> impl Iterator<Item = String> {
+    let suffixes: &[&str] = match kind {
+        "counter" if !family.ends_with("_total") => &["", "_total", "_created"],
+        "histogram" => &["_bucket", "_sum", "_count", "_created"],
+        "gaugehistogram" => &["_bucket", "_gsum", "_gcount"],
+        "summary" => &["", "_sum", "_count", "_created"],
+        "info" => &["", "_info"],
+        _ => &[""],
+    };
+    suffixes.iter().map(move |suffix| format!("{family}{suffix}"))
 }
 
 fn sample(line: &str) -> Option<Sample> {
@@ -130,19 +174,33 @@ mod tests {
         calls_total{vendor=\"crm\",status=\"5\\\"}03\"} 3\ncalls_total{vendor=\"billing\"} 2.5e1\nup 1\n# EOF\n";
 
     fn sum(query: &str) -> f64 {
-        let all = samples(TEXT);
+        let all = Exposition::read(TEXT).samples;
         let (name, matchers) = selector(query).unwrap();
         matching(&all, &name, &matchers).map(|s| s.value).sum()
     }
 
     #[test]
     fn selectors_sum_what_they_mean() {
-        assert_eq!(samples(TEXT).len(), 4);
+        assert_eq!(Exposition::read(TEXT).samples.len(), 4);
         assert_eq!(sum("calls_total"), 45.0);
         assert_eq!(sum("calls_total{vendor=\"crm\"}"), 20.0);
         assert_eq!(sum("calls_total{vendor=\"crm\", status!=\"200\"}"), 3.0);
         assert_eq!(sum("up"), 1.0);
         assert_eq!(sum("down"), 0.0);
+    }
+
+    #[test]
+    fn a_series_is_known_by_a_sample_or_by_its_declared_family() {
+        let text = "# HELP gone_total Only talked of.\n# TYPE late counter\n# TYPE wait histogram\n\
+            # TYPE classic_total counter\n#TYPE depth gauge\nup 1\n";
+        let shown = Exposition::read(text);
+        for name in ["up", "late", "late_total", "wait_bucket", "wait_count", "classic_total", "depth"] {
+            assert!(shown.knows(name), "{name}");
+        }
+        for name in ["down", "gone_total", "wait", "wait_total", "classic", "classic_total_total", ""] {
+            assert!(!shown.knows(name), "{name}");
+        }
+        assert_eq!(shown.names().len(), 10, "{:?}", shown.names());
     }
 
     #[test]

@@ -57,14 +57,15 @@ pub(super) fn check(e: &Evidence<'_>) -> Option<Judgement> {
         let shares = e.calls.iter().filter_map(Call::quota).filter(|q| q.limit > 0);
         let lowest = shares.map(|q| q.remaining as f64 / q.limit as f64).fold(1.0, f64::min);
         let tested = tampered || lowest <= PRESSED;
-        match (e.about(&[Family::RateLimit]), tested) {
+        match (e.owes("quota", &[Family::RateLimit]), tested) {
             (false, _) if told == 0 => return None,
             (false, _) | (true, true) => {}
             (true, false) => found.unknown(Say {
                 rule: "quota/never_low",
                 group: "",
                 message: format!(
-                    "{told} answers told a quota, and what was left never fell to {}",
+                    "{} told a quota, and what was left never fell to {}",
+                    count(told, "answer"),
                     promise.slow_at
                 ),
                 expected: format!("at least 1 answer with {} of the quota left or less", promise.slow_at),
@@ -194,5 +195,7 @@ mod tests {
         let s = "quota: { slow_at: 20% }";
         drill().call(read(0, 0, 99)).unknown(&scenario_of("rate_limit", s, ""), "quota/never_low");
         drill().unknown(&scenario_of("rate_limit", s, ""), "quota/never_low");
+        drill().unknown(&scenario_of("retry", s, ""), "quota/never_low");
+        assert!(drill().judged(&shared(scenario_of("retry", s, "")), "quota").is_none());
     }
 }

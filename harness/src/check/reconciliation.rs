@@ -43,6 +43,9 @@ pub(super) fn check(e: &Evidence<'_>) -> Option<Judgement> {
             evidence: Vec::new(),
         });
     }
+    if judged > 0 && e.says("agree") {
+        nothing_wanted(e, agreement, &mut found);
+    }
     if !ended_early(e, agreement, &mut found) {
         disagreements(e, agreement, &mut found);
     }
@@ -50,6 +53,35 @@ pub(super) fn check(e: &Evidence<'_>) -> Option<Judgement> {
     in_time(e, agreement, &mut found);
     stale(agreement, &mut found);
     Some(found.judgement("reconciliation", judged as u64))
+}
+
+/// Nothing was to be done, nothing was done, and by a subject that saw none of the records: it may as well
+/// not have run. One that was shown them, and rightly left them alone, has kept the promise.
+fn nothing_wanted(e: &Evidence<'_>, a: &Agreement, found: &mut Findings) {
+    let counted = |h: &History| h.versions.iter().any(|v| v.counts);
+    if a.sources.values().chain(a.targets.values()).any(counted) {
+        return;
+    }
+    let seen = |(id, h): (&String, &History)| {
+        let since = h.versions.first().map_or(At::START, |v| v.at);
+        matches!(trail(e, &a.from.0, id, since), Trail::Seen | Trail::Acknowledged(..))
+    };
+    if a.sources.iter().any(seen) {
+        return;
+    }
+    found.unknown(Say {
+        rule: "reconciliation/nothing_wanted",
+        group: "",
+        message: format!(
+            "`agree.where` held for none of {} of {} at any time, and the subject saw none of them",
+            count(a.sources.len() as u64, "record"),
+            place(&a.from)
+        ),
+        expected: "at least 1 record that must have an effect, or that the subject sees and leaves alone"
+            .into(),
+        hint: "is `where` spelt as the records are, and does the workload bring one to it?",
+        evidence: a.sources.values().filter_map(History::event).take(3).collect(),
+    });
 }
 
 fn place((vendor, collection): &(String, String)) -> String {

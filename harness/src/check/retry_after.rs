@@ -72,7 +72,7 @@ pub(super) fn check(e: &Evidence<'_>) -> Option<Judgement> {
     let malformed =
         e.calls.iter().any(|c| c.fault.is_some() && matches!(c.ending, Ending::Limited | Ending::Broken));
     if judged == 0 && found.is_empty() && !(malformed && promise.never_idle_longer_than.is_some()) {
-        if !e.about(&[Family::RateLimit]) {
+        if !e.owes("retry_after", &[Family::RateLimit]) {
             return None;
         }
         found.unknown(Say {
@@ -374,6 +374,8 @@ mod tests {
     #[test]
     fn a_drill_about_limits_in_which_nobody_was_told_is_unknown() {
         drill().call(create(0, "k")).unknown(&scenario_of("rate_limit", OBEY, ""), "retry_after/never_told");
-        assert!(drill().call(create(0, "k")).judged(&scenario_of("auth", OBEY, ""), "retry_after").is_none());
+        let elsewhere = || scenario_of("auth", OBEY, "");
+        drill().call(create(0, "k")).unknown(&elsewhere(), "retry_after/never_told");
+        assert!(drill().call(create(0, "k")).judged(&shared(elsewhere()), "retry_after").is_none());
     }
 }

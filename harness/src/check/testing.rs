@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use crate::fault::ErrorKind;
 use crate::finding::{Judgement, Verdict};
-use crate::scenario::{Scenario, parse};
+use crate::scenario::{Base, Scenario, parse};
 use crate::seed::Seed;
 use crate::time::{At, Span};
 use crate::trace::*;
@@ -27,6 +27,13 @@ pub(super) fn scenario_of(family: &str, expect: &str, more: &str) -> Scenario {
     let vendors = "vendors: { crm: hubspot, billing: stripe }";
     let text = format!("drill: d\nwhy: w\nfamily: {family}\n{vendors}\n{more}\nexpect:\n  {expect}\n");
     parse("test.yaml", &text).unwrap_or_else(|e| panic!("{e}\n{text}"))
+}
+
+/// The same drill, as if what it expects stood in a base file that it extends.
+pub(super) fn shared(mut drill: Scenario) -> Scenario {
+    let expect = std::mem::take(&mut drill.expect);
+    drill.inherit(Base { expect, ..Base::default() });
+    drill
 }
 
 /// Two vendors: `crm` with deals, and `billing` with invoices and idempotency keys.
@@ -331,4 +338,10 @@ impl Builder {
         assert!(said.contains(&(rule, verdict)), "{:#?}", judgement.findings);
         assert_eq!(judgement.verdict, verdict, "{:#?}", judgement.findings);
     }
+}
+
+/// A trigger of the first step's job; `unasked` is why it could not be put.
+pub(crate) fn triggered(job: &str, unasked: Option<&str>) -> SubjectEvent {
+    let accepted = unasked.is_none();
+    SubjectEvent::Triggered { job: job.into(), step: 0, accepted, unasked: unasked.map(str::to_owned) }
 }

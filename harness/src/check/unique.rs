@@ -19,7 +19,7 @@ pub(super) fn check(e: &Evidence<'_>) -> Option<Judgement> {
     for promise in promised {
         let records = twins(e, promise, &mut found);
         judged += records;
-        if records == 0 && e.about(&[Family::Idempotency, Family::Reconciliation]) {
+        if records == 0 && e.owes("unique", &[Family::Idempotency, Family::Reconciliation]) {
             found.unknown(Say {
                 rule: "unique/no_records",
                 group: &promise.of,
@@ -179,6 +179,7 @@ mod tests {
     fn what_cannot_be_told_is_unknown() {
         two(json!({ "id": "d2" })).unknown(&scenario(ONE), "unique/unclear");
         drill().unknown(&scenario_of("idempotency", ONE, ""), "unique/no_records");
-        assert!(drill().judged(&scenario_of("auth", ONE, ""), "unique").is_none());
+        drill().unknown(&scenario_of("auth", ONE, ""), "unique/no_records");
+        assert!(drill().judged(&shared(scenario_of("auth", ONE, "")), "unique").is_none());
     }
 }

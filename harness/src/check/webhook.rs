@@ -16,10 +16,20 @@ use crate::trace::{OperationKind, Outcome};
 
 /// See the module.
 pub(super) fn check(e: &Evidence<'_>) -> Option<Judgement> {
-    if e.deliveries.is_empty() {
-        return None;
-    }
     let mut found = Findings::default();
+    if e.deliveries.is_empty() {
+        e.scenario.expect.webhook.filter(|_| e.says("webhook"))?;
+        found.unknown(Say {
+            rule: "webhook/none_judged",
+            group: "",
+            message: "no webhook was delivered in the whole drill".into(),
+            expected: "at least 1 delivery to a ready subject".into(),
+            hint: "let the workload change a record that its vendor tells of, and name the subject's address \
+                   for webhooks",
+            evidence: Vec::new(),
+        });
+        return Some(found.judgement("webhook", 0));
+    }
     let mut judged = 0;
     for delivery in &e.deliveries {
         // One that never reached the subject, or found it gone, says nothing about it.
@@ -254,6 +264,7 @@ fn durable(e: &Evidence<'_>, found: &mut Findings) {
         });
         return;
     };
+    let mut judged = 0;
     for delivery in e.deliveries.iter().filter(|d| d.acknowledged() && !d.must_be_refused) {
         for (_, event) in delivery.events.iter().filter_map(|id| e.events.get(&**id)) {
             let Some(record) = event.record.as_deref() else { continue };
@@ -263,6 +274,7 @@ fn durable(e: &Evidence<'_>, found: &mut Findings) {
                 continue;
             };
             let wrong = agreement.wrong(key).filter(|w| !agreement.excused(key, w));
+            judged += 1;
             // What was written since, and wrongly, was not lost: the agreement says so.
             let lost = match wrong {
                 Some(Wrong::Missing) => true,
@@ -284,6 +296,17 @@ fn durable(e: &Evidence<'_>, found: &mut Findings) {
                 });
             }
         }
+    }
+    if judged == 0 && e.says("webhook") {
+        found.unknown(Say {
+            rule: "webhook/durable_unjudged",
+            group: "",
+            message: "`webhook.durable` is promised, and no event about a record of `agree` was acknowledged"
+                .into(),
+            expected: "at least 1 such event".into(),
+            hint: "let the workload change a source record while the subject takes webhooks",
+            evidence: e.deliveries.iter().take(3).map(|d| d.asked).collect(),
+        });
     }
 }
 
@@ -401,5 +424,15 @@ mod tests {
             .subject(1, SubjectEvent::ClockSkewed { micros: 600_000_000 })
             .delivery(5, &["e1"], 401, 10)
             .passes(&scenario(HOOK), "webhook");
+    }
+
+    #[test]
+    fn a_reception_that_the_drill_promises_needs_a_delivery() {
+        drill().unknown(&scenario_of("retry", HOOK, ""), "webhook/none_judged");
+        assert!(drill().judged(&shared(scenario_of("retry", HOOK, "")), "webhook").is_none());
+        assert!(drill().judged(&scenario_of("retry", "", ""), "webhook").is_none());
+        let agree = "agree: { from: crm.deals, where: 'true', to: billing.invoices, key: invoice.deal }";
+        let durable = scenario(&format!("webhook: {{ ack_within: 1s, durable: true }}\n  {agree}"));
+        drill().delivery(5, &["e1"], 202, 10).unknown(&durable, "webhook/durable_unjudged");
     }
 }

@@ -6,7 +6,7 @@
 use super::stage::span;
 use crate::fault::{Act, Target};
 use crate::pacing::Pacing;
-use crate::scenario::{Action, Given, Piece, Program, Runs, Scenario, Slot, pieces};
+use crate::scenario::{Action, Given, Piece, Program, Runs, Scenario, Slot, or_nearest, pieces};
 use crate::time::{At, Span};
 
 /// The shortest promised wait that a real clock tells apart from its own noise.
@@ -74,7 +74,8 @@ fn missing(s: &Scenario, program: &Program) -> Option<String> {
             && !program.jobs.contains_key(job)
             && !(job == "run" && matches!(program.runs, Runs::Job(_)))
         {
-            return Some(format!("the subject file names no job `{job}`"));
+            let near = or_nearest(job, program.jobs.keys().map(String::as_str));
+            return Some(format!("the subject file names no job `{job}`{near}"));
         }
     }
     for rule in &s.faults {

@@ -451,8 +451,9 @@ fn subject_in_words(event: &SubjectEvent) -> String {
         SubjectEvent::Ran { code: Some(code) } => format!("ended its run with exit code {code}"),
         SubjectEvent::Ran { code: None } => "was ended by a signal".into(),
         SubjectEvent::Straggler { call } => format!("call #{} came although it was gone", call.0),
-        SubjectEvent::Triggered { job, accepted: true } => format!("job {job} triggered"),
-        SubjectEvent::Triggered { job, accepted: false } => format!("job {job} triggered, but there is none"),
+        SubjectEvent::Triggered { job, accepted: true, .. } => format!("job {job} triggered"),
+        SubjectEvent::Triggered { job, unasked: Some(why), .. } => format!("job {job} not triggered: {why}"),
+        SubjectEvent::Triggered { job, .. } => format!("job {job} triggered, and declined or failed"),
     }
 }
 

@@ -4,7 +4,7 @@
 //! A section that is absent is not promised; what every integration owes (stable idempotency keys,
 //! no retry of the unretryable, no leaked secrets, refused forgeries, no hang) needs no section.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
@@ -13,7 +13,8 @@ use crate::expr::Expr;
 use crate::fault::Share;
 use crate::time::Span;
 
-/// The promises of a drill.
+/// The promises of a drill. What the drill's own file promises must be put to the test, or the drill is
+/// unknown; what it takes over with `extends` need not.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Expect {
@@ -66,6 +67,10 @@ pub struct Expect {
     /// Sections that a shared base promises and this drill does not: `without: [backoff]`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub without: Vec<String>,
+    /// Sections that were taken over from a base file. What a drill promises itself must be put to the
+    /// test; what it shares with others need not be in each of them.
+    #[serde(skip)]
+    pub inherited: BTreeSet<&'static str>,
 }
 
 impl Expect {
@@ -73,28 +78,21 @@ impl Expect {
     pub fn inherit(&mut self, base: Expect) {
         let waived = std::mem::take(&mut self.without);
         macro_rules! take {
-            ($($section:ident),*) => {$(
-                if self.$section.is_none() && !waived.iter().any(|w| w == stringify!($section)) {
+            ($($section:ident unless $absent:ident),*) => {$(
+                let section = stringify!($section);
+                if self.$section.$absent() && !waived.iter().any(|w| w == section) {
+                    if !base.$section.$absent() {
+                        self.inherited.insert(section);
+                    }
                     self.$section = base.$section;
                 }
             )*};
         }
-        take!(agree, converges, backoff, retry_after, quota, breaker, auth, webhook, load, timeout);
-        if self.unique.is_empty() && !waived.iter().any(|w| w == "unique") {
-            self.unique = base.unique;
-        }
-        if self.alerts.is_empty() && !waived.iter().any(|w| w == "alerts") {
-            self.alerts = base.alerts;
-        }
-        if self.metrics.is_empty() && !waived.iter().any(|w| w == "metrics") {
-            self.metrics = base.metrics;
-        }
-        if self.exposed.is_empty() && !waived.iter().any(|w| w == "exposed") {
-            self.exposed = base.exposed;
-        }
-        if self.waive.is_empty() && !waived.iter().any(|w| w == "waive") {
-            self.waive = base.waive;
-        }
+        take!(agree unless is_none, converges unless is_none, backoff unless is_none);
+        take!(retry_after unless is_none, quota unless is_none, breaker unless is_none, auth unless is_none);
+        take!(webhook unless is_none, load unless is_none, timeout unless is_none);
+        take!(unique unless is_empty, alerts unless is_empty, metrics unless is_empty);
+        take!(exposed unless is_empty, waive unless is_empty);
         self.without = waived;
     }
 }

@@ -158,7 +158,7 @@ pub struct Asker {
 pub struct Ask {
     /// Which.
     pub job: String,
-    /// To be told whether it was done.
+    /// To be told whether it was done; dropped unused if nobody can do it now.
     pub done: oneshot::Sender<bool>,
 }
 
@@ -173,10 +173,21 @@ impl Asker {
         self.names.contains(job)
     }
 
+    /// The names of the jobs that it can ask for.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.names.iter().map(String::as_str)
+    }
+
     /// Asks for `job`; true once it was done.
     pub async fn ask(&self, job: &str) -> bool {
+        self.put(job).await.unwrap_or(false)
+    }
+
+    /// Asks for `job`, and says whether it was done; `None` if nobody took it.
+    pub async fn put(&self, job: &str) -> Option<bool> {
         let (done, told) = oneshot::channel();
-        self.send.send(Ask { job: job.to_owned(), done }).is_ok() && told.await.unwrap_or(false)
+        self.send.send(Ask { job: job.to_owned(), done }).ok()?;
+        told.await.ok()
     }
 }
 

@@ -9,9 +9,10 @@ use std::time::Duration;
 
 use super::{Text, World, call, plain, spawn};
 use crate::expr::Expr;
-use crate::scenario::{Action, Step};
+use crate::scenario::{Action, Step, or_nearest};
+use crate::subject::Asker;
 use crate::time::{At, Span};
-use crate::trace::{Cause, ChangeKind, SubjectEvent, What};
+use crate::trace::{Cause, ChangeKind, Outcome, SubjectEvent, What};
 use crate::vendor::Reaction;
 
 /// How long a trigger waits for its answer: a job may well run as long as it likes, but whether
@@ -198,7 +199,7 @@ fn carry_out(world: &Rc<World>, progress: &mut Progress, due: At) -> Result<Vec<
     progress.due = again.then(|| due + step.every.unwrap_or(Span::ZERO));
     let done = match &step.action {
         Action::Job(name) => {
-            spawn(world, trigger(world.clone(), name.clone()));
+            spawn(world, trigger(world.clone(), progress.number, name.clone()));
             Ok(None)
         }
         Action::Vendor { vendor, noun, verb } => match world.hosts.get(vendor) {
@@ -263,16 +264,70 @@ fn fits(only: Option<&Expr>, name: &str, record: &serde_json::Value) -> bool {
     only.is_none_or(|e| e.holds(&[(name, record)]).unwrap_or(false))
 }
 
-async fn trigger(world: Rc<World>, job: String) {
-    let endpoints = world.subject.endpoints().unwrap_or_default();
-    let asker = endpoints.asker.filter(|asker| asker.knows(&job));
-    let accepted = match (endpoints.jobs.get(&job).cloned(), asker) {
-        (None, None) => false,
-        (None, Some(asker)) => tokio::time::timeout(TRIGGER_PATIENCE, asker.ask(&job)).await.unwrap_or(true),
-        (Some(url), _) => match call(&url, &plain("POST", &url), TRIGGER_PATIENCE).await {
-            Ok(response) => response.is_success(),
-            Err(outcome) => outcome == crate::trace::Outcome::TimedOut,
-        },
+/// What became of a trigger.
+enum Put {
+    Taken,
+    /// The subject was asked, and did not do it for reasons of its own.
+    Declined,
+    /// It could not be asked.
+    Unasked(String),
+}
+
+async fn trigger(world: Rc<World>, step: u32, job: String) {
+    let put = put(&world, &job).await;
+    let accepted = matches!(put, Put::Taken);
+    let unasked = match put {
+        Put::Unasked(why) => Some(why),
+        Put::Taken | Put::Declined => None,
     };
-    world.recorder.note(What::Subject(SubjectEvent::Triggered { job, accepted }));
+    world.recorder.note(What::Subject(SubjectEvent::Triggered { job, step, accepted, unasked }));
+}
+
+async fn put(world: &World, job: &str) -> Put {
+    let away = || Put::Unasked("the subject was down, or not ready yet".to_owned());
+    let Some(endpoints) = world.subject.endpoints() else { return away() };
+    let life = world.subject.incarnation();
+    if let Some(url) = endpoints.jobs.get(job) {
+        return match call(url, &plain("POST", url), TRIGGER_PATIENCE).await {
+            Ok(response) if response.is_success() => Put::Taken,
+            Ok(response) => refused(response.status),
+            Err(Outcome::TimedOut) => Put::Taken,
+            Err(Outcome::Refused) => away(),
+            Err(_) => Put::Declined,
+        };
+    }
+    let Some(asker) = endpoints.asker.as_ref().filter(|asker| asker.knows(job)) else {
+        let known = endpoints.jobs.keys().map(String::as_str);
+        let known = known.chain(endpoints.asker.iter().flat_map(Asker::names));
+        return Put::Unasked(format!("the subject has no job `{job}`{}", or_nearest(job, known)));
+    };
+    match tokio::time::timeout(TRIGGER_PATIENCE, asker.put(job)).await {
+        Err(_) | Ok(Some(true)) => Put::Taken,
+        Ok(Some(false)) => Put::Declined,
+        // Whoever ends while it is asked had been there.
+        Ok(None) if life != world.subject.incarnation() || !world.subject.is_up() => Put::Declined,
+        Ok(None) => away(),
+    }
+}
+
+/// An answer that says no: of a 4xx the trigger itself is wrong, unless it only comes at a bad time.
+fn refused(status: u16) -> Put {
+    match status {
+        408 | 409 | 423 | 425 | 429 => Put::Declined,
+        404 | 410 => Put::Unasked(format!("the subject answers {status}: there is no such job")),
+        ..=499 | 501 => Put::Unasked(format!("the subject answers the trigger with {status}")),
+        _ => Put::Declined,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_job_that_is_busy_or_fails_was_asked_for_and_one_that_is_not_there_was_not() {
+        let asked = |status| matches!(refused(status), Put::Declined);
+        assert!([409, 429, 500, 503].into_iter().all(asked));
+        assert!(![302, 400, 401, 404, 405, 501].into_iter().any(asked));
+    }
 }

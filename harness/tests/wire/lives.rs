@@ -92,7 +92,8 @@ pub fn jobs_are_triggered_by_post_by_signal_and_by_command() {
         );
         let drilled = run(&drill_of(&work), &poller("only_when_asked"), 1);
         passes(&drilled);
-        assert!(lives(&drilled).contains(&&SubjectEvent::Triggered { job: job.to_owned(), accepted: true }));
+        let asked = SubjectEvent::Triggered { job: job.to_owned(), step: 1, accepted: true, unasked: None };
+        assert!(lives(&drilled).contains(&&asked));
     }
     let work = "workload:\n  - { at: 0s, do: crm.deals.close, each: 4, times: 1 }\n  - { at: 200ms, do: job nightly }\n";
     let drilled = run(&drill_of(work), &poller("only_when_asked"), 1);

@@ -328,7 +328,9 @@ fn jobs_alerts_logs_and_exposures_are_in_the_trace() {
             What::Exposed { what, response } => {
                 format!("{what} {}", String::from_utf8_lossy(&response.as_ref().unwrap().body))
             }
-            What::Subject(SubjectEvent::Triggered { job, accepted }) => format!("{job} {accepted}"),
+            What::Subject(SubjectEvent::Triggered { job, step, accepted, unasked }) => {
+                format!("{job} {step} {accepted} {}", unasked.as_deref().unwrap_or("asked"))
+            }
             _ => return None,
         };
         Some(format!("{} {shown}", ms(at)))
@@ -338,8 +340,8 @@ fn jobs_alerts_logs_and_exposures_are_in_the_trace() {
         [
             "1000 warn world::lives: syncing vendor=https://api.toy.test",
             r#"1000 {"kind":"late","about":"https://api.toy.test"}"#,
-            "1000 sync true",
-            "2000 nap false",
+            "1000 sync 0 true asked",
+            "2000 nap 1 false the subject has no job `nap`; known: `sync`",
             "9000 health well",
         ]
     );

@@ -213,3 +213,18 @@ fn a_key_that_is_an_address_is_told_in_outline() {
 fn empty_ledgers_are_unknown() {
     drill().unknown(&agree(""), "reconciliation/nothing_to_compare");
 }
+
+#[test]
+fn where_nothing_was_wanted_a_subject_that_saw_none_of_it_proves_nothing() {
+    let open = || drill().change(0, "crm.deals", Given, deal(false, "12.30"), None);
+    let rule = "reconciliation/nothing_wanted";
+    open().unknown(&agree(""), rule);
+    open().call(call("crm", "GET /deals", 50)).unknown(&agree(""), rule);
+    open().passes(&shared(agree("")), "reconciliation");
+    let shown = call("crm", "GET /deals", 50).answers(200, json!([{ "id": "d1" }]));
+    open().call(shown).passes(&agree(""), "reconciliation");
+    open()
+        .change(2_000, "billing.invoices", Created, invoice("i1", 1230), Some(0))
+        .fails(&agree(""), "reconciliation/unwanted");
+    won().change(2_000, "crm.deals", Deleted, deal(true, "12.30"), None).passes(&agree(""), "reconciliation");
+}

@@ -36,8 +36,8 @@ cause: it is read once at the start, or whoever stopped after a refusal waits fo
     },
     Explanation {
         rule: "auth/nothing_expired",
-        text: "The drill is about credentials, and in it no token expired and none was changed: nothing \
-could be judged. Let it last longer than a token, or give the vendor shorter-lived ones (`with:`).",
+        text: "The drill promises something about credentials, and in it nothing happened that could break \
+it: no token expired, none was refused, none was changed. Let it last longer than a token, or give the vendor shorter-lived ones (`with:`).",
     },
     Explanation {
         rule: "auth/old_credential",

@@ -68,8 +68,8 @@ delivered and nothing disturbed. Name the address in the subject (`Endpoints`) o
     },
     Explanation {
         rule: "faults/step_failed",
-        text: "A step of the workload could not be carried out: no record was left for it, or the \
-subject was not there for a job. What comes after it was not what the drill describes, so the drill is \
+        text: "A step of the workload could not be carried out: no record was left for it, the \
+subject was not there for a job, or has no job of that name. What comes after it was not what the drill describes, so the drill is \
 unknown.",
     },
     Explanation {

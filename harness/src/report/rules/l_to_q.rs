@@ -97,8 +97,9 @@ be shared by all workers, jobs and replays of the process, and hold for reads to
     },
     Explanation {
         rule: "load/too_few_calls",
-        text: "Too few calls were needed before healing to tell amplification from chance, so the drill \
-is unknown. Give it more work, or a disturbance that lets some of it through.",
+        text: "Too few calls came for the bound to be broken: needed before healing to tell amplification \
+from chance, after it to catch up, or in all to be too many at once. Give the drill more work, or a disturbance \
+that lets some of it through and holds the rest up.",
     },
     Explanation {
         rule: "observability",
@@ -154,6 +155,12 @@ answers. Nothing was compared.",
         rule: "observability/no_metrics",
         text: "The subject showed no metrics at the end, so none could be compared. It names their \
 address when it is ready (`Endpoints::exposed`, or `exposes` in a subject file), and must be up at the end.",
+    },
+    Explanation {
+        rule: "observability/no_such_metric",
+        text: "The subject shows neither a sample nor a `# TYPE` line of this metric, so nothing was \
+compared: the name may be misspelt, or the subject shows it only once it has moved. A labelled series that \
+is missing from a metric which is there counts as 0.",
     },
     Explanation {
         rule: "observability/unread_alert",

@@ -60,6 +60,12 @@ it can be called neither kept nor broken. Let the workload end `converges.within
 `given` or the workload name the collections that are meant?",
     },
     Explanation {
+        rule: "reconciliation/nothing_wanted",
+        text: "The condition of `expect.agree` held for no record at any time, nothing was made, and the \
+subject saw none of the records: it may as well not have run. Is `where` spelt as the records are, and does the \
+workload bring one to it?",
+    },
+    Explanation {
         rule: "reconciliation/orphan",
         text: "A live effect names no source: nobody can tell whom it belongs to, and no reconciliation \
 will ever find it. Write the source's id into the record when it is made, or leave such records out with \

@@ -64,7 +64,8 @@ process, or for minutes, or by the delivery's id, which each attempt renews.",
     Explanation {
         rule: "webhook/durable_unjudged",
         text: "The drill promises that what is acknowledged is durable (`webhook.durable`), and has no \
-`agree` section that says what the effect of an event is. Add one.",
+`agree` section that says what the effect of an event is, or no acknowledged event about its records. Add \
+one.",
     },
     Explanation {
         rule: "webhook/event_ignored",
@@ -116,7 +117,7 @@ other faults.",
     Explanation {
         rule: "webhook/none_judged",
         text: "No delivery reached a subject that was ready, so that nothing of its reception could be \
-judged. Let it come up before the first delivery.",
+judged. Let something happen that its vendor tells of, and the subject come up before that.",
     },
     Explanation {
         rule: "webhook/not_acknowledged",

@@ -279,7 +279,7 @@ impl Life {
                     () = told(&mut stopping) => return Ok(()),
                     Some(ask) = asks.recv() => match ask.job == RUN {
                         true => asked.push(ask.done),
-                        false => drop(ask.done.send(false)),
+                        false => drop(ask),
                     },
                     () = &mut again => break,
                 }
@@ -295,7 +295,7 @@ impl Life {
         let Ask { job, done } = ask;
         match self.program.jobs.get(&job) {
             Some(Trigger::Own) => drop(done.send(true)),
-            Some(Trigger::Signal(signal)) => drop(done.send(group.signal(*signal))),
+            Some(Trigger::Signal(signal)) if group.signal(*signal) => drop(done.send(true)),
             Some(Trigger::Run(words)) => {
                 let order = self.order().and_then(|o| Ok(Order { words: self.words(words)?, ..o }));
                 let voice = self.start.voice.clone();
@@ -307,7 +307,7 @@ impl Life {
                     let _ = done.send(ok);
                 });
             }
-            Some(Trigger::Post(_)) | None => drop(done.send(false)),
+            Some(Trigger::Signal(_) | Trigger::Post(_)) | None => drop(done),
         }
     }
 }
