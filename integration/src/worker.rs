@@ -244,11 +244,14 @@ impl Dispatcher {
         } else if let Some(oldest) = ctx.store.oldest_job()? {
             let age = ctx.now_ms() - oldest;
             let next = if age >= BACKLOG_ALERT_MS {
-                ctx.alerts.raise(
-                    AlertKind::Backlog,
-                    "queue",
-                    &format!("the oldest job has waited for {} s", age / 1000),
-                );
+                // What waits for a quota was said when the quota ran low.
+                if ![&ctx.hubspot.client, &ctx.stripe.client].iter().any(|client| client.is_out_of_quota()) {
+                    ctx.alerts.raise(
+                        AlertKind::Backlog,
+                        "queue",
+                        &format!("the oldest job has waited for {} s", age / 1000),
+                    );
+                }
                 now + Duration::from_secs(900)
             } else {
                 now + Duration::from_millis(u64::try_from(BACKLOG_ALERT_MS - age).unwrap_or(0))
