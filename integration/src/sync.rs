@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use crate::client::Failure;
 use crate::context::Context;
@@ -30,9 +31,10 @@ pub(crate) async fn schedule(ctx: Arc<Context>) -> Result<(), rusqlite::Error> {
             next = None;
             continue;
         }
-        let outcome = run(&ctx).await;
+        let span = tracing::info_span!("sync", run = %ctx.run_id());
+        let outcome = run(&ctx).instrument(span.clone()).await;
         ctx.wake.notify_one();
-        next = again(&ctx, "sync", outcome, ctx.config.sync_interval)?;
+        next = span.in_scope(|| again(&ctx, "sync", outcome, ctx.config.sync_interval))?;
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::task::{Id, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::alert::AlertKind;
 use crate::client::{Failure, Readiness};
@@ -140,7 +141,9 @@ impl Dispatcher {
                 Some(self.drain.unwrap_or(now).max(now) + Duration::from_secs_f64(1.0 / rate.per_second));
         }
         let slot = self.slots.iter().position(Option::is_none).unwrap_or(0);
-        let task = self.running.spawn(async move { job::work(&ctx, slot, &claimed).await });
+        let span = tracing::info_span!("job", run = %ctx.run_id(), deal = %claimed.deal_id);
+        let work = async move { job::work(&ctx, slot, &claimed).await };
+        let task = self.running.spawn(work.instrument(span));
         self.slots[slot] = Some(task.id());
         Ok(true)
     }
