@@ -383,9 +383,9 @@ pub struct Told {
     /// The moment before which the client was asked not to come back.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_at: Option<At>,
-    /// What is left of the quota.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub quota: Option<Quota>,
+    /// What is left of each quota.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub quotas: Vec<Quota>,
     /// The vendor's explicit word on whether to retry.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub should_retry: Option<bool>,
@@ -407,9 +407,9 @@ pub struct Quota {
     pub limit: u64,
     /// Calls left in this window.
     pub remaining: u64,
-    /// When the window ends.
+    /// When the window ends, whether or not the client is told.
     pub resets_at: At,
-    /// The length of the window.
+    /// The length of the window: no two quotas of a vendor share it.
     pub window: Span,
 }
 

@@ -10,6 +10,7 @@ use axum::routing::{get, post};
 use serde::Deserialize;
 use serde_json::{Value, json};
 use subtle::ConstantTimeEq as _;
+use tracing::Instrument as _;
 
 use crate::context::Context;
 use crate::metrics::Gauges;
@@ -32,7 +33,12 @@ pub(crate) fn router(ctx: Arc<Context>) -> axum::Router {
     axum::Router::new()
         .route("/healthz", get(|| async { "ok\n" }))
         .route("/readyz", get(ready))
-        .route(webhook::PATH, post(webhook::receive).layer(DefaultBodyLimit::max(LARGEST_DELIVERY)))
+        .route(
+            webhook::PATH,
+            post(webhook::receive)
+                .layer(DefaultBodyLimit::max(LARGEST_DELIVERY))
+                .layer(middleware::from_fn_with_state(ctx.clone(), delivery)),
+        )
         .merge(guarded)
         .with_state(ctx)
 }
@@ -46,6 +52,17 @@ async fn guard(State(ctx): State<Arc<Context>>, request: Request, next: Next) ->
         }
     }
     next.run(request).await
+}
+
+/// One id for all log lines of a delivery, and a line for how it was answered.
+async fn delivery(State(ctx): State<Arc<Context>>, request: Request, next: Next) -> Response {
+    let span = tracing::info_span!("delivery", run = %ctx.run_id());
+    let answered = async {
+        let response = next.run(request).await;
+        tracing::info!(status = response.status().as_u16(), "webhook answered");
+        response
+    };
+    answered.instrument(span).await
 }
 
 fn answer(status: StatusCode, value: &Value) -> Response {

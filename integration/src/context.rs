@@ -1,6 +1,7 @@
 //! What every part of a running core shares. Knows the parts by name; must not know what they do.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
 use tokio::sync::{Notify, mpsc};
@@ -50,6 +51,7 @@ pub(crate) struct Context {
     /// Deliveries that were acknowledged and are not stored yet, for a deployment that dares.
     pub late: mpsc::UnboundedSender<Delivery>,
     emails: [tokio::sync::Mutex<()>; EMAIL_LOCKS],
+    runs: AtomicU64,
 }
 
 impl Context {
@@ -88,11 +90,18 @@ impl Context {
             refusals: Refusals::default(),
             late,
             emails: std::array::from_fn(|_| tokio::sync::Mutex::new(())),
+            runs: AtomicU64::new(1),
         }
     }
 
     pub(crate) fn now_ms(&self) -> i64 {
         now_ms(&*self.clock)
+    }
+
+    /// An id for all log lines of one job, delivery, sync or reconciliation: ours and a number, so that no two
+    /// share it, in whatever process.
+    pub(crate) fn run_id(&self) -> String {
+        format!("{}-{}", &self.owner[..8], self.runs.fetch_add(1, Ordering::Relaxed))
     }
 
     /// The slot of what is no worker.

@@ -164,7 +164,9 @@ impl Bound {
             }
         }
         // What was raised while stopping is told now; what is not accepted by then, after the next start.
-        if let Ok(told) = tokio::time::timeout(LAST_WORDS / ctx.config.tempo.max(1), ctx.alerts.delivered()).await {
+        if let Ok(told) =
+            tokio::time::timeout(LAST_WORDS / ctx.config.tempo.max(1), ctx.alerts.delivered()).await
+        {
             told?;
         }
         Ok(())

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use serde_json::{Map, Value};
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use crate::alert::AlertKind;
 use crate::client::Failure;
@@ -32,9 +33,10 @@ pub(crate) async fn schedule(ctx: Arc<Context>) -> Result<(), rusqlite::Error> {
             routine.rest();
             continue;
         }
-        let outcome = run(&ctx).await;
+        let span = tracing::info_span!("reconcile", run = %ctx.run_id());
+        let outcome = run(&ctx).instrument(span.clone()).await;
         ctx.wake.notify_one();
-        routine.ran(&ctx, outcome)?;
+        span.in_scope(|| routine.ran(&ctx, outcome))?;
     }
 }
 

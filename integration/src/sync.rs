@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use tokio::time::Instant;
+use tracing::Instrument as _;
 
 use crate::client::Failure;
 use crate::context::Context;
@@ -31,9 +32,10 @@ pub(crate) async fn schedule(ctx: Arc<Context>) -> Result<(), rusqlite::Error> {
             routine.rest();
             continue;
         }
-        let outcome = run(&ctx).await;
+        let span = tracing::info_span!("sync", run = %ctx.run_id());
+        let outcome = run(&ctx).instrument(span.clone()).await;
         ctx.wake.notify_one();
-        routine.ran(&ctx, outcome)?;
+        span.in_scope(|| routine.ran(&ctx, outcome))?;
     }
 }
 

@@ -6,6 +6,7 @@ use std::time::Duration;
 use tokio::task::{Id, JoinSet};
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
+use tracing::Instrument as _;
 
 use crate::alert::AlertKind;
 use crate::client::{Failure, Readiness};
@@ -144,7 +145,9 @@ impl Dispatcher {
                 Some(self.drain.unwrap_or(now).max(now) + Duration::from_secs_f64(1.0 / rate.per_second));
         }
         let slot = self.slots.iter().position(Option::is_none).unwrap_or(0);
-        let task = self.running.spawn(async move { job::work(&ctx, slot, &claimed).await });
+        let span = tracing::info_span!("job", run = %ctx.run_id(), deal = %claimed.deal_id);
+        let work = async move { job::work(&ctx, slot, &claimed).await };
+        let task = self.running.spawn(work.instrument(span));
         self.slots[slot] = Some(task.id());
         Ok(true)
     }
@@ -251,11 +254,14 @@ impl Dispatcher {
         } else if let Some(oldest) = ctx.store.oldest_job()? {
             let age = ctx.now_ms() - oldest;
             let next = if age >= BACKLOG_ALERT_MS {
-                ctx.alerts.raise(
-                    AlertKind::Backlog,
-                    "queue",
-                    &format!("the oldest job has waited for {} s", age / 1000),
-                );
+                // What waits for a quota was said when the quota ran low.
+                if ![&ctx.hubspot.client, &ctx.stripe.client].iter().any(|client| client.is_out_of_quota()) {
+                    ctx.alerts.raise(
+                        AlertKind::Backlog,
+                        "queue",
+                        &format!("the oldest job has waited for {} s", age / 1000),
+                    );
+                }
                 now + Duration::from_secs(900)
             } else {
                 now + Duration::from_millis(u64::try_from(BACKLOG_ALERT_MS - age).unwrap_or(0))

@@ -106,9 +106,17 @@ impl<'t> Call<'t> {
         if self.outcome == Outcome::Answered { self.told?.retry_at } else { None }
     }
 
-    /// The quota it was told, if the answer reached it.
-    pub fn quota(&self) -> Option<Quota> {
-        if self.outcome == Outcome::Answered { self.told?.quota } else { None }
+    /// The quotas it was told, if the answer reached it.
+    pub fn quotas(&self) -> &'t [Quota] {
+        match self.told {
+            Some(told) if self.outcome == Outcome::Answered => &told.quotas,
+            _ => &[],
+        }
+    }
+
+    /// When the last of the quotas resets that it was told are used up.
+    pub fn spent_until(&self) -> Option<At> {
+        self.quotas().iter().filter(|q| q.remaining == 0).map(|q| q.resets_at).max()
     }
 
     /// Its operation's kind, if known.

@@ -24,8 +24,7 @@ impl<'t> Gates<'t> {
         by_end.sort_by_key(|c| c.ended);
         for call in by_end {
             let gates = told.entry(call.vendor).or_default();
-            let exhausted = call.quota().filter(|q| q.remaining == 0).map(|q| q.resets_at);
-            if let Some(until) = call.retry_at().into_iter().chain(exhausted).max() {
+            if let Some(until) = call.retry_at().into_iter().chain(call.spent_until()).max() {
                 gates.push((call.ended, until));
             }
             let run = failures.entry(call.vendor).or_default();

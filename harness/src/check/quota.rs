@@ -11,6 +11,7 @@ use super::say::{Findings, Say, count};
 use crate::finding::Judgement;
 use crate::scenario::{Family, QuotaUse};
 use crate::time::{At, Span};
+use crate::trace::Quota;
 
 /// How much faster than an even spread is still a spread.
 const TOLERANCE: f64 = 2.0;
@@ -18,27 +19,36 @@ const TOLERANCE: f64 = 2.0;
 const PRESSED: f64 = 0.5;
 /// Calls that were on their way when the quota ran low.
 const ON_THE_WAY: f64 = 3.0;
+/// A window longer than this may be asked about before it ends, for who is not told when that is.
+const LONG: Span = Span::mins(60);
+/// Calls further apart than this ask; they do not burden.
+const RARE: Span = Span::mins(5);
+
+/// One quota of one vendor.
+type Which<'t> = (&'t str, Span);
 
 /// See the module.
 pub(super) fn check(e: &Evidence<'_>) -> Option<Judgement> {
     let promise = e.scenario.expect.quota.as_ref()?;
     let mut found = Findings::default();
-    let mut told = 0u64;
+    let told = e.calls.iter().filter(|c| !c.quotas().is_empty()).count() as u64;
+    let of_call = |c: &Call<'_>| c.quotas().iter().map(|q| q.window).collect::<Vec<_>>();
     let mut low = 0u64;
     for vendor in e.by_vendor.keys() {
-        told += e.calls_of(vendor).filter(|c| c.quota().is_some()).count() as u64;
         rejections(e, vendor, promise, &mut found);
-        low += spread(e, vendor, promise, &mut found);
+        let windows: BTreeSet<Span> = e.calls_of(vendor).flat_map(of_call).collect();
+        low += windows.into_iter().map(|w| spread(e, (vendor, w), promise, &mut found)).sum::<u64>();
     }
     if let Some(limit) = promise.never_idle_longer_than {
         let tellers: BTreeSet<&str> =
-            e.calls.iter().filter(|c| c.quota().is_some()).map(|c| c.vendor).collect();
+            e.calls.iter().filter(|c| !c.quotas().is_empty()).map(|c| c.vendor).collect();
         let stalls = idle::after(e, limit, |call| {
             if !tellers.contains(call.vendor) {
                 return None;
             }
-            let quota = call.quota().filter(|q| q.remaining == 0 || call.ending == Ending::Limited);
-            let window = quota.map(|q| q.resets_at).into_iter().chain(call.retry_at()).max();
+            let shortest = call.quotas().iter().min_by_key(|q| q.window).map(|q| q.resets_at);
+            let limited = shortest.filter(|_| call.ending == Ending::Limited);
+            let window = call.spent_until().or(limited).into_iter().chain(call.retry_at()).max();
             Some(window.unwrap_or(call.ended))
         });
         for stall in &stalls {
@@ -54,20 +64,23 @@ pub(super) fn check(e: &Evidence<'_>) -> Option<Judgement> {
             e.calls.iter().any(|c| c.hit_by("headers")) && promise.never_idle_longer_than.is_some();
         // Who keeps well within the quota by itself never sees it low, and is judged by rejections
         // all the same if there was work enough to spend half of it.
-        let shares = e.calls.iter().filter_map(Call::quota).filter(|q| q.limit > 0);
-        let lowest = shares.map(|q| q.remaining as f64 / q.limit as f64).fold(1.0, f64::min);
-        let tested = tampered || lowest <= PRESSED;
+        let share = |q: &Quota| q.remaining as f64 / q.limit as f64;
+        let all = e.calls.iter().flat_map(|c| c.quotas().iter().filter(|q| q.limit > 0).map(move |q| (c, q)));
+        let least = all.min_by(|(_, a), (_, b)| share(a).total_cmp(&share(b)));
+        let tested = tampered || least.is_some_and(|(_, q)| share(q) <= PRESSED);
         match (e.owes("quota", &[Family::RateLimit]), tested) {
             (false, _) if told == 0 => return None,
             (false, _) | (true, true) => {}
             (true, false) => found.unknown(Say {
                 rule: "quota/never_low",
                 group: "",
-                message: format!(
-                    "{} told a quota, and what was left never fell to {}",
-                    count(told, "answer"),
-                    promise.slow_at
-                ),
+                message: match least {
+                    Some((call, q)) => format!(
+                        "{} told a quota, and none ever fell to {}: the least left was {} of {} calls in {}, at {}",
+                        count(told, "answer"), promise.slow_at, q.remaining, q.limit, q.window, call.vendor
+                    ),
+                    None => "no answer told a quota".to_owned(),
+                },
                 expected: format!("at least 1 answer with {} of the quota left or less", promise.slow_at),
                 hint: "more work, or a smaller quota",
                 evidence: Vec::new(),
@@ -77,10 +90,20 @@ pub(super) fn check(e: &Evidence<'_>) -> Option<Judgement> {
     Some(found.judgement("quota", told.max(low).max(1)))
 }
 
-/// Calls that ran into the limit by themselves, not by a fault.
+/// Calls that ran into the limit by themselves, not by a fault. One that asks now and then whether a long window has
+/// ended is none of them.
 fn rejections(e: &Evidence<'_>, vendor: &str, promise: &QuotaUse, found: &mut Findings) {
-    let rejected: Vec<&Call<'_>> =
-        e.calls_of(vendor).filter(|c| c.ending == Ending::Limited && c.fault.is_none()).collect();
+    let mut before: Option<At> = None;
+    let rejected: Vec<&Call<'_>> = e
+        .calls_of(vendor)
+        .filter(|c| c.ending == Ending::Limited && c.fault.is_none())
+        .filter(|c| {
+            let long = c.quotas().iter().any(|q| q.remaining == 0 && q.window > e.own(LONG));
+            let rare = before.is_some_and(|before| c.arrived.since(before) >= e.own(RARE));
+            before = Some(c.arrived);
+            !(long && rare)
+        })
+        .collect();
     if rejected.len() as u64 > u64::from(promise.rejections) {
         found.fail(Say {
             rule: "quota/rejections",
@@ -98,16 +121,18 @@ fn rejections(e: &Evidence<'_>, vendor: &str, promise: &QuotaUse, found: &mut Fi
     }
 }
 
-/// From the first answer that shows a low quota to its reset, calls come no faster than an even
+/// From the first answer that shows a low quota to its reset, the calls that it counts come no faster than an even
 /// spread of what is left, with some tolerance. Gives the number of such stretches.
-fn spread(e: &Evidence<'_>, vendor: &str, promise: &QuotaUse, found: &mut Findings) -> u64 {
+fn spread(e: &Evidence<'_>, (vendor, window): Which<'_>, promise: &QuotaUse, found: &mut Findings) -> u64 {
+    let of = |c: &Call<'_>| c.quotas().iter().find(|q| q.window == window).copied();
     let mut by_end: Vec<&Call<'_>> = e.calls_of(vendor).collect();
     by_end.sort_by_key(|c| c.ended);
-    let arrivals: Vec<&Call<'_>> = e.calls_of(vendor).collect();
+    let counted: Vec<&Call<'_>> = e.calls_of(vendor).filter(|c| counts(c, window)).collect();
+    let long = window > e.own(LONG);
     let mut stretches = 0;
     let mut after = At::START;
     for teller in by_end {
-        let Some(quota) = teller.quota().filter(|q| teller.ended >= after && q.limit > 0) else { continue };
+        let Some(quota) = of(teller).filter(|q| teller.ended >= after && q.limit > 0) else { continue };
         let share = quota.remaining as f64 / quota.limit as f64;
         let left = quota.resets_at.since(teller.ended);
         if share > promise.slow_at.0 || left < e.own(Span::secs(1)) {
@@ -115,9 +140,15 @@ fn spread(e: &Evidence<'_>, vendor: &str, promise: &QuotaUse, found: &mut Findin
         }
         stretches += 1;
         after = quota.resets_at;
-        let first = arrivals.partition_point(|c| c.arrived <= teller.ended);
-        let last = arrivals.partition_point(|c| c.arrived < quota.resets_at);
-        let burst = arrivals[first..last].iter().enumerate().find(|(n, c)| {
+        let first = counted.partition_point(|c| c.arrived <= teller.ended);
+        let last = counted.partition_point(|c| c.arrived < quota.resets_at);
+        let mut before = teller.ended;
+        let burdens = |c: &&&Call<'_>| {
+            let rare = long && c.arrived.since(before) >= e.own(RARE);
+            before = c.arrived;
+            !rare
+        };
+        let burst = counted[first..last].iter().filter(burdens).enumerate().find(|(n, c)| {
             let share_of_time = c.arrived.since(teller.ended).0 as f64 / left.0 as f64;
             (*n + 1) as f64 > ON_THE_WAY + TOLERANCE * quota.remaining as f64 * share_of_time
         });
@@ -144,8 +175,14 @@ fn spread(e: &Evidence<'_>, vendor: &str, promise: &QuotaUse, found: &mut Findin
     stretches
 }
 
+/// Whether a call is one that the quota of this window counts: the answer told of it, or nobody knows.
+fn counts(call: &Call<'_>, window: Span) -> bool {
+    call.told.is_none_or(|told| told.quotas.iter().any(|q| q.window == window))
+}
+
 #[cfg(test)]
 mod tests {
+    use super::*;
     use crate::check::testing::*;
     use crate::fault::ErrorKind;
 
@@ -188,6 +225,45 @@ mod tests {
         later.call(read(0, 100, 50)).fails(&scenario(&agree), "quota/stalled");
         let steady = (0..70).map(|n| read(n, n * 110_000, 50));
         waiting().calls(steady).call(read(0, 10, 15)).passes(&scenario(&agree), "quota");
+    }
+
+    const HOUR: u64 = 3_600_000;
+
+    /// The nth read, with the window and the day that its answer told.
+    fn day(n: u64, at: u64, left: u64) -> Exchange {
+        read(n, at, 90).told(|t| {
+            t.quotas.push(Quota {
+                limit: 1_000,
+                remaining: left,
+                resets_at: ms_at(24 * HOUR),
+                window: Span::mins(24 * 60),
+            });
+        })
+    }
+
+    fn spent(n: u64, at: u64) -> Exchange {
+        day(n, at, 0).error(429, ErrorKind::RateLimited)
+    }
+
+    #[test]
+    fn each_quota_is_judged_by_itself() {
+        let burst = (0..40).map(|n| day(n, n * 60_000, 100 - n));
+        drill().calls(burst).fails(&scenario(QUOTA), "quota/burst");
+        let hourly = (0..20).map(|n| day(n, n * HOUR, 50 - n));
+        drill().calls(hourly).passes(&scenario(QUOTA), "quota");
+        let uncounted = (0..200).map(|n| call("crm", "POST /search", n * 60_000));
+        drill().call(day(0, 0, 50)).calls(uncounted).passes(&scenario(QUOTA), "quota");
+    }
+
+    #[test]
+    fn a_question_now_and_then_whether_the_day_is_new_is_no_rejection() {
+        let quota = "quota: { slow_at: 20%, rejections: 1 }";
+        let every = |ms: u64| (0..60).map(move |n| spent(n, n * ms));
+        drill().calls(every(600_000)).passes(&scenario(quota), "quota");
+        drill().calls(every(60_000)).fails(&scenario(quota), "quota/rejections");
+        // A short window says when it ends, or is over before anybody would ask.
+        let short = (0..60).map(|n| read(n, n * 600_000, 0).error(429, ErrorKind::RateLimited));
+        drill().calls(short).fails(&scenario(quota), "quota/rejections");
     }
 
     #[test]

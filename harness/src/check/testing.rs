@@ -160,7 +160,7 @@ impl Exchange {
     }
     pub fn quota(self, remaining: u64, limit: u64, resets_ms: u64) -> Self {
         let window = Span::secs(10);
-        self.told(|t| t.quota = Some(Quota { limit, remaining, resets_at: ms_at(resets_ms), window }))
+        self.told(|t| t.quotas.push(Quota { limit, remaining, resets_at: ms_at(resets_ms), window }))
     }
     pub fn fault(mut self, rule: u32, act: &str) -> Self {
         self.fault = Some(FaultRef { rule, act: act.into(), moment: None, drift: None });

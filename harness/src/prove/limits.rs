@@ -34,6 +34,36 @@ impl QuotaReader for EpochAsDelta {
     }
 }
 
+/// Reads the quotas whose end is told, and not the day's.
+struct WindowsOnly;
+
+impl QuotaReader for WindowsOnly {
+    fn read(&self, vendor: Vendor, headers: &HeaderMap, now: jiff::Timestamp) -> Vec<Quota> {
+        let mut read = AllDialects.read(vendor, headers, now);
+        read.retain(|quota| quota.resets_in.is_some());
+        read
+    }
+}
+
+/// Takes a list for its first item.
+struct FirstItem;
+
+impl QuotaReader for FirstItem {
+    fn read(&self, vendor: Vendor, headers: &HeaderMap, now: jiff::Timestamp) -> Vec<Quota> {
+        AllDialects.read(vendor, headers, now).into_iter().take(1).collect()
+    }
+}
+
+/// Knows the list of today, and not the field that came before it.
+struct TodaysListOnly;
+
+impl QuotaReader for TodaysListOnly {
+    fn read(&self, vendor: Vendor, headers: &HeaderMap, now: jiff::Timestamp) -> Vec<Quota> {
+        let earlier = headers.get("ratelimit").is_some_and(|value| value.as_bytes().starts_with(b"limit="));
+        if earlier { Vec::new() } else { AllDialects.read(vendor, headers, now) }
+    }
+}
+
 pub(super) const DEFECTS: &[Defect] = &[
     Defect {
         name: "ignores_the_quota",
@@ -58,6 +88,34 @@ pub(super) const DEFECTS: &[Defect] = &[
             p.quota = Arc::new(EpochAsDelta);
             p.limiter.longest_window = None;
         },
+    },
+    Defect {
+        name: "ignores_the_day",
+        bug: "knows the ten-second window and not the day's quota: calls into the 429 until midnight",
+        drill: "rate_limit/a_spent_day_is_waited_out",
+        check: "quota",
+        plant: |_, p| p.quota = Arc::new(WindowsOnly),
+    },
+    Defect {
+        name: "sleeps_through_the_midnight",
+        bug: "waits a whole day for a quota whose end is not told",
+        drill: "rate_limit/a_spent_day_is_waited_out",
+        check: "reconciliation",
+        plant: |_, p| p.limiter.ask_every = p.limiter.day,
+    },
+    Defect {
+        name: "reads_the_first_item_only",
+        bug: "reads the first of several quotas only",
+        drill: "rate_limit/the_tightest_of_several_quotas_is_heeded",
+        check: "quota",
+        plant: |_, p| p.quota = Arc::new(FirstItem),
+    },
+    Defect {
+        name: "earlier_field_unread",
+        bug: "does not know the earlier form of RateLimit",
+        drill: "rate_limit/the_earlier_ratelimit_field_is_understood",
+        check: "quota",
+        plant: |_, p| p.quota = Arc::new(TodaysListOnly),
     },
     Defect {
         name: "stalls_without_headers",

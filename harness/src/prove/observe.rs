@@ -60,6 +60,13 @@ pub(super) const DEFECTS: &[Defect] = &[
         plant: |_, p| p.disclosure = Disclosure::InLogs,
     },
     Defect {
+        name: "secrets_in_debug_logs",
+        bug: "secrets in clear in what RUST_LOG=debug prints",
+        drill: "observability/secrets_stay_secret",
+        check: "secrets",
+        plant: |_, p| p.disclosure = Disclosure::InDebugLogs,
+    },
+    Defect {
         name: "secrets_in_urls",
         bug: "sends secrets in URLs",
         drill: "observability/secrets_stay_secret",

@@ -225,7 +225,8 @@ pub struct RetryAfter {
 pub struct QuotaUse {
     /// Once the remaining share is at or below this, calls are spread instead of sent at full speed.
     pub slow_at: Share,
-    /// How many calls may still run into the limit.
+    /// How many calls may still run into the limit. One that asks, every few minutes at most, whether a
+    /// window of more than an hour has ended is not counted.
     #[serde(default)]
     pub rejections: u32,
     /// The longest standstill while the vendor's quota was not exhausted.

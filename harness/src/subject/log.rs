@@ -8,8 +8,9 @@ use std::fmt::{self, Write as _};
 use std::rc::Rc;
 
 use tracing::field::{Field, Visit};
+use tracing::span::{Attributes, Id};
 use tracing::subscriber::DefaultGuard;
-use tracing::{Event, Level, Subscriber};
+use tracing::{Event, Level, Metadata, Subscriber};
 use tracing_subscriber::layer::{Context, Layer, SubscriberExt as _};
 
 /// Takes a level (lower case) and a line.
@@ -19,8 +20,9 @@ thread_local! {
     static SINK: RefCell<Option<Sink>> = const { RefCell::new(None) };
 }
 
-/// While it lives, `tracing` events of this thread (INFO and above) go to its sink instead of
-/// wherever they went before: level, target, message and fields, without time stamps.
+/// While it lives, `tracing` events of this thread (DEBUG and above) go to its sink instead of
+/// wherever they went before: level, target, message and fields, without time stamps. A span is a
+/// line of its own as it begins, at level `debug`, so that lines inside it read the same in every run.
 pub struct LogCapture {
     _default: DefaultGuard,
     before: Option<Sink>,
@@ -44,10 +46,10 @@ impl Drop for LogCapture {
 struct Lines;
 
 impl<S: Subscriber> Layer<S> for Lines {
-    fn enabled(&self, metadata: &tracing::Metadata<'_>, _: Context<'_, S>) -> bool {
+    fn enabled(&self, metadata: &Metadata<'_>, _: Context<'_, S>) -> bool {
         // What tokio, hyper and reqwest say of themselves is no line of the subject's log.
         const MACHINERY: [&str; 6] = ["tokio", "mio", "hyper", "h2", "reqwest", "tower"];
-        *metadata.level() <= Level::INFO
+        *metadata.level() <= Level::DEBUG
             && !MACHINERY.iter().any(|m| {
                 metadata
                     .target()
@@ -56,12 +58,29 @@ impl<S: Subscriber> Layer<S> for Lines {
             })
     }
 
+    fn on_new_span(&self, span: &Attributes<'_>, _: &Id, _: Context<'_, S>) {
+        let Some(sink) = SINK.with(|s| s.borrow().clone()) else { return };
+        let metadata = span.metadata();
+        let mut line =
+            Line { text: format!("{}: {}", metadata.target(), metadata.name()), fields: String::new() };
+        span.record(&mut line);
+        sink("debug", line.text + &line.fields);
+    }
+
     fn on_event(&self, event: &Event<'_>, _: Context<'_, S>) {
         let Some(sink) = SINK.with(|s| s.borrow().clone()) else { return };
         let mut line = Line { text: format!("{}:", event.metadata().target()), fields: String::new() };
         event.record(&mut line);
-        let level = event.metadata().level().as_str().to_ascii_lowercase();
-        sink(&level, line.text + &line.fields);
+        sink(level(event.metadata()), line.text + &line.fields);
+    }
+}
+
+fn level(metadata: &Metadata<'_>) -> &'static str {
+    match *metadata.level() {
+        Level::ERROR => "error",
+        Level::WARN => "warn",
+        Level::INFO => "info",
+        _ => "debug",
     }
 }
 
@@ -99,10 +118,19 @@ mod tests {
         let capture =
             LogCapture::start(move |level, line| heard.borrow_mut().push(format!("{level} {line}")));
         tracing::warn!(target: "core::retry", attempt = 3, vendor = "crm", "gave {}", "up");
-        tracing::debug!(target: "core::retry", "not heard");
+        tracing::debug!(target: "core::retry", "in detail");
+        tracing::trace!(target: "core::retry", "not heard");
         tracing::info!(target: "hyper::proto", "not heard");
+        let span = tracing::info_span!(target: "core::job", "job", deal = 7);
+        span.in_scope(|| tracing::info!(target: "core::job", "done"));
         drop(capture);
         tracing::error!("not heard");
-        assert_eq!(*lines.borrow(), ["warn core::retry: gave up attempt=3 vendor=crm"]);
+        let heard = [
+            "warn core::retry: gave up attempt=3 vendor=crm",
+            "debug core::retry: in detail",
+            "debug core::job: job deal=7",
+            "info core::job: done",
+        ];
+        assert_eq!(*lines.borrow(), heard);
     }
 }

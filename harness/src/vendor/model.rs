@@ -131,7 +131,7 @@ impl Model {
             Verdict::Refuse(refusal) => return self.refuse(now, reaction, &refusal, None, instead),
             Verdict::Replay(saved) => {
                 reaction.replayed = true;
-                reaction.told = Told { quota: None, retry_at: None, ..saved.told };
+                reaction.told = Told { quotas: Vec::new(), retry_at: None, ..saved.told };
                 let header = file.spec.errors.should_retry_header.as_deref();
                 if let Some(word) = header.and_then(|h| saved.response.headers.get(h)) {
                     reaction.told.should_retry = Some(word == "true");
@@ -305,7 +305,8 @@ impl Model {
         let counted = refusal.kind == ErrorKind::RateLimited && group.is_none();
         let mut reaction = self.finish(now, reaction, response, group);
         if counted && reaction.told.retry_at.is_none() {
-            reaction.told.retry_at = reaction.told.quota.map(|q| q.resets_at).filter(|_| self.tells_reset());
+            let spent = reaction.told.quotas.iter().filter(|q| q.remaining == 0);
+            reaction.told.retry_at = spent.map(|q| q.resets_at).max().filter(|_| self.tells_reset());
         }
         reaction
     }
@@ -322,8 +323,8 @@ impl Model {
         if error.kind == ErrorKind::RateLimited && self.tells_reset() {
             let file = self.file.clone();
             let headers = &mut response.headers;
-            told.quota = self.limiter.tell(&file.spec.rate_limit, now, self.epoch, true, headers);
-            told.retry_at = told.quota.map(|q| q.resets_at);
+            told.quotas = self.limiter.tell(&file.spec.rate_limit, now, self.epoch, true, headers);
+            told.retry_at = told.quotas.iter().filter(|q| q.remaining == 0).map(|q| q.resets_at).max();
         }
         override_error(error, &mut response, now, self.epoch);
         if let Some(header) = self.file.spec.errors.should_retry_header.as_deref() {
@@ -351,9 +352,9 @@ impl Model {
             let id = self.request_id(now);
             self.head(now, &mut response.headers, &id);
         }
-        if group.is_none() && reaction.told.quota.is_none() {
+        if group.is_none() && reaction.told.quotas.is_empty() {
             let headers = &mut response.headers;
-            reaction.told.quota = self.limiter.tell(&file.spec.rate_limit, now, self.epoch, false, headers);
+            reaction.told.quotas = self.limiter.tell(&file.spec.rate_limit, now, self.epoch, false, headers);
         }
         if response.headers.get("retry-after").is_some() {
             reaction.told.retry_at = retry_after(&response, now, self.epoch);

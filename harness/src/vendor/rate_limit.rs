@@ -76,7 +76,8 @@ pub enum RateDialect {
     Hubspot,
     /// `x-ratelimit-*`, reset in epoch seconds.
     Github,
-    /// `RateLimit: "default";r=50;t=30` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers).
+    /// `RateLimit: "default";r=50;t=30` and `RateLimit-Policy` (draft-ietf-httpapi-ratelimit-headers), with an item
+    /// for each limit: `"burst"`, `"default"`, `"day"`.
     Ietf,
     /// `RateLimit: limit=100, remaining=80, reset=30`, its earlier form.
     IetfLegacy,
@@ -280,7 +281,8 @@ impl Limiter {
         }
     }
 
-    /// Writes what the dialect tells of the quota; `spent` writes it as if nothing were left.
+    /// Writes what the dialect tells of the quotas, and gives those; `spent` writes as if nothing were left of
+    /// the main one.
     pub fn tell(
         &mut self,
         spec: &RateSpec,
@@ -288,28 +290,29 @@ impl Limiter {
         epoch: jiff::Timestamp,
         spent: bool,
         headers: &mut Headers,
-    ) -> Option<Quota> {
-        let counter = self.main.as_mut()?;
-        counter.settle(now);
-        let mut quota = counter.quota(now);
+    ) -> Vec<Quota> {
+        let state = |counter: &mut Counter| {
+            counter.settle(now);
+            counter.quota(now)
+        };
+        let Some(mut quota) = self.main.as_mut().map(state) else { return Vec::new() };
         if spent {
             quota.remaining = 0;
         }
         let Quota { limit, remaining, resets_at, window } = quota;
         let used = limit - remaining;
-        // Whole seconds, rounded up: who waits them out is never too early.
-        let left = resets_at.since(now).0.div_ceil(1_000_000);
+        let mut told = vec![quota];
         let mut set = |name: &str, value: String| headers.0.push((name.into(), value.into()));
         match spec.dialect {
-            RateDialect::Plain => return None,
+            RateDialect::Plain => return Vec::new(),
             RateDialect::Hubspot => {
                 set("x-hubspot-ratelimit-max", limit.to_string());
                 set("x-hubspot-ratelimit-remaining", remaining.to_string());
                 set("x-hubspot-ratelimit-interval-milliseconds", (window.0 / 1_000).to_string());
-                if let Some(daily) = &self.daily {
-                    let rest = daily.limit.saturating_sub(daily.used());
+                if let Some(daily) = self.daily.as_mut().map(state) {
                     set("x-hubspot-ratelimit-daily", daily.limit.to_string());
-                    set("x-hubspot-ratelimit-daily-remaining", rest.to_string());
+                    set("x-hubspot-ratelimit-daily-remaining", daily.remaining.to_string());
+                    told.push(daily);
                 }
             }
             RateDialect::Github => {
@@ -322,18 +325,38 @@ impl Limiter {
                 set("x-ratelimit-resource", "core".to_owned());
             }
             RateDialect::Ietf => {
-                let w = window.0.div_ceil(1_000_000);
-                set("ratelimit-policy", format!("\"default\";q={limit};w={w}"));
-                set("ratelimit", format!("\"default\";r={remaining};t={left}"));
+                let mut named = vec![("default", quota)];
+                if let Some(burst) = self.secondary.as_mut().map(state) {
+                    named.insert(0, ("burst", burst));
+                }
+                named.extend(self.daily.as_mut().map(|daily| ("day", state(daily))));
+                let list = |item: &dyn Fn(&Quota) -> String| {
+                    let items = named.iter().map(|(name, q)| format!("\"{name}\";{}", item(q)));
+                    items.collect::<Vec<_>>().join(", ")
+                };
+                set("ratelimit-policy", list(&|q| format!("q={};w={}", q.limit, seconds(q.window))));
+                set(
+                    "ratelimit",
+                    list(&|q| format!("r={};t={}", q.remaining, seconds(q.resets_at.since(now)))),
+                );
+                told = named.into_iter().map(|(_, q)| q).collect();
             }
             RateDialect::IetfLegacy => {
-                set("ratelimit", format!("limit={limit}, remaining={remaining}, reset={left}"));
+                set(
+                    "ratelimit",
+                    format!("limit={limit}, remaining={remaining}, reset={}", seconds(resets_at.since(now))),
+                );
             }
             RateDialect::Shopify => set("x-shopify-shop-api-call-limit", format!("{used}/{limit}")),
             RateDialect::Salesforce => set("sforce-limit-info", format!("api-usage={used}/{limit}")),
         }
-        Some(quota)
+        told
     }
+}
+
+/// Whole seconds, rounded up: who waits them out is never too early.
+fn seconds(span: Span) -> u64 {
+    span.0.div_ceil(1_000_000)
 }
 
 #[cfg(test)]
@@ -394,14 +417,14 @@ mod tests {
         }
     }
 
-    fn told(dialect: &str) -> (Headers, Option<Quota>) {
+    fn told(dialect: &str) -> (Headers, Vec<Quota>) {
         let spec = spec(json!({ "dialect": dialect, "limit": 10, "window": "10s", "daily": 100 }));
         let mut limiter = Limiter::new(&spec);
         limiter.admit(&spec, At(1_000_000), None).unwrap();
         let mut headers = Headers::default();
         let epoch = jiff::Timestamp::from_second(1_000).unwrap();
-        let quota = limiter.tell(&spec, At(2_500_000), epoch, false, &mut headers);
-        (headers, quota)
+        let quotas = limiter.tell(&spec, At(2_500_000), epoch, false, &mut headers);
+        (headers, quotas)
     }
 
     #[test]
@@ -420,12 +443,18 @@ mod tests {
             "x-ratelimit-limit: 10; x-ratelimit-remaining: 9; x-ratelimit-used: 1; \
              x-ratelimit-reset: 1011; x-ratelimit-resource: core"
         );
-        assert_eq!(text("ietf"), "ratelimit-policy: \"default\";q=10;w=10; ratelimit: \"default\";r=9;t=9");
+        assert_eq!(
+            text("ietf"),
+            "ratelimit-policy: \"default\";q=10;w=10, \"day\";q=100;w=86400; \
+             ratelimit: \"default\";r=9;t=9, \"day\";r=99;t=86399"
+        );
         assert_eq!(text("ietf-legacy"), "ratelimit: limit=10, remaining=9, reset=9");
         assert_eq!(text("shopify"), "x-shopify-shop-api-call-limit: 0/10", "a bucket drains");
         assert_eq!(text("salesforce"), "sforce-limit-info: api-usage=1/10");
-        assert_eq!(told("github").1.unwrap().resets_at, At(11_000_000));
-        assert_eq!(told("plain").1, None);
+        assert_eq!(told("github").1[0].resets_at, At(11_000_000));
+        assert_eq!(told("plain").1, []);
+        let days = |d| told(d).1.iter().filter(|q| q.window == DAY).map(|q| q.remaining).collect::<Vec<_>>();
+        assert_eq!((days("hubspot"), days("ietf"), days("github")), (vec![99], vec![99], vec![]));
     }
 
     #[test]

@@ -322,7 +322,7 @@ fn untell(told: &mut Told, header: &str) {
     if header == "retry-after" {
         told.retry_at = None;
     } else if header.contains("ratelimit") || header.contains("limit-") {
-        told.quota = None;
+        told.quotas.clear();
     } else if header.contains("should-retry") {
         told.should_retry = None;
     }

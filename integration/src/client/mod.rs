@@ -36,7 +36,7 @@ pub(crate) use gate::Gate;
 pub(crate) use transport::{Reply, Tls, build_http};
 
 use budget::Budget;
-use limiter::Limiter;
+use limiter::{Limiter, Purpose};
 
 /// What is sent after the head.
 #[derive(Debug, Clone)]
@@ -102,6 +102,8 @@ pub(crate) struct VendorClient {
     tools: Tools,
     pub(crate) breaker: Breaker,
     pub(crate) gate: Gate,
+    /// Slots from here on are no worker's.
+    workers: usize,
     limiters: Vec<Limiter>,
     budget: Option<Budget>,
     in_flight: Semaphore,
@@ -127,6 +129,7 @@ impl VendorClient {
             http,
             breaker: Breaker::new(tools.policies.breaker),
             gate: Gate::default(),
+            workers: config.workers,
             limiters: (0..limiters).map(|_| Limiter::new(vendor, tools.policies.limiter)).collect(),
             budget: tools.policies.patience.budget.map(Budget::new),
             in_flight: Semaphore::new(config.vendor_concurrency.max(1)),
@@ -140,6 +143,11 @@ impl VendorClient {
             LimiterScope::Vendor => self.limiters[0].paused_until(),
             LimiterScope::Worker => None,
         }
+    }
+
+    /// Whether calls wait for a quota whose end is far, of which somebody was told.
+    pub(crate) fn is_out_of_quota(&self) -> bool {
+        self.limiters.iter().any(|limiter| limiter.scarce_until().is_some())
     }
 
     /// Makes the call, with as many attempts as policy allows.
@@ -180,7 +188,7 @@ impl VendorClient {
                 Some(credentials) => Some(credentials.bearer(call.slot).await?),
                 None => None,
             };
-            self.wait_for_turn(call.slot, deadline).await?;
+            self.wait_for_turn(call, deadline).await?;
             let place = self.place(deadline).await?;
             let key = match call.key {
                 Some(source) => Some(source.key(attempt, std::mem::take(&mut renew_key))?),
@@ -229,6 +237,14 @@ impl VendorClient {
             if !again {
                 return Err(tried.into_failure(&facts));
             }
+            // Not the job's failure: it waits for the quota like all others.
+            if tried.outcome == AttemptOutcome::Status(429)
+                && let until @ Some(_) = self.limiter(call.slot).scarce_until()
+                && until >= deadline
+                && deadline.is_some()
+            {
+                return Err(Failure::Held { until, why: "quota" });
+            }
             if attempt >= policies.patience.attempts {
                 return Err(Failure::Unavailable { why: tried.outcome.label() });
             }
@@ -256,11 +272,20 @@ impl VendorClient {
         }
     }
 
-    async fn wait_for_turn(&self, slot: usize, deadline: Option<Instant>) -> Result<(), Failure> {
-        let limiter = &self.limiters[slot.min(self.limiters.len() - 1)];
+    fn limiter(&self, slot: usize) -> &Limiter {
+        &self.limiters[slot.min(self.limiters.len() - 1)]
+    }
+
+    async fn wait_for_turn(&self, call: &Call<'_>, deadline: Option<Instant>) -> Result<(), Failure> {
+        let limiter = self.limiter(call.slot);
+        let purpose = match call.credentials {
+            None => Purpose::Token,
+            Some(_) if call.slot < self.workers => Purpose::Job,
+            Some(_) => Purpose::Upkeep,
+        };
         // A wait can be overtaken by a `Retry-After` or by a quota that another answer brings: ask again after it.
         loop {
-            match limiter.turn(deadline)? {
+            match limiter.turn(purpose, deadline)? {
                 None => return Ok(()),
                 Some(at) => tokio::time::sleep_until(at).await,
             }
@@ -286,16 +311,18 @@ impl VendorClient {
     fn learn(&self, call: &Call<'_>, tried: &transport::Tried) -> Option<transport::Lesson> {
         let policies = &*self.tools.policies;
         let now = self.tools.clock.now();
-        let limiter = &self.limiters[call.slot.min(self.limiters.len() - 1)];
-        if let AttemptOutcome::Status(_) = tried.outcome {
-            let quotas = policies.quota.read(self.vendor, &tried.headers, now);
-            for quota in quotas.iter().filter(|quota| quota.resets_in.is_none()) {
-                if quota.limit.is_some_and(|limit| quota.remaining.saturating_mul(10) < limit) {
-                    let message = format!("{} calls of the daily quota remain", quota.remaining);
-                    self.tools.alerts.raise(AlertKind::Quota, self.vendor.name(), &message);
-                }
+        let limiter = self.limiter(call.slot);
+        if let AttemptOutcome::Status(status) = tried.outcome {
+            let mut quotas = policies.quota.read(self.vendor, &tried.headers, now);
+            if status == 429
+                && let Some(spent) = policies.quota.spent(self.vendor, &tried.body)
+            {
+                quotas.retain(|quota| quota.name != spent.name);
+                quotas.push(spent);
             }
-            limiter.learn(&quotas);
+            if let Some(scarce) = limiter.learn(quotas) {
+                self.tools.alerts.raise(AlertKind::Quota, self.vendor.name(), &scarce.to_string());
+            }
         }
         if matches!(tried.outcome, AttemptOutcome::Status(200..=299)) {
             return None;

@@ -17,6 +17,9 @@ use crate::policy::{AttemptFacts, Counting, Disclosure, Trust};
 /// The largest answer that is read.
 const LARGEST_BODY: usize = 16 * 1024 * 1024;
 
+/// The longest id of a vendor's that is logged.
+const LONGEST_ID: usize = 128;
+
 /// A whole answer with a 2xx status.
 #[derive(Debug, Clone)]
 pub(crate) struct Reply {
@@ -92,6 +95,13 @@ impl Tried {
     }
 }
 
+/// What the vendor calls this request: Stripe's or HubSpot's own id, or a proxy's.
+fn vendor_request_id(headers: &HeaderMap) -> Option<&str> {
+    let names = ["request-id", "x-hubspot-correlation-id", "x-request-id"];
+    let id = names.iter().find_map(|name| headers.get(*name)?.to_str().ok())?;
+    id.get(..id.len().min(LONGEST_ID))
+}
+
 /// The code and message of an error body, in Stripe's, HubSpot's or RFC 6749's form.
 fn error_of(body: &[u8]) -> (Option<String>, String) {
     let Ok(value) = serde_json::from_slice::<serde_json::Value>(body) else { return (None, String::new()) };
@@ -145,14 +155,28 @@ impl VendorClient {
             self.tools.metrics.attempt(self.vendor, call.endpoint, tried.outcome, attempt, took);
         }
         let path = call.path.split('?').next().unwrap_or_default();
-        tracing::debug!(
-            request_id, vendor = self.vendor.name(), method = %call.method, path, attempt,
-            outcome = %tried.outcome.label(), took_ms = took.as_millis() as u64, "attempt"
-        );
-        if policies.disclosure != Disclosure::Never
-            && let Some(bearer) = bearer
-        {
-            tracing::info!(request_id, "authorization: Bearer {}", bearer.secret.expose());
+        // By its own id for the request a vendor finds what it did, if anybody asks.
+        let vendor_request_id = vendor_request_id(&tried.headers);
+        macro_rules! tell {
+            ($level:ident, $line:literal) => {
+                tracing::$level!(
+                    request_id, vendor = self.vendor.name(), method = %call.method, path, attempt,
+                    outcome = %tried.outcome.label(), vendor_request_id, took_ms = took.as_millis() as u64, $line
+                )
+            };
+        }
+        match tried.outcome {
+            AttemptOutcome::Status(200..=299) => tell!(debug, "attempt"),
+            _ => tell!(info, "attempt failed"),
+        }
+        match (policies.disclosure, bearer) {
+            (Disclosure::Never, _) | (_, None) => {}
+            (Disclosure::InDebugLogs, Some(bearer)) => {
+                tracing::debug!(request_id, "authorization: Bearer {}", bearer.secret.expose());
+            }
+            (_, Some(bearer)) => {
+                tracing::info!(request_id, "authorization: Bearer {}", bearer.secret.expose());
+            }
         }
         if let Some(observer) = self.tools.observer.get() {
             observer.attempt(&AttemptRecord {

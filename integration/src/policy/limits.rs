@@ -44,8 +44,14 @@ pub struct LimiterRule {
     pub stripe: Option<Rate>,
     /// Once at most this share of a quota remains, the rest is spread over the rest of its window.
     pub slow_below: f64,
-    /// The longest window that is believed; a longer one is ignored as malformed. `None` believes anything.
+    /// The longest window whose end is waited for without asking. One that ends later, up to a
+    /// `day`, or at a moment that is not told, is asked about every now and then; one that ends later still is
+    /// ignored as malformed. `None` believes and waits for any that is told.
     pub longest_window: Option<Duration>,
+    /// How long a day is that ends at a moment the vendor does not tell.
+    pub day: Duration,
+    /// How often one call asks whether a quota with a far or untold end has come back.
+    pub ask_every: Duration,
     /// What missing or malformed quota headers do.
     pub missing: MissingQuota,
 }
@@ -68,6 +74,8 @@ impl Default for LimiterRule {
             stripe: Some(Rate { per_second: 20.0, burst: 5 }),
             slow_below: 0.1,
             longest_window: Some(Duration::from_secs(3600)),
+            day: Duration::from_secs(24 * 3600),
+            ask_every: Duration::from_secs(15 * 60),
             missing: MissingQuota::default(),
         }
     }

@@ -41,6 +41,8 @@ impl Policies {
             &mut self.queue.retry_base,
             &mut self.queue.retry_cap,
             &mut self.alerts.quiet,
+            &mut self.limiter.day,
+            &mut self.limiter.ask_every,
         ];
         waits.into_iter().for_each(short);
         let fast = |rate: &mut Rate| rate.per_second *= f64::from(tempo);

@@ -257,6 +257,8 @@ pub enum Disclosure {
     /// In request headers and the token form, and nowhere else.
     #[default]
     Never,
+    /// In the log lines of `RUST_LOG=debug` as well.
+    InDebugLogs,
     /// In log lines as well.
     InLogs,
     /// In URLs as well (`?access_token=`).

@@ -188,7 +188,7 @@ judged. Give the drill more work, or the vendor a smaller quota (`with:`).",
         rule: "quota/rejections",
         text: "More calls ran into the limit than promised. Each is a call wasted and, with some \
 vendors, a longer ban. Count your own calls where the vendor tells no quota, and share one limiter among all \
-workers.",
+workers. A day that ends nobody knows when may be asked about every few minutes; that is no rejection.",
     },
     Explanation {
         rule: "quota/stalled",

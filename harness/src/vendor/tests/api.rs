@@ -344,11 +344,11 @@ fn github_answers_an_unchanged_read_with_304_for_free() {
     let issue = desk.send("GET", "/repos/octo-org/octo-repo/issues/2", "", &[]);
     assert_eq!((status(&issue), &body(&issue)["number"]), (200, &json!(2)));
     let tag = header(&issue, "etag").unwrap().to_owned();
-    let left = issue.told.quota.unwrap().remaining;
+    let left = issue.told.quotas[0].remaining;
     let same = desk.send("GET", "/repos/octo-org/octo-repo/issues/2", "", &[("if-none-match", &tag)]);
     assert_eq!((status(&same), same.response.as_ref().unwrap().body.len()), (304, 0));
     let next = desk.send("GET", "/repos/octo-org/octo-repo/issues/2", "", &[]);
-    assert_eq!(next.told.quota.unwrap().remaining, left - 1, "the 304 cost nothing");
+    assert_eq!(next.told.quotas[0].remaining, left - 1, "the 304 cost nothing");
     desk.send("PATCH", "/repos/octo-org/octo-repo/issues/2", r#"{"state":"closed"}"#, &[]);
     let changed = desk.send("GET", "/repos/octo-org/octo-repo/issues/2", "", &[("if-none-match", &tag)]);
     assert_eq!(status(&changed), 200);

@@ -212,7 +212,7 @@ fn hubspot_limits_calls_in_ten_rolling_seconds_and_says_so() {
     for left in [2, 1, 0] {
         let ok = desk.send("GET", "/crm/v3/objects/deals", "", &[]);
         assert_eq!(header(&ok, "x-hubspot-ratelimit-remaining"), Some(left.to_string().as_str()));
-        assert_eq!(ok.told.quota.unwrap().remaining, left);
+        assert_eq!(ok.told.quotas[0].remaining, left);
         desk.wait(Span::secs(1));
     }
     let over = desk.send("GET", "/crm/v3/objects/deals", "", &[]);
@@ -223,7 +223,7 @@ fn hubspot_limits_calls_in_ten_rolling_seconds_and_says_so() {
         (&json!("RATE_LIMIT"), &json!("TEN_SECONDLY_ROLLING"))
     );
     assert_eq!((header(&over, "retry-after"), over.told.retry_at), (None, None));
-    assert_eq!(over.told.quota.unwrap().resets_at, At(10_000_000));
+    assert_eq!(over.told.quotas[0].resets_at, At(10_000_000));
     desk.now = At(10_000_000);
     assert_eq!(status(&desk.send("GET", "/crm/v3/objects/deals", "", &[])), 200);
     assert_eq!(status(&desk.send("GET", "/crm/v3/objects/deals", "", &[])), 429);
