@@ -10,7 +10,7 @@ use tokio::time::Instant;
 use crate::alert::AlertKind;
 use crate::client::Failure;
 use crate::context::Context;
-use crate::flow::LISTING;
+use crate::flow::{LISTING, difference};
 use crate::mapping::{Deal, MappingError, Terms};
 use crate::policy::{Comparison, Pages, Repair};
 use crate::shape::{self, Shape};
@@ -41,6 +41,15 @@ pub(crate) async fn schedule(ctx: Arc<Context>) -> Result<(), rusqlite::Error> {
 struct Expected {
     terms: Result<Terms, MappingError>,
     listing: Value,
+}
+
+impl Expected {
+    fn difference(&self, invoice: &Invoice, by: Comparison) -> Option<String> {
+        match &self.terms {
+            Ok(terms) => difference(invoice, terms, by),
+            Err(why) => Some(why.to_string()),
+        }
+    }
 }
 
 /// What a comparison found.
@@ -190,7 +199,7 @@ fn compare(
             None | Some([]) if !busy => {
                 found.missing.insert(id.clone());
             }
-            Some([invoice]) => match difference(invoice, expected) {
+            Some([invoice]) => match expected.difference(invoice, ctx.policies.reconcile.comparison) {
                 None => found.reconciled += 1,
                 Some(what) if !busy => {
                     found.different.insert(id.clone(), what);
@@ -222,21 +231,6 @@ fn compare(
         }
     }
     Ok(found)
-}
-
-/// What an invoice has otherwise than its deal.
-fn difference(invoice: &Invoice, expected: &Expected) -> Option<String> {
-    let terms = match &expected.terms {
-        Ok(terms) => terms,
-        Err(why) => return Some(why.to_string()),
-    };
-    if invoice.amount_due != terms.amount {
-        Some(format!("amount_due is {} for {}", invoice.amount_due, terms.amount))
-    } else if invoice.currency != terms.currency {
-        Some(format!("currency is {} for {}", invoice.currency, terms.currency))
-    } else {
-        (invoice.status == "draft").then(|| "still a draft".to_owned())
-    }
 }
 
 async fn repair(

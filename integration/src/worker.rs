@@ -13,7 +13,7 @@ use crate::context::Context;
 use crate::error::CoreError;
 use crate::job;
 use crate::observer::Vendor;
-use crate::policy::OnShutdown;
+use crate::policy::{OnShutdown, Renewal};
 
 /// The longest sleep, so that a wall clock that was set is noticed.
 const LONGEST_SLEEP: Duration = Duration::from_secs(600);
@@ -35,6 +35,8 @@ struct Dispatcher {
     /// Which worker slot each task occupies.
     slots: Vec<Option<Id>>,
     renewed: Instant,
+    /// The same by the wall clock, by which leases end.
+    renewed_ms: i64,
     /// Theoretical start of the next job at the drain rate (GCRA).
     drain: Option<Instant>,
     looked: Instant,
@@ -46,11 +48,13 @@ struct Dispatcher {
 pub(crate) async fn dispatch(ctx: Arc<Context>, shutdown: CancellationToken) -> Result<(), CoreError> {
     let now = Instant::now();
     let slots = vec![None; ctx.config.workers.max(1)];
+    let renewed_ms = ctx.now_ms();
     let mut dispatcher = Dispatcher {
         ctx,
         running: JoinSet::new(),
         slots,
         renewed: now,
+        renewed_ms,
         drain: None,
         looked: now,
         aged: None,
@@ -133,7 +137,7 @@ impl Dispatcher {
         };
         let now = Instant::now();
         if self.running.is_empty() {
-            self.renewed = now;
+            (self.renewed, self.renewed_ms) = (now, ctx.now_ms());
         }
         if let Some(rate) = ctx.policies.drain.starts {
             self.drain =
@@ -177,15 +181,18 @@ impl Dispatcher {
 
     fn renew_at(&self) -> Option<Instant> {
         let rule = &self.ctx.policies.queue;
-        (rule.renew && !self.running.is_empty()).then(|| self.renewed + rule.lease / 3)
+        (rule.renew != Renewal::Never && !self.running.is_empty()).then(|| self.renewed + rule.lease / 3)
     }
 
     fn renew_leases(&mut self) -> Result<(), CoreError> {
-        let now = Instant::now();
-        if self.renew_at().is_some_and(|at| at <= now) {
-            let lease = i64::try_from(self.ctx.policies.queue.lease.as_millis()).unwrap_or(i64::MAX);
-            self.ctx.store.renew(&self.ctx.owner, self.ctx.now_ms().saturating_add(lease))?;
-            self.renewed = now;
+        let Some(at) = self.renew_at() else { return Ok(()) };
+        let (now, now_ms) = (Instant::now(), self.ctx.now_ms());
+        let rule = &self.ctx.policies.queue;
+        let lease = i64::try_from(rule.lease.as_millis()).unwrap_or(i64::MAX);
+        let by_the_wall = rule.renew == Renewal::ByEitherClock && now_ms - self.renewed_ms >= lease / 3;
+        if at <= now || by_the_wall {
+            self.ctx.store.renew(&self.ctx.owner, now_ms.saturating_add(lease))?;
+            (self.renewed, self.renewed_ms) = (now, now_ms);
         }
         Ok(())
     }

@@ -34,6 +34,13 @@ pub(super) const DEFECTS: &[Defect] = &[
         plant: |_, p| p.reconcile.comparison = Comparison::CountsOnly,
     },
     Defect {
+        name: "compares_money_only",
+        bug: "compares amounts only",
+        drill: "reconciliation/what_is_not_money_is_compared_too",
+        check: "reconciliation",
+        plant: |_, p| p.reconcile.comparison = Comparison::MoneyOnly,
+    },
+    Defect {
         name: "never_reconciles",
         bug: "never reconciles, so a dropped webhook is never repaired",
         drill: "reconciliation/a_dropped_webhook_is_repaired",

@@ -3,7 +3,9 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use integration_core::policy::{MoneyError, MoneyRule, OnInvalid, OnShutdown, QueueOrder, currency_decimals};
+use integration_core::policy::{
+    MoneyError, MoneyRule, OnInvalid, OnShutdown, QueueOrder, Renewal, currency_decimals,
+};
 
 use super::Defect;
 
@@ -60,7 +62,7 @@ pub(super) const DEFECTS: &[Defect] = &[
         check: "idempotency",
         plant: |_, p| {
             p.queue.lease = Duration::from_secs(5);
-            p.queue.renew = false;
+            p.queue.renew = Renewal::Never;
         },
     },
     Defect {
@@ -68,7 +70,14 @@ pub(super) const DEFECTS: &[Defect] = &[
         bug: "lease long enough for most work, and never renewed: run twice",
         drill: "crash/work_longer_than_a_lease_runs_once",
         check: "idempotency",
-        plant: |_, p| p.queue.renew = false,
+        plant: |_, p| p.queue.renew = Renewal::Never,
+    },
+    Defect {
+        name: "leases_end_when_the_clock_is_set",
+        bug: "leases renewed by elapsed time and ended by the wall clock: run twice when it is set forward",
+        drill: "crash/a_clock_set_forward_runs_nothing_twice",
+        check: "idempotency",
+        plant: |_, p| p.queue.renew = Renewal::ByElapsedTime,
     },
     Defect {
         name: "sigterm_loses_work",

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use integration_core::policy::{
-    Ambiguous, InUse, KeyMemory, KeyMint, KeyScope, Pages, ReplayKeys, ReplayedFailure, Resume, WriteIntent,
+    Ambiguous, Amendment, InUse, KeyMemory, KeyMint, KeyScope, Pages, ReplayKeys, ReplayedFailure, Resume,
+    WriteIntent,
 };
 
 use super::Defect;
@@ -98,6 +99,13 @@ pub(super) const DEFECTS: &[Defect] = &[
         drill: "idempotency/every_step_of_an_invoice_is_resumed",
         check: "reconciliation",
         plant: |_, p| p.writes.resume = Resume::TakeForDone,
+    },
+    Defect {
+        name: "amends_money_only",
+        bug: "an amended name is no amendment: the invoice keeps the old one",
+        drill: "idempotency/an_amended_name_is_billed_anew",
+        check: "reconciliation",
+        plant: |_, p| p.writes.amendment = Amendment::AmountOrAddress,
     },
     Defect {
         name: "creates_without_looking",

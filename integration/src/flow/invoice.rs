@@ -1,12 +1,13 @@
 //! From a ledger line to a finalised invoice. Knows each write and how to tell that it has happened; must not know deals.
 
 use super::Flow;
+use super::compare::wording;
 use super::key::Ticket;
 use crate::alert::AlertKind;
 use crate::client::Failure;
 use crate::policy::Pages;
 use crate::store::{Ledger, Step};
-use crate::vendor::{Invoice, PAGE};
+use crate::vendor::{Customer, Invoice, PAGE};
 
 /// Turns of the loop below; each makes progress or spends a key, so more would mean a vendor that contradicts itself.
 const TURNS: u32 = 10;
@@ -80,6 +81,8 @@ impl Flow<'_> {
         line.revision += 1;
         line.step = Step::Begun;
         line.invoice_id = None;
+        // It may have another name by now.
+        line.customer_id = None;
         self.save(line)
     }
 
@@ -94,14 +97,14 @@ impl Flow<'_> {
     async fn adopt(&self, line: &mut Ledger, invoice: &Invoice) -> Result<(), Failure> {
         line.invoice_id = Some(invoice.id.clone());
         line.revision = invoice.revision.unwrap_or(line.revision).max(line.revision);
-        let same_currency = invoice.currency == line.currency;
+        let due = invoice.amount_due;
         line.step = match invoice.status.as_str() {
             "void" => return self.start_over(line),
-            "draft" if same_currency && invoice.amount_due == 0 => Step::Drafted,
-            "draft" if same_currency && invoice.amount_due == line.amount => Step::Itemised,
-            "open" | "paid" | "uncollectible" if same_currency && invoice.amount_due == line.amount => {
-                Step::Done
-            }
+            _ if invoice.currency != line.terms.currency => Step::Retracting,
+            _ if wording(invoice, &line.terms).is_some() => Step::Retracting,
+            "draft" if due == 0 => Step::Drafted,
+            "draft" if due == line.terms.amount => Step::Itemised,
+            "open" | "paid" | "uncollectible" if due == line.terms.amount => Step::Done,
             _ => Step::Retracting,
         };
         self.save(line)?;
@@ -112,41 +115,67 @@ impl Flow<'_> {
         if let Some(id) = &line.customer_id {
             return Ok(id.clone());
         }
-        let _one_at_a_time = self.ctx.email_lock(&line.email).lock().await;
+        let _one_at_a_time = self.ctx.email_lock(&line.terms.email).lock().await;
         let look_first = self.ctx.policies.writes.look_first;
-        let mut id = match look_first {
-            true => self.ctx.stripe.customer_by_email(self.slot, &line.email).await?,
+        let mut found = match look_first {
+            true => self.ctx.stripe.customer_by_email(self.slot, &line.terms.email).await?,
             false => None,
         };
-        if look_first && id.is_none() {
-            id = self.known_customer(&line.email).await?;
+        if look_first && found.is_none() {
+            found = self.known_customer(&line.terms.email).await?;
         }
-        if id.is_none() {
-            let fields = [("email", line.email.as_str()), ("name", line.name.as_str())];
+        if found.is_none() {
+            let fields = [("email", line.terms.email.as_str()), ("name", line.terms.name.as_str())];
             let form = self.ctx.form("/v1/customers", fields);
-            let ticket = Ticket::new(self.ctx, &line.email, 0, "customer", &form);
-            id = match self.ctx.stripe.create_customer(self.slot, form, &ticket).await {
-                Ok(id) => Some(id),
+            let ticket = Ticket::new(self.ctx, &line.terms.email, 0, "customer", &form);
+            found = match self.ctx.stripe.create_customer(self.slot, form, &ticket).await {
+                Ok(customer) => Some(customer),
                 Err(Failure::Indeterminate) => {
                     ticket.spend()?;
-                    self.ctx.stripe.customer_by_email(self.slot, &line.email).await?
+                    self.ctx.stripe.customer_by_email(self.slot, &line.terms.email).await?
                 }
                 Err(failure) => return Err(failure),
             };
         }
-        let id = id.ok_or_else(|| Failure::Unavailable { why: "customer: a saved failure".into() })?;
-        line.customer_id = Some(id.clone());
-        Ok(id)
+        let found = found.ok_or_else(|| Failure::Unavailable { why: "customer: a saved failure".into() })?;
+        self.rename(line, &found).await?;
+        line.customer_id = Some(found.id.clone());
+        Ok(found.id)
+    }
+
+    /// Gives a customer the deal's name, for an invoice takes it from there.
+    async fn rename(&self, line: &Ledger, customer: &Customer) -> Result<(), Failure> {
+        let name = line.terms.name.as_str();
+        if customer.is_called(name) {
+            return Ok(());
+        }
+        let id = &customer.id;
+        let form = self.ctx.form("/v1/customers/{id}", [("name", name)]);
+        let ticket = Ticket::new(self.ctx, &line.deal_id, line.revision, "rename", &format!("{id}&{form}"));
+        let renamed = spent(&ticket, self.ctx.stripe.update_customer(self.slot, id, form, &ticket).await)?;
+        let now = match renamed.replayed {
+            // A replayed answer shows how it was, not how it is.
+            true => self.ctx.stripe.customer(self.slot, id).await?,
+            false => Some(renamed),
+        };
+        if now.is_some_and(|now| now.is_called(name)) {
+            return Ok(());
+        }
+        ticket.spend()?;
+        Err(Failure::Unavailable { why: format!("customer {id} was called otherwise meanwhile") })
     }
 
     /// The customer of an address by our own books: a listing that does not show it may be cut short.
-    async fn known_customer(&self, email: &str) -> Result<Option<String>, Failure> {
+    async fn known_customer(&self, email: &str) -> Result<Option<Customer>, Failure> {
         let Some(id) = self.ctx.store.customer_of(email)? else { return Ok(None) };
-        if !self.ctx.stripe.is_customer(self.slot, &id, email).await? {
+        let found = self.ctx.stripe.customer(self.slot, &id).await?;
+        let Some(customer) =
+            found.filter(|c| c.email.as_deref().is_some_and(|e| e.eq_ignore_ascii_case(email)))
+        else {
             return Ok(None);
-        }
+        };
         tracing::warn!(customer = %id, "not among the customers with its address, and there all the same");
-        Ok(Some(id))
+        Ok(Some(customer))
     }
 
     /// The live invoice of a deal, among all of its customer's.
@@ -189,13 +218,13 @@ impl Flow<'_> {
     async fn draft(&self, line: &Ledger, customer: &str) -> Result<Invoice, Failure> {
         let revision = line.revision.to_string();
         let days = self.ctx.config.days_until_due.to_string();
-        let closed = line.closed_s.map(|seconds| seconds.to_string());
+        let closed = line.terms.closed_s.map(|seconds| seconds.to_string());
         let mut pairs = vec![
             ("customer", customer),
             ("auto_advance", "false"),
             ("collection_method", "send_invoice"),
             ("days_until_due", &days),
-            ("currency", &line.currency),
+            ("currency", &line.terms.currency),
             ("pending_invoice_items_behavior", "exclude"),
             ("metadata[deal_id]", &line.deal_id),
             ("metadata[deal_revision]", &revision),
@@ -220,20 +249,24 @@ impl Flow<'_> {
     }
 
     async fn item(&self, line: &Ledger) -> Result<(), Failure> {
-        let amount = line.amount.to_string();
+        let amount = line.terms.amount.to_string();
         let form = self.ctx.form(
             "/v1/invoiceitems",
             [
                 ("customer", line.customer_id.as_deref().unwrap_or_default()),
                 ("invoice", line.invoice_id.as_deref().unwrap_or_default()),
                 ("amount", &amount),
-                ("currency", &line.currency),
-                ("description", &line.description),
+                ("currency", &line.terms.currency),
+                ("description", &line.terms.description),
                 ("metadata[deal_id]", &line.deal_id),
             ],
         );
         let ticket = Ticket::new(self.ctx, &line.deal_id, line.revision, "item", &form);
-        let made = self.ctx.stripe.create_item(self.slot, form, &ticket, line.amount, &line.currency).await;
+        let made = self
+            .ctx
+            .stripe
+            .create_item(self.slot, form, &ticket, line.terms.amount, &line.terms.currency)
+            .await;
         spent(&ticket, made)
     }
 
@@ -243,12 +276,12 @@ impl Flow<'_> {
         let ticket = Ticket::new(self.ctx, &line.deal_id, line.revision, "finalise", &format!("{id}&{form}"));
         let invoice = spent(&ticket, self.ctx.stripe.finalise(self.slot, id, form, &ticket).await)?;
         let right = matches!(invoice.status.as_str(), "open" | "paid")
-            && invoice.amount_due == line.amount
-            && invoice.currency == line.currency;
+            && invoice.amount_due == line.terms.amount
+            && invoice.currency == line.terms.currency;
         if self.ctx.policies.validation.strict && !right {
             let reason = format!(
                 "finalised as {} {} {}, expected open {} {}",
-                invoice.status, invoice.amount_due, invoice.currency, line.amount, line.currency
+                invoice.status, invoice.amount_due, invoice.currency, line.terms.amount, line.terms.currency
             );
             return Err(Failure::Invalid {
                 source: "finalize".into(),

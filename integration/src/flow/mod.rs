@@ -8,12 +8,15 @@ use serde_json::Value;
 use crate::client::Failure;
 use crate::context::Context;
 use crate::mapping::{Deal, MappingError, Terms};
-use crate::policy::{DealSource, Order, Resume, Unchanged};
+use crate::policy::{Amendment, DealSource, Order, Resume, Unchanged};
 use crate::store::{Claimed, Ledger, Step};
 
+mod compare;
 mod invoice;
 mod key;
 mod retract;
+
+pub(crate) use compare::difference;
 
 /// What a job did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -99,20 +102,20 @@ fn begun(deal: &Deal, terms: Terms, revision: u32, customer: Option<String>) -> 
         deal_id: deal.id.clone(),
         revision,
         step: Step::Begun,
-        email: terms.email,
-        name: terms.name,
-        description: terms.description,
-        amount: terms.amount,
-        currency: terms.currency,
-        closed_s: terms.closed_s,
+        terms,
         customer_id: customer,
         invoice_id: None,
         source_ms: deal.updated_ms,
     }
 }
 
-fn same_terms(line: &Ledger, terms: &Terms) -> bool {
-    line.amount == terms.amount && line.currency == terms.currency && line.email == terms.email
+/// Whether a deal is still to be invoiced as its line has it.
+fn same_terms(line: &Ledger, terms: &Terms, amendment: Amendment) -> bool {
+    let owed = |terms: &Terms| (terms.amount, terms.currency.clone(), terms.email.clone());
+    match amendment {
+        Amendment::AnyTerm => line.terms == *terms,
+        Amendment::AmountOrAddress => owed(&line.terms) == owed(terms),
+    }
 }
 
 impl Flow<'_> {
@@ -148,7 +151,7 @@ impl Flow<'_> {
         let writes = self.ctx.policies.writes;
         let line = match ledger {
             None => begun(deal, terms, 1, None),
-            Some(mut old) if old.step == Step::Done && same_terms(&old, &terms) => {
+            Some(mut old) if old.step == Step::Done && same_terms(&old, &terms, writes.amendment) => {
                 if writes.unchanged == Unchanged::WriteAgain {
                     begun(deal, terms, old.revision + 1, old.customer_id)
                 } else if job.verify && !self.still_stands(&old).await? {
@@ -162,7 +165,7 @@ impl Flow<'_> {
                     return Ok(Done::Nothing);
                 }
             }
-            Some(old) if old.step < Step::Done && same_terms(&old, &terms) => {
+            Some(old) if old.step < Step::Done && same_terms(&old, &terms, writes.amendment) => {
                 if writes.resume == Resume::TakeForDone && old.invoice_id.is_some() {
                     return Ok(Done::Nothing);
                 }
@@ -172,7 +175,8 @@ impl Flow<'_> {
                 if old.step != Step::Retracted {
                     self.retract(&mut old).await?;
                 }
-                let customer = old.customer_id.filter(|_| old.email == terms.email);
+                let same = old.terms.email == terms.email && old.terms.name == terms.name;
+                let customer = old.customer_id.filter(|_| same);
                 begun(deal, terms, old.revision + 1, customer)
             }
         };
@@ -185,11 +189,8 @@ impl Flow<'_> {
     async fn still_stands(&self, line: &Ledger) -> Result<bool, Failure> {
         let Some(id) = &line.invoice_id else { return Ok(false) };
         let invoice = self.ctx.stripe.invoice(self.slot, id).await?;
-        Ok(invoice.is_some_and(|invoice| {
-            invoice.is_live()
-                && invoice.status != "draft"
-                && invoice.currency == line.currency
-                && invoice.amount_due == line.amount
-        }))
+        let by = self.ctx.policies.reconcile.comparison;
+        Ok(invoice
+            .is_some_and(|invoice| invoice.is_live() && difference(&invoice, &line.terms, by).is_none()))
     }
 }

@@ -48,7 +48,7 @@ impl Flow<'_> {
         }
         let customer = match line.customer_id.clone() {
             Some(customer) => Some(customer),
-            None => self.ctx.stripe.customer_by_email(self.slot, &line.email).await?,
+            None => self.ctx.stripe.customer_by_email(self.slot, &line.terms.email).await?.map(|c| c.id),
         };
         let Some(customer) = customer else { return Ok(None) };
         let found = self.find(&line.deal_id, &customer).await?;

@@ -64,11 +64,11 @@ pub use webhook::{
 pub use wording::{AsDocumented, Wording};
 pub use work::{
     AlertRule, Comparison, Completion, Counting, CursorCommit, Disclosure, OnShutdown, Pages, QueueOrder,
-    QueueRule, ReconcileRule, Repair, SyncRule, Tally, Telling,
+    QueueRule, ReconcileRule, Renewal, Repair, SyncRule, Tally, Telling,
 };
 pub use writes::{
-    Ambiguous, DerivedKeys, InUse, KeyMemory, KeyMint, KeyScope, ReplayKeys, ReplayedFailure, Resume,
-    Unchanged, WriteIntent, WriteRule,
+    Ambiguous, Amendment, DerivedKeys, InUse, KeyMemory, KeyMint, KeyScope, ReplayKeys, ReplayedFailure,
+    Resume, Unchanged, WriteIntent, WriteRule,
 };
 
 /// All decisions, each replaceable; see the module's table.

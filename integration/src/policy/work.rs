@@ -22,6 +22,18 @@ pub enum QueueOrder {
     StrictlyOldest,
 }
 
+/// When the leases of running jobs are renewed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Renewal {
+    /// At a third of their length by either clock: a wall clock that was set forward ends no lease.
+    #[default]
+    ByEitherClock,
+    /// At a third of their length by the time that passed.
+    ByElapsedTime,
+    /// Never.
+    Never,
+}
+
 /// What a graceful stop does with work in flight.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum OnShutdown {
@@ -37,8 +49,8 @@ pub enum OnShutdown {
 pub struct QueueRule {
     /// How long a claimed job is ours without renewal.
     pub lease: Duration,
-    /// Whether leases of running jobs are renewed (at a third of their length).
-    pub renew: bool,
+    /// When leases of running jobs are renewed.
+    pub renew: Renewal,
     /// When a job is taken off.
     pub completion: Completion,
     /// Which job is next.
@@ -65,7 +77,7 @@ impl Default for QueueRule {
     fn default() -> Self {
         Self {
             lease: Duration::from_secs(120),
-            renew: true,
+            renew: Renewal::default(),
             completion: Completion::default(),
             order: QueueOrder::default(),
             shutdown: OnShutdown::default(),
@@ -128,6 +140,8 @@ pub enum Comparison {
     /// Deal by deal, field by field.
     #[default]
     FieldByField,
+    /// Deal by deal, amount and currency.
+    MoneyOnly,
     /// The number of closed deals against the number of invoices.
     CountsOnly,
 }

@@ -114,6 +114,16 @@ pub enum Unchanged {
     WriteAgain,
 }
 
+/// Which changes of an invoiced deal are an amendment.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Amendment {
+    /// Any of what is invoiced: what is owed, who owes it, what for and since when.
+    #[default]
+    AnyTerm,
+    /// Its amount, its currency and its address.
+    AmountOrAddress,
+}
+
 /// What happens to a job's keys when it is replayed from the dead letters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum ReplayKeys {
@@ -141,6 +151,8 @@ pub struct WriteRule {
     pub resume: Resume,
     /// Whether an unchanged deal is left alone.
     pub unchanged: Unchanged,
+    /// Which changes are billed anew.
+    pub amendment: Amendment,
     /// What a dead-letter replay does to keys.
     pub replay_keys: ReplayKeys,
     /// Whether the customer and the invoice are searched for before they are created.
@@ -159,6 +171,7 @@ impl Default for WriteRule {
             ambiguous: Ambiguous::default(),
             resume: Resume::default(),
             unchanged: Unchanged::default(),
+            amendment: Amendment::default(),
             replay_keys: ReplayKeys::default(),
             look_first: true,
             lookup: Pages::default(),

@@ -3,6 +3,7 @@
 use rusqlite::{OptionalExtension as _, Row, params};
 
 use super::{Store, Stored, count};
+use crate::mapping::Terms;
 
 /// How far the invoice of a deal's revision has come.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -51,15 +52,7 @@ pub(crate) struct Ledger {
     pub deal_id: String,
     pub revision: u32,
     pub step: Step,
-    pub email: String,
-    pub name: String,
-    pub description: String,
-    /// In the currency's minor units.
-    pub amount: i64,
-    /// Lower case.
-    pub currency: String,
-    /// When the deal was closed, in seconds since the epoch.
-    pub closed_s: Option<i64>,
+    pub terms: Terms,
     pub customer_id: Option<String>,
     pub invoice_id: Option<String>,
     /// `updatedAt` of the deal's state last acted upon.
@@ -82,12 +75,14 @@ fn ledger(row: &Row<'_>) -> Stored<Ledger> {
         deal_id: row.get(0)?,
         revision: row.get(1)?,
         step: Step::parse(row.get_ref(2)?.as_str()?),
-        email: row.get(3)?,
-        name: row.get(4)?,
-        description: row.get(5)?,
-        amount: row.get(6)?,
-        currency: row.get(7)?,
-        closed_s: row.get(8)?,
+        terms: Terms {
+            email: row.get(3)?,
+            name: row.get(4)?,
+            description: row.get(5)?,
+            amount: row.get(6)?,
+            currency: row.get(7)?,
+            closed_s: row.get(8)?,
+        },
         customer_id: row.get(9)?,
         invoice_id: row.get(10)?,
         source_ms: row.get(11)?,
@@ -133,12 +128,12 @@ impl Store {
             line.deal_id,
             line.revision,
             line.step.name(),
-            line.email,
-            line.name,
-            line.description,
-            line.amount,
-            line.currency,
-            line.closed_s,
+            line.terms.email,
+            line.terms.name,
+            line.terms.description,
+            line.terms.amount,
+            line.terms.currency,
+            line.terms.closed_s,
             line.customer_id,
             line.invoice_id,
             line.source_ms,

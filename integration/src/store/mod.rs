@@ -159,6 +159,32 @@ mod tests {
     }
 
     #[test]
+    fn a_store_of_each_earlier_version_is_brought_up_with_what_is_in_it() {
+        for version in 1..MIGRATIONS.len() {
+            let dir = tempfile::tempdir().unwrap();
+            let old = Connection::open(dir.path().join("core.sqlite")).unwrap();
+            for step in &MIGRATIONS[..version] {
+                old.execute_batch(step).unwrap();
+            }
+            old.pragma_update(None, "user_version", i64::try_from(version).unwrap()).unwrap();
+            old.execute_batch(
+                "INSERT INTO deals VALUES ('7', 2, 'done', 'a@b.c', 'Ada', 'Bikes', 1250, 'usd', 5, 'cus_1', 'in_1', 9, 9);
+                 INSERT INTO jobs(deal_id, state, due_ms, created_ms) VALUES ('8', 'queued', 0, 0);
+                 INSERT INTO cursors VALUES ('deals', 50);",
+            )
+            .unwrap();
+            drop(old);
+            let store = Store::open(dir.path(), Synchronous::Normal, Locking::Exclusive).unwrap();
+            let line = store.ledger("7").unwrap().unwrap();
+            assert_eq!((line.revision, line.step, line.terms.amount), (2, Step::Done, 1250));
+            assert_eq!(store.customer_of("a@b.c").unwrap().as_deref(), Some("cus_1"));
+            assert_eq!((store.depth().unwrap().queued, store.cursor("deals").unwrap()), (1, Some(50)));
+            let found: i64 = store.lock().pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+            assert_eq!(found, i64::try_from(MIGRATIONS.len()).unwrap(), "from version {version}");
+        }
+    }
+
+    #[test]
     fn a_cursor_and_its_jobs_are_committed_together_and_survive() {
         let (dir, store) = scratch();
         store.move_cursor("sync", 50, &[Enqueue::deal("7", 0)], 10).unwrap();

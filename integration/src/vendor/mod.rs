@@ -7,4 +7,4 @@ mod stripe;
 pub(crate) const PAGE: usize = 100;
 
 pub(crate) use hubspot::HubSpot;
-pub(crate) use stripe::{Invoice, Stripe, form};
+pub(crate) use stripe::{Customer, Invoice, Stripe, form};

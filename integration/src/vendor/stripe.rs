@@ -27,6 +27,13 @@ pub(crate) struct Invoice {
     pub amount_due: i64,
     pub deal_id: Option<String>,
     pub revision: Option<u32>,
+    /// As the customer was when it was finalised.
+    pub customer_name: Option<String>,
+    pub customer_email: Option<String>,
+    /// What its first line is for.
+    pub description: Option<String>,
+    /// In seconds since the epoch, as we wrote it.
+    pub deal_closed_at: Option<String>,
     /// The vendor says that it has answered this before: what it shows may be out of date.
     pub replayed: bool,
 }
@@ -43,6 +50,10 @@ impl Invoice {
             amount_due: shape::whole(&value["amount_due"]).unwrap_or_default(),
             deal_id: metadata("deal_id").map(str::to_owned),
             revision: metadata("deal_revision").and_then(|text| text.parse().ok()),
+            customer_name: value["customer_name"].as_str().map(str::to_owned),
+            customer_email: value["customer_email"].as_str().map(str::to_owned),
+            description: value["lines"]["data"][0]["description"].as_str().map(str::to_owned),
+            deal_closed_at: metadata("deal_closed_at").map(str::to_owned),
             replayed: false,
         }
     }
@@ -50,6 +61,35 @@ impl Invoice {
     /// Neither voided nor deleted.
     pub(crate) fn is_live(&self) -> bool {
         self.status != "void"
+    }
+}
+
+/// A customer, as far as it matters.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Customer {
+    pub id: String,
+    pub email: Option<String>,
+    /// Empty if it has none, `None` if the answer does not say.
+    name: Option<String>,
+    created: i64,
+    /// As of an invoice.
+    pub replayed: bool,
+}
+
+impl Customer {
+    fn read(value: &Value) -> Self {
+        Self {
+            id: value["id"].as_str().unwrap_or_default().to_owned(),
+            email: value["email"].as_str().map(str::to_owned),
+            name: value.get("name").map(|name| name.as_str().unwrap_or_default().to_owned()),
+            created: shape::whole(&value["created"]).unwrap_or(0),
+            replayed: false,
+        }
+    }
+
+    /// Whether it has this name, or does not say which.
+    pub(crate) fn is_called(&self, name: &str) -> bool {
+        self.name.as_deref().is_none_or(|own| own == name)
     }
 }
 
@@ -112,34 +152,31 @@ impl Stripe {
         &self,
         slot: usize,
         email: &str,
-    ) -> Result<Option<String>, Failure> {
+    ) -> Result<Option<Customer>, Failure> {
         let path = format!("{CUSTOMERS}?{}", form([("email", email), ("limit", "100")]));
         let reply = self.client.call(&self.get(slot, path, CUSTOMERS)).await?;
         let list = shape::read(&reply, Shape::List, CUSTOMERS, self.strict)?;
-        let mut oldest: Option<(i64, String)> = None;
-        for customer in list["data"].as_array().into_iter().flatten() {
+        let mut found = Vec::new();
+        for value in list["data"].as_array().into_iter().flatten() {
             if self.strict {
-                checked(customer, Shape::Customer, CUSTOMERS)?;
+                checked(value, Shape::Customer, CUSTOMERS)?;
             }
-            if customer["email"].as_str().is_some_and(|found| !found.eq_ignore_ascii_case(email)) {
-                continue;
+            let customer = Customer::read(value);
+            if customer.email.as_ref().is_none_or(|own| own.eq_ignore_ascii_case(email)) {
+                found.push(customer);
             }
-            let created = shape::whole(&customer["created"]).unwrap_or(0);
-            let age = (created, customer["id"].as_str().unwrap_or("").to_owned());
-            oldest = Some(oldest.map_or(age.clone(), |so_far| so_far.min(age)));
         }
-        Ok(oldest.map(|(_, id)| id))
+        Ok(found.into_iter().min_by(|a, b| (a.created, &a.id).cmp(&(b.created, &b.id))))
     }
 
-    /// Whether the customer is there and has this address.
-    pub(crate) async fn is_customer(&self, slot: usize, id: &str, email: &str) -> Result<bool, Failure> {
+    /// A customer; `None` when it is gone.
+    pub(crate) async fn customer(&self, slot: usize, id: &str) -> Result<Option<Customer>, Failure> {
         let reply = match self.client.call(&self.get(slot, format!("{CUSTOMERS}/{id}"), CUSTOMER)).await {
-            Err(failure) if failure.is_missing() => return Ok(false),
+            Err(failure) if failure.is_missing() => return Ok(None),
             reply => reply?,
         };
-        let customer = shape::read(&reply, Shape::Customer, CUSTOMER, self.strict)?;
-        let found = customer["email"].as_str().is_some_and(|found| found.eq_ignore_ascii_case(email));
-        Ok(found && customer["id"] == id && customer["deleted"] != true)
+        let value = shape::read(&reply, Shape::Customer, CUSTOMER, self.strict)?;
+        Ok((value["id"] == id && value["deleted"] != true).then(|| Customer::read(&value)))
     }
 
     pub(crate) async fn create_customer(
@@ -147,10 +184,25 @@ impl Stripe {
         slot: usize,
         form: String,
         key: &dyn KeySource,
-    ) -> Result<String, Failure> {
+    ) -> Result<Customer, Failure> {
         let reply = self.post(slot, CUSTOMERS.into(), CUSTOMERS, form, key).await?;
-        let value = shape::read(&reply, Shape::Customer, CUSTOMERS, self.strict)?;
-        Ok(value["id"].as_str().unwrap_or_default().to_owned())
+        self.customer_of(&reply, CUSTOMERS)
+    }
+
+    pub(crate) async fn update_customer(
+        &self,
+        slot: usize,
+        id: &str,
+        form: String,
+        key: &dyn KeySource,
+    ) -> Result<Customer, Failure> {
+        let reply = self.post(slot, format!("{CUSTOMERS}/{id}"), CUSTOMER, form, key).await?;
+        self.customer_of(&reply, CUSTOMER)
+    }
+
+    fn customer_of(&self, reply: &Reply, endpoint: &str) -> Result<Customer, Failure> {
+        let value = shape::read(reply, Shape::Customer, endpoint, self.strict)?;
+        Ok(Customer { replayed: reply.replayed, ..Customer::read(&value) })
     }
 
     /// One page of invoices, with whether there are more.
