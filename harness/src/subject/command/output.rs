@@ -67,7 +67,6 @@ impl Kept {
             self.seen.notify_one();
         }
         self.lines.set(self.lines.get() + 1);
-        self.bytes.set(self.bytes.get() + bytes.len() as u64);
         {
             let mut last = self.last.borrow_mut();
             if last.len() == QUOTED {
@@ -75,16 +74,27 @@ impl Kept {
             }
             last.push_back(text.chars().take(200).collect());
         }
-        if self.lines.get() > LINES || self.bytes.get() > BYTES {
-            if !self.flooded.replace(true) {
-                (self.voice)(Said::Flooded { lines: self.lines.get(), bytes: self.bytes.get() });
-            }
+        if self.is_too_much() {
             return;
         }
         (self.voice)(Said::Line {
             level: self::level(text).unwrap_or(level).to_owned(),
             line: text.to_owned(),
         });
+    }
+
+    /// Counts bytes as they come: who never ends a line floods too.
+    fn count(&self, bytes: usize) {
+        self.bytes.set(self.bytes.get() + bytes as u64);
+        self.is_too_much();
+    }
+
+    fn is_too_much(&self) -> bool {
+        let too_much = self.lines.get() > LINES || self.bytes.get() > BYTES;
+        if too_much && !self.flooded.replace(true) {
+            (self.voice)(Said::Flooded { lines: self.lines.get(), bytes: self.bytes.get() });
+        }
+        too_much
     }
 
     /// `what`, with the last lines of the output.
@@ -117,6 +127,7 @@ struct Partial {
 
 impl Partial {
     fn feed(&mut self, mut new: &[u8], kept: &Kept, level: &str) {
+        kept.count(new.len());
         while let Some(at) = new.iter().position(|b| *b == b'\n') {
             self.push(&new[..at]);
             self.flush(kept, level);
@@ -273,5 +284,15 @@ mod tests {
         partial.flush(&kept, "info");
         let Said::Line { line, .. } = &said.borrow()[0] else { panic!("no line") };
         assert!(line.ends_with("… (10 bytes more)"));
+    }
+
+    #[test]
+    fn a_flood_that_never_ends_a_line_is_told_too() {
+        let (said, kept) = heard();
+        let mut partial = Partial::default();
+        for _ in 0..=BYTES >> 20 {
+            partial.feed(&[0; 1 << 20], &kept, "info");
+        }
+        assert_eq!(*said.borrow(), [Said::Flooded { lines: 0, bytes: BYTES + (1 << 20) }]);
     }
 }
