@@ -549,12 +549,17 @@ pub enum SubjectEvent {
         /// How long.
         waited: Span,
     },
+    /// It could not even be started: why, is the error with which its life ends.
+    NotStarted,
     /// A run of a job began.
     Runs,
     /// A run of a job came to its end.
     Ran {
         /// With this exit code; none if a signal ended it.
         code: Option<i32>,
+        /// If that is not 0: the last that it wrote.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        last: Option<String>,
     },
     /// Tasks of an earlier life were still there when it was started again.
     Outlived {

@@ -17,7 +17,8 @@ use super::console::Console;
 use super::partition::Partition;
 use super::reporter::{Outcome, Reporter};
 use super::stopwatch::Stopwatch;
-use super::{ExitCode, cores, load};
+use super::{ExitCode, cores, load, refuse};
+use crate::casting;
 use crate::drill::DrillError;
 use crate::finding::Verdict;
 use crate::plan::Loaded;
@@ -45,6 +46,11 @@ pub(super) fn run(
     if drills.is_empty() {
         // Nothing run must not look like everything passed.
         console.say("error: no drill to run: the folders hold none, or the filter leaves none\n");
+        return Ok(ExitCode::Usage);
+    }
+    let mistakes = casting::mistaken_subjects(&drills, args.subject.as_deref(), &setting.contracts);
+    if !mistakes.is_empty() {
+        refuse(&mistakes, console);
         return Ok(ExitCode::Usage);
     }
     if args.list {

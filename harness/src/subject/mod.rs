@@ -50,6 +50,32 @@ pub trait Subject {
     fn ready_within(&self) -> Span {
         Span::mins(1)
     }
+
+    /// How it was met and heard. Asked once the drill is over.
+    fn hindsight(&self) -> Hindsight {
+        Hindsight::default()
+    }
+}
+
+/// What is known of a subject's last life only afterwards.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hindsight {
+    /// How it was found ready.
+    pub readiness: Readiness,
+    /// The file that it was to log to and that never was.
+    pub lost_log: Option<PathBuf>,
+}
+
+/// How a subject is found ready.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Readiness {
+    /// It says so itself.
+    #[default]
+    Said,
+    /// It was taken for ready as soon as it was started.
+    Assumed,
+    /// It was looked for: where, and what came at last.
+    Awaited(String),
 }
 
 /// What a subject is handed when it starts.
@@ -114,12 +140,16 @@ pub enum Said {
         /// How long.
         waited: Span,
     },
+    /// It could not even be started; its life ends with the reason.
+    NotStarted,
     /// A run of a job began.
     Runs,
     /// One run of a job came to its end.
     Ran {
         /// Its exit code; none if a signal ended it.
         code: Option<i32>,
+        /// If that is not 0: the last that it wrote.
+        last: Option<String>,
     },
 }
 
