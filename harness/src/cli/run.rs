@@ -53,10 +53,14 @@ pub(super) fn run(
         refuse(&mistakes, console);
         return Ok(ExitCode::Usage);
     }
-    if args.list {
-        return list(&drills, args.format, setting, backend, console);
-    }
     let seeds = args.drilling.seeds.all();
+    if args.list {
+        // A partition is one of runs: a drill is listed where any of its runs is in it.
+        let jobs: Vec<&Loaded> = drills.iter().flat_map(|d| seeds.iter().map(move |_| d)).collect();
+        let mut mine = args.partition.map_or(jobs.clone(), |partition| partition.of(jobs));
+        mine.dedup_by_key(|d| d.name());
+        return list(&mine, args.format, setting, backend, console);
+    }
     let mut jobs: Vec<(&Loaded, Seed)> =
         drills.iter().flat_map(|d| seeds.iter().map(move |s| (d, *s))).collect();
     if let Some(partition) = args.partition {
@@ -104,7 +108,7 @@ fn opening(jobs: usize, seeds: &[Seed], partition: Option<Partition>) -> String 
 }
 
 fn list(
-    drills: &[Loaded],
+    drills: &[&Loaded],
     format: Format,
     setting: &Setting,
     backend: &dyn Backend,

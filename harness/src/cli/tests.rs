@@ -369,6 +369,8 @@ fn parts_share_the_drills_and_an_empty_part_is_no_failure() {
     let backend = Fake::default();
     assert_eq!(firedrill(&backend, &["run", &path, "--partition", "2/3"]).code, ExitCode::Failed);
     assert_eq!(*backend.ran.lock().unwrap(), [("retry/1_fail".to_owned(), 1)]);
+    let listed = firedrill(&backend, &["run", &path, "--partition", "2/3", "--list"]);
+    assert_eq!(listed.out, "retry/1_fail  fail\n");
     let empty = firedrill(&backend, &["run", &path, "--partition", "4/4"]);
     assert_eq!(empty.code, ExitCode::Passed);
     assert!(empty.err.contains("part 4/4 of 3 drills is empty"), "{}", empty.err);
