@@ -15,7 +15,8 @@ use crate::fixture::{Fixture, Replay};
 use crate::pacing::Pacing;
 use crate::plan::Loaded;
 use crate::scenario::{
-    Document, FixtureUse, Mistake, Piece, Program, Scenario, Slot, Trigger, VendorFacts, VendorUse, nearest, pieces,
+    Document, FixtureUse, Mistake, Piece, Program, Scenario, Slot, Trigger, VendorFacts, VendorUse, nearest,
+    pieces,
 };
 use crate::seed::Seed;
 use crate::subject::command::executable;
@@ -132,7 +133,11 @@ fn subject_document(path: &Path) -> Result<(Document, Program), Mistake> {
 pub fn mistaken_subjects(drills: &[Loaded], file: Option<&Path>, contracts: &Path) -> Vec<Mistake> {
     if let Some(file) = file {
         let put: Vec<&Loaded> = drills.iter().collect();
-        return subject_document(file).and_then(|(d, p)| fits(&d, &[], &p, &put, contracts)).err().into_iter().collect();
+        return subject_document(file)
+            .and_then(|(d, p)| fits(&d, &[], &p, &put, contracts))
+            .err()
+            .into_iter()
+            .collect();
     }
     let mut found: Vec<Mistake> = Vec::new();
     for drill in drills {
@@ -210,7 +215,8 @@ fn fits(
                 continue;
             }
             let path: Vec<&str> = above.iter().copied().chain(path.iter().map(String::as_str)).collect();
-            let mut mistake = document.mistake_at(&path, format!("the vendor `{alias}` hands over no `{name}`"));
+            let mut mistake =
+                document.mistake_at(&path, format!("the vendor `{alias}` hands over no `{name}`"));
             let slot = |name: &str| format!("`{{vendors.{alias}.{name}}}`");
             let all = known.iter().map(|n| slot(n)).collect::<Vec<_>>().join(", ");
             mistake.help = Some(match nearest(&name, known.iter().map(String::as_str)) {
@@ -228,7 +234,8 @@ fn fits(
         let path: Vec<&str> = above.iter().copied().chain(["webhooks", alias]).collect();
         let why = format!("no drill of this run has a vendor under the alias `{alias}`");
         let mut mistake = document.mistake_at_key(&path, why);
-        mistake.help = Some(format!("did you mean `{near}`? webhooks of a vendor that is not named are not sent"));
+        mistake.help =
+            Some(format!("did you mean `{near}`? webhooks of a vendor that is not named are not sent"));
         return Err(mistake);
     }
     Ok(())

@@ -529,6 +529,9 @@ pub enum SubjectEvent {
         /// was asked and declined (it is busy, the run failed) did so for reasons of its own.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         unasked: Option<String>,
+        /// Why a subject that was asked did not do it, where it says.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failed: Option<String>,
     },
     /// It was made to stand still (SIGSTOP).
     Paused,

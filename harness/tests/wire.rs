@@ -49,6 +49,7 @@ fn main() -> std::process::ExitCode {
         trial!(lives::waits_of_its_own_are_not_held_against_a_subject_in_a_shortened_drill),
         trial!(lives::a_subject_that_never_came_to_be_breaks_no_promise),
         trial!(lives::the_last_failed_run_of_a_job_is_cited_where_its_drill_fails),
+        trial!(lives::a_trigger_that_comes_to_nothing_leaves_the_drill_unknown_and_says_why),
         trial!(lives::a_line_that_is_awaited_is_filled_in),
         trial!(lives::a_busy_port_is_told_in_the_subjects_own_words),
         trial!(end::no_subject_outlives_a_drill_in_which_firedrill_panics),

@@ -76,7 +76,8 @@ fn last_lines(trace: &Trace) -> Vec<EventId> {
 
 /// A subject that was never there to keep or to break a promise.
 pub(super) fn unborn(trace: &Trace, hindsight: &Hindsight) -> Option<Judgement> {
-    let finding = not_started(trace).or_else(|| ended_at_once(trace, hindsight)).or_else(|| never_ran(trace))?;
+    let finding =
+        not_started(trace).or_else(|| ended_at_once(trace, hindsight)).or_else(|| never_ran(trace))?;
     Some(Judgement::of("subject", 1, vec![finding]))
 }
 
@@ -99,9 +100,9 @@ fn ended_at_once(trace: &Trace, hindsight: &Hindsight) -> Option<Finding> {
     if hindsight.readiness != Readiness::Assumed {
         return None;
     }
-    let (id, ended) = trace.iter().find(|(_, e)| {
-        meets(&e.what) || matches!(e.what, What::Subject(SubjectEvent::Exited { .. }))
-    })?;
+    let (id, ended) = trace
+        .iter()
+        .find(|(_, e)| meets(&e.what) || matches!(e.what, What::Subject(SubjectEvent::Exited { .. })))?;
     let What::Subject(SubjectEvent::Exited { error }) = &ended.what else { return None };
     let how = error.as_deref().unwrap_or("exit code 0");
     let mut finding = unknown(
@@ -175,7 +176,10 @@ pub(super) fn unlogged(hindsight: &Hindsight) -> Option<Judgement> {
         "subject/no_log",
         format!("there was never a file {}, which the subject file names as its log", path.display()),
         "a log: what is said of it, and that it holds no secret, is judged by it",
-        Some("correct `log` in the subject file, or leave it out if the program writes to its output".to_owned()),
+        Some(
+            "correct `log` in the subject file, or leave it out if the program writes to its output"
+                .to_owned(),
+        ),
     );
     Some(Judgement::of("subject", 1, vec![finding]))
 }

@@ -459,6 +459,9 @@ fn subject_in_words(event: &SubjectEvent) -> String {
         SubjectEvent::Straggler { call } => format!("call #{} came although it was gone", call.0),
         SubjectEvent::Triggered { job, accepted: true, .. } => format!("job {job} triggered"),
         SubjectEvent::Triggered { job, unasked: Some(why), .. } => format!("job {job} not triggered: {why}"),
+        SubjectEvent::Triggered { job, failed: Some(why), .. } => {
+            format!("job {job} triggered, and not done: {why}")
+        }
         SubjectEvent::Triggered { job, .. } => format!("job {job} triggered, and declined or failed"),
     }
 }

@@ -113,8 +113,7 @@ impl Holds {
 /// Reads one YAML document.
 pub(super) fn read(file: &str, text: &str, holds: Holds) -> Result<Node, Mistake> {
     if text.lines().all(|l| l.trim().is_empty() || l.trim_start().starts_with('#') || l.trim() == "---") {
-        return Err(Mistake::at(file, text, Place::START, "this file is empty")
-            .help(holds.begin()));
+        return Err(Mistake::at(file, text, Place::START, "this file is empty").help(holds.begin()));
     }
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! { max_nodes: 20_000, max_depth: 32, max_documents: 4 },

@@ -188,8 +188,19 @@ pub struct Asker {
 pub struct Ask {
     /// Which.
     pub job: String,
-    /// To be told whether it was done; dropped unused if nobody can do it now.
-    pub done: oneshot::Sender<bool>,
+    /// To be told what became of it; dropped unused if nobody can do it now.
+    pub done: oneshot::Sender<Reply>,
+}
+
+/// What became of a job that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// It was done.
+    Done,
+    /// It was tried and failed, for this reason.
+    Failed(String),
+    /// It cannot be tried, for this reason.
+    Impossible(String),
 }
 
 impl Asker {
@@ -210,11 +221,11 @@ impl Asker {
 
     /// Asks for `job`; true once it was done.
     pub async fn ask(&self, job: &str) -> bool {
-        self.put(job).await.unwrap_or(false)
+        self.put(job).await == Some(Reply::Done)
     }
 
-    /// Asks for `job`, and says whether it was done; `None` if nobody took it.
-    pub async fn put(&self, job: &str) -> Option<bool> {
+    /// Asks for `job`, and says what became of it; `None` if nobody took it.
+    pub async fn put(&self, job: &str) -> Option<Reply> {
         let (done, told) = oneshot::channel();
         self.send.send(Ask { job: job.to_owned(), done }).ok()?;
         told.await.ok()

@@ -29,7 +29,7 @@ use self::group::{Ended, Group, Order};
 use self::hunger::Hunger;
 use self::output::{Kept, Output};
 use self::ready::Awaiting;
-use super::{Ask, Asker, Endpoints, Hindsight, Readiness, Said, Start, Subject, Voice};
+use super::{Ask, Asker, Endpoints, Hindsight, Readiness, Reply, Said, Start, Subject, Voice};
 use crate::scenario::{Program, Runs, Signal, Trigger};
 use crate::time::Span;
 
@@ -341,7 +341,7 @@ impl Life {
                 }
             }
             for done in asked {
-                let _ = done.send(true);
+                let _ = done.send(Reply::Done);
             }
         }
     }
@@ -350,17 +350,16 @@ impl Life {
     fn errand(&self, ask: Ask, group: &Held, errands: &mut JoinSet<()>) {
         let Ask { job, done } = ask;
         match self.program.jobs.get(&job) {
-            Some(Trigger::Own) => drop(done.send(true)),
-            Some(Trigger::Signal(signal)) if group.signal(*signal) => drop(done.send(true)),
+            Some(Trigger::Own) => drop(done.send(Reply::Done)),
+            Some(Trigger::Signal(signal)) if group.signal(*signal) => drop(done.send(Reply::Done)),
             Some(Trigger::Run(words)) => {
                 let order = self.order().and_then(|o| Ok(Order { words: self.words(words)?, ..o }));
                 let voice = self.start.voice.clone();
                 errands.spawn_local(async move {
-                    let ok = match order {
+                    let _ = done.send(match order {
                         Ok(order) => to_its_end(&order, voice).await,
-                        Err(_) => false,
-                    };
-                    let _ = done.send(ok);
+                        Err(why) => Reply::Impossible(why),
+                    });
                 });
             }
             Some(Trigger::Signal(_) | Trigger::Post(_)) | None => drop(done),
@@ -368,18 +367,25 @@ impl Life {
     }
 }
 
-/// Runs a command that belongs to the subject; true if it ended with exit code 0.
-async fn to_its_end(order: &Order, voice: Voice) -> bool {
+/// Runs a command that belongs to the subject; it was done if it ended with exit code 0.
+async fn to_its_end(order: &Order, voice: Voice) -> Reply {
     let kept = Rc::new(Kept::new(voice));
-    let Ok((group, out, err)) = Group::start(order) else { return false };
+    let (group, out, err) = match Group::start(order) {
+        Ok(started) => started,
+        Err(why) => return Reply::Impossible(why),
+    };
     let mut group = Held { group: Some(group), before: Rc::default() };
-    let mut output = Output::new(out, err, None, kept);
+    let mut output = Output::new(out, err, None, kept.clone());
     loop {
         tokio::select! {
             biased;
             ended = group.ended() => {
                 output.rest().await;
-                return ended == Ended::Code(0);
+                return match verdict(ended, false, order, &kept) {
+                    Ok(()) => Reply::Done,
+                    Err(Woe::Failed(why)) => Reply::Failed(why),
+                    Err(Woe::NotStarted(why)) => Reply::Impossible(why),
+                };
             }
             () = output.next() => {}
         }
