@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -53,6 +54,10 @@ pub(super) fn run(
         refuse(&mistakes, console);
         return Ok(ExitCode::Usage);
     }
+    if let Some(why) = idle_scale(args, &drills).or_else(|| unwritable(args)) {
+        console.say(&format!("error: {why}\n"));
+        return Ok(ExitCode::Usage);
+    }
     let seeds = args.drilling.seeds.all();
     if args.list {
         // A partition is one of runs: a drill is listed where any of its runs is in it.
@@ -92,6 +97,41 @@ pub(super) fn run(
         return Ok(if code == ExitCode::Internal { code } else { ExitCode::Usage });
     }
     Ok(code)
+}
+
+/// Why a scale changes nothing: no drill is put to a program.
+fn idle_scale(args: &Run, drills: &[Loaded]) -> Option<String> {
+    let named = |d: &Loaded| d.scenario.subject.program.is_some() || d.scenario.subject.file.is_some();
+    let idle = args.pace.scale.get() > 1 && args.subject.is_none() && !drills.iter().any(named);
+    idle.then(|| {
+        format!(
+            "`--scale {}` shortens nothing: the bundled core is drilled in virtual time, which takes none\nhelp: name \
+             a program with `--subject FILE`, or leave `--scale` out",
+            args.pace.scale
+        )
+    })
+}
+
+/// Why a report that is asked for cannot be written, said before any drill is run for it.
+fn unwritable(args: &Run) -> Option<String> {
+    if args.list {
+        return None;
+    }
+    let beside = |file: &PathBuf| match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    let folders = [&args.html, &args.trace].into_iter().flatten().map(|folder| (folder, folder.clone()));
+    let all = folders.chain(args.junit.iter().map(|file| (file, beside(file))));
+    all.into_iter().find_map(|(asked, folder)| {
+        let tried = std::fs::create_dir_all(&folder).and_then(|()| tempfile::tempfile_in(&folder));
+        let why = match (tried, asked.is_dir() && Some(asked) == args.junit.as_ref()) {
+            (Err(why), _) => why.to_string(),
+            (Ok(_), true) => "it is a folder".to_owned(),
+            (Ok(_), false) => return None,
+        };
+        Some(format!("{} cannot be written: {why}; nothing was run", asked.display()))
+    })
 }
 
 /// The first line: what is needed to run the same again.

@@ -197,25 +197,35 @@ fn carry_out(world: &Rc<World>, progress: &mut Progress, due: At) -> Result<Vec<
         (None, None) => false,
     };
     progress.due = again.then(|| due + step.every.unwrap_or(Span::ZERO));
-    let done = match &step.action {
+    let (done, error) = match &step.action {
         Action::Job(name) => {
             spawn(world, trigger(world.clone(), progress.number, name.clone()));
-            Ok(None)
+            (None, None)
         }
         Action::Vendor { vendor, noun, verb } => match world.hosts.get(vendor) {
-            None => Err(format!("there is no vendor called `{vendor}`")),
+            None => (None, Some(format!("there is no vendor called `{vendor}`"))),
             Some(host) => {
                 let now = world.recorder.now();
-                // Where nobody fits, the vendor says whether that matters: a record can be made
-                // from nothing.
-                let reaction = host.vendor.borrow_mut().act(now, noun, verb, &records, &step.set);
-                reaction.map(|r| Some((host, r)))
+                // What is made from nothing is made as often as records would have had their turn.
+                let makes = host.vendor.borrow().makes_records(noun, verb);
+                let times = if makes { step.each.unwrap_or(1).max(1) } else { 1 };
+                let mut done = None::<Reaction>;
+                let mut error = None;
+                for _ in 0..times {
+                    // Where nobody fits, the vendor says whether that matters: a record can be made
+                    // from nothing.
+                    match (host.vendor.borrow_mut().act(now, noun, verb, &records, &step.set), &mut done) {
+                        (Ok(reaction), None) => done = Some(reaction),
+                        (Ok(reaction), Some(done)) => done.follow(reaction),
+                        (Err(why), _) => {
+                            error = Some(why);
+                            break;
+                        }
+                    }
+                }
+                (done.map(|reaction| (host, reaction)), error)
             }
         },
-    };
-    let (done, error) = match done {
-        Ok(done) => (done, None::<String>),
-        Err(error) => (None, Some(error)),
     };
     let action = step.action.to_string();
     let records = made(done.as_ref().map(|(_, r)| r), &step.action).unwrap_or(records);
