@@ -24,6 +24,9 @@ const PATIENCE: Duration = Duration::from_secs(2);
 /// How long an address may still be taken by what was just killed.
 const VACATED_WITHIN: Duration = Duration::from_secs(1);
 
+/// Ends once the program is found ready.
+pub(super) type Found = Pin<Box<dyn Future<Output = ()>>>;
+
 /// What the last look saw.
 type Last = Rc<RefCell<Option<String>>>;
 
@@ -48,9 +51,9 @@ pub(super) fn wait(
     when: Option<&ReadyWhen>,
     around: &Surroundings,
     kept: &Rc<Kept>,
-) -> Result<(Pin<Box<dyn Future<Output = ()>>>, Awaiting), String> {
+) -> Result<(Found, Awaiting), String> {
     let last = Last::default();
-    let (ready, what): (Pin<Box<dyn Future<Output = ()>>>, _) = match when {
+    let (ready, what): (Found, _) = match when {
         None => (Box::pin(std::future::ready(())), None),
         Some(ReadyWhen::Line(text)) => {
             let text = around.fill(text)?;
