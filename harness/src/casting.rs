@@ -3,18 +3,22 @@
 //! Knows: where vendors are described, and that a recording can stand in front of a model. Must
 //! not know: how a drill is run, judged or shown.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use serde_json::Value;
 
-use crate::drill::{OpenVendor, Plan};
+use crate::drill::{EPOCH, OpenVendor, Plan};
 use crate::fault::Act;
 use crate::fixture::{Fixture, Replay};
 use crate::pacing::Pacing;
 use crate::plan::Loaded;
-use crate::scenario::{Document, FixtureUse, Mistake, Program, Scenario, VendorFacts, VendorUse};
+use crate::scenario::{
+    Document, FixtureUse, Mistake, Piece, Program, Scenario, Slot, Trigger, VendorFacts, VendorUse, nearest,
+    pieces,
+};
+use crate::seed::Seed;
 use crate::subject::command::executable;
 use crate::vendor::{self, VendorFile};
 
@@ -85,13 +89,18 @@ fn plan_in(drill: &Loaded, contracts: &Path, pacing: Option<Pacing>, tls: bool) 
 /// # Errors
 /// A mistake in the subject file.
 pub fn program(drill: &Loaded) -> Result<Option<(Program, PathBuf)>, Mistake> {
-    let beside = Path::new(&drill.file).parent().unwrap_or(Path::new("."));
     let subject = &drill.scenario.subject;
-    match (&subject.program, &subject.file) {
+    match (&subject.program, own_file(drill)) {
         (Some(program), _) => Ok(Some((Program::clone(program), folder_of(Path::new(&drill.file))))),
-        (None, Some(file)) => subject_file(&beside.join(file)).map(Some),
+        (None, Some(file)) => subject_file(&file).map(Some),
         (None, None) => Ok(None),
     }
+}
+
+/// The subject file that a drill names.
+fn own_file(drill: &Loaded) -> Option<PathBuf> {
+    let beside = Path::new(&drill.file).parent().unwrap_or(Path::new("."));
+    drill.scenario.subject.file.as_ref().map(|file| beside.join(file))
 }
 
 /// Reads a subject file; gives its folder too.
@@ -99,21 +108,156 @@ pub fn program(drill: &Loaded) -> Result<Option<(Program, PathBuf)>, Mistake> {
 /// # Errors
 /// A mistake in it, with its place: also a program that is not there, or cannot be run.
 pub fn subject_file(path: &Path) -> Result<(Program, PathBuf), Mistake> {
+    let (document, program) = subject_document(path)?;
+    let here = folder_of(path);
+    match absent(&document, &[], &program, &here) {
+        Some(mistake) => Err(mistake),
+        None => Ok((program, here)),
+    }
+}
+
+fn subject_document(path: &Path) -> Result<(Document, Program), Mistake> {
     let shown = path.display().to_string();
     let bytes =
         std::fs::read(path).map_err(|e| Mistake::whole(&shown, format!("cannot be read: {e}"), None))?;
-    let document = Document::read(&shown, &bytes)?;
+    let document = Document::read_subject(&shown, &bytes)?;
     let program = document.program()?;
-    let here = folder_of(path);
-    // A program that is told by a placeholder is known only in a drill.
-    let named = program.command.first().filter(|word| !word.contains('{'));
-    if let Some(Err(why)) = named.map(|word| executable(word, &here)) {
-        let mut mistake = document.mistake_at(&["command", "0"], why);
-        mistake.help =
-            Some("`command` is the program and its arguments; build or install it first".to_owned());
+    Ok((document, program))
+}
+
+/// What is wrong with the subjects of these drills: with the one of the run, which `file` describes, or
+/// with those that the drills name themselves.
+///
+/// Each is looked at together with the drills that are put to it, so that names that only a drill knows
+/// are looked up.
+pub fn mistaken_subjects(drills: &[Loaded], file: Option<&Path>, contracts: &Path) -> Vec<Mistake> {
+    if let Some(file) = file {
+        let put: Vec<&Loaded> = drills.iter().collect();
+        return subject_document(file)
+            .and_then(|(d, p)| fits(&d, &[], &p, &put, contracts))
+            .err()
+            .into_iter()
+            .collect();
+    }
+    let mut found: Vec<Mistake> = Vec::new();
+    for drill in drills {
+        if let Err(mistake) = mistaken_subject(drill, contracts)
+            && !found.contains(&mistake)
+        {
+            found.push(mistake);
+        }
+    }
+    found
+}
+
+fn mistaken_subject(drill: &Loaded, contracts: &Path) -> Result<(), Mistake> {
+    let said = || Document::read(&drill.file, &std::fs::read(&drill.file).unwrap_or_default());
+    if let Some(program) = &drill.scenario.subject.program {
+        let (document, above) = (said()?, ["subject", "program"]);
+        let here = folder_of(Path::new(&drill.file));
+        return match absent(&document, &above, program, &here) {
+            Some(mistake) => Err(mistake),
+            None => fits(&document, &above, program, &[drill], contracts),
+        };
+    }
+    let Some(file) = own_file(drill) else { return Ok(()) };
+    if let Err(why) = std::fs::metadata(&file) {
+        let why = format!("the subject file {} cannot be read: {why}", file.display());
+        let pointed = said().ok().and_then(|d| d.mistake_at_value(&["subject", "file"], why.clone()));
+        let mut mistake = pointed.unwrap_or_else(|| Mistake::whole(&drill.file, why, None));
+        mistake.help = Some("`subject.file` is the path of a subject file, relative to the drill".to_owned());
         return Err(mistake);
     }
-    Ok((program, here))
+    subject_file(&file)?;
+    let (document, program) = subject_document(&file)?;
+    fits(&document, &[], &program, &[drill], contracts)
+}
+
+/// What a program needs on this machine and is not there, or cannot be run. What is told by a
+/// placeholder is known only in a drill.
+fn absent(document: &Document, above: &[&str], program: &Program, here: &Path) -> Option<Mistake> {
+    let known = |text: &&String| !text.contains(['{', '}']);
+    let wrong = |path: &[&str], why: String, help: &str| {
+        let mut mistake = document.mistake_at(&[above, path].concat(), why);
+        mistake.help = Some(help.to_owned());
+        mistake
+    };
+    if let Some(folder) = program.folder.as_ref().filter(known).filter(|f| !here.join(f).is_dir()) {
+        let why = format!("there is no folder {}", here.join(folder).display());
+        return Some(wrong(&["folder"], why, "`folder` is the working folder, relative to the subject file"));
+    }
+    if let Some(Err(why)) = program.command.first().filter(known).map(|word| executable(word, here)) {
+        let help = "`command` is the program and its arguments; build or install it first";
+        return Some(wrong(&["command", "0"], why, help));
+    }
+    program.jobs.iter().find_map(|(name, trigger)| {
+        let Trigger::Run(words) = trigger else { return None };
+        let why = executable(words.first().filter(known)?, here).err()?;
+        let help = "`run` is a program and its arguments, which does the job; build or install it first";
+        Some(wrong(&["jobs", name, "run", "0"], why, help))
+    })
+}
+
+/// Whether what a program says of vendors fits the drills that are put to it.
+fn fits(
+    document: &Document,
+    above: &[&str],
+    program: &Program,
+    drills: &[&Loaded],
+    contracts: &Path,
+) -> Result<(), Mistake> {
+    let vendors = || drills.iter().flat_map(|d| &d.scenario.vendors);
+    for (path, text) in program.texts() {
+        for piece in pieces(text).unwrap_or_default() {
+            let Piece::Slot(Slot::Credential(alias, name)) = piece else { continue };
+            let known = handed_over(vendors().filter(|(a, _)| **a == alias).map(|(_, v)| v), contracts)?;
+            if known.is_empty() || known.contains(&name) {
+                continue;
+            }
+            let path: Vec<&str> = above.iter().copied().chain(path.iter().map(String::as_str)).collect();
+            let mut mistake =
+                document.mistake_at(&path, format!("the vendor `{alias}` hands over no `{name}`"));
+            let slot = |name: &str| format!("`{{vendors.{alias}.{name}}}`");
+            let all = known.iter().map(|n| slot(n)).collect::<Vec<_>>().join(", ");
+            mistake.help = Some(match nearest(&name, known.iter().map(String::as_str)) {
+                Some(near) => format!("did you mean {}? it hands over: {all}", slot(near)),
+                None => format!("it hands over: {all}"),
+            });
+            return Err(mistake);
+        }
+    }
+    let all: BTreeSet<&str> = vendors().map(|(alias, _)| alias.as_str()).collect();
+    // A vendor that none of these drills has may be another drill's.
+    for alias in program.webhooks.keys().filter(|a| !all.contains(a.as_str())) {
+        let near = nearest(alias, all.iter().copied().filter(|a| !program.webhooks.contains_key(*a)));
+        let Some(near) = near else { continue };
+        let path: Vec<&str> = above.iter().copied().chain(["webhooks", alias]).collect();
+        let why = format!("no drill of this run has a vendor under the alias `{alias}`");
+        let mut mistake = document.mistake_at_key(&path, why);
+        mistake.help =
+            Some(format!("did you mean `{near}`? webhooks of a vendor that is not named are not sent"));
+        return Err(mistake);
+    }
+    Ok(())
+}
+
+/// The names of what these vendors hand over, `url` among them.
+fn handed_over<'v>(
+    vendors: impl Iterator<Item = &'v VendorUse>,
+    contracts: &Path,
+) -> Result<BTreeSet<String>, Mistake> {
+    let mut seen: Vec<&VendorUse> = Vec::new();
+    let mut names = BTreeSet::new();
+    for vendor in vendors {
+        if seen.contains(&vendor) {
+            continue;
+        }
+        seen.push(vendor);
+        let file = Arc::new(vendor_file(vendor, contracts)?);
+        names.extend(vendor::open(&file, EPOCH, Seed(0)).credentials().into_keys());
+        names.insert("url".to_owned());
+    }
+    Ok(names)
 }
 
 /// The folder that a file lies in, also for who works in another one.

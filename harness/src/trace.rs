@@ -529,6 +529,9 @@ pub enum SubjectEvent {
         /// was asked and declined (it is busy, the run failed) did so for reasons of its own.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         unasked: Option<String>,
+        /// Why a subject that was asked did not do it, where it says.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        failed: Option<String>,
     },
     /// It was made to stand still (SIGSTOP).
     Paused,
@@ -549,12 +552,17 @@ pub enum SubjectEvent {
         /// How long.
         waited: Span,
     },
+    /// It could not even be started: why, is the error with which its life ends.
+    NotStarted,
     /// A run of a job began.
     Runs,
     /// A run of a job came to its end.
     Ran {
         /// With this exit code; none if a signal ended it.
         code: Option<i32>,
+        /// If that is not 0: the last that it wrote.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        last: Option<String>,
     },
     /// Tasks of an earlier life were still there when it was started again.
     Outlived {

@@ -74,6 +74,7 @@ fn steps(e: &Evidence<'_>, found: &mut Findings) -> u64 {
         });
     };
     let mut unasked = BTreeMap::new();
+    let mut began = BTreeMap::new();
     for (id, event) in e.trace.iter() {
         match &event.what {
             What::HarnessFault { message } => found.unknown(Say {
@@ -84,15 +85,18 @@ fn steps(e: &Evidence<'_>, found: &mut Findings) -> u64 {
                 hint: "no verdict of this drill can be trusted; please report it",
                 evidence: vec![id],
             }),
-            What::Step { action, error, .. } => {
+            What::Step { step, action, error, .. } => {
                 steps += 1;
+                began.insert(*step, event.at);
                 if let Some(error) = error {
                     failed(action, event.at, error, found, id);
                 }
             }
-            What::Subject(SubjectEvent::Triggered { job, step, unasked: why, .. }) => {
+            What::Subject(SubjectEvent::Triggered { job, step, unasked: why, failed, .. }) => {
                 let asked = unasked.entry(*step).or_insert_with(Vec::new);
-                asked.push((job, event.at, why.as_deref(), id));
+                // A try that failed did not come about either, unless a vendor saw something of it.
+                let idle = || failed.as_deref().filter(|_| calls_between(e, began.get(step), event.at) == 0);
+                asked.push((job, event.at, why.as_deref().or_else(idle), id));
             }
             _ => {}
         }
@@ -104,6 +108,12 @@ fn steps(e: &Evidence<'_>, found: &mut Findings) -> u64 {
         }
     }
     steps
+}
+
+/// How many calls came from the last begin of a step (or the start of the drill) to `end`.
+fn calls_between(e: &Evidence<'_>, begin: Option<&At>, end: At) -> usize {
+    let begin = begin.copied().unwrap_or(At::START);
+    e.calls.iter().filter(|c| c.arrived >= begin && c.arrived <= end).count()
 }
 
 /// Vendors whose webhooks had no address to go to in any life of the subject, and where that is said.
@@ -361,6 +371,18 @@ mod tests {
         let away = triggered("sync", Some("the subject was down"));
         bitten().subject(20_000, away.clone()).subject(30_000, triggered("sync", None)).passes(&s, "faults");
         bitten().subject(20_000, away).unknown(&s, "faults/step_failed");
+        let step = What::Step { step: 0, action: "job sync".into(), records: vec![], error: None };
+        let mut failed = triggered("sync", None);
+        if let SubjectEvent::Triggered { accepted, failed, .. } = &mut failed {
+            (*accepted, *failed) = (false, Some("exit code 3".into()));
+        }
+        let tried = || bitten().event(19_000, step.clone());
+        tried().subject(20_000, failed.clone()).unknown(&s, "faults/step_failed");
+        // What had come as far as a vendor was put to the test.
+        tried()
+            .call(call("crm", "GET /deals/d1", 19_500).status(503))
+            .subject(20_000, failed)
+            .passes(&s, "faults");
     }
 
     #[test]

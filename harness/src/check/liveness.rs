@@ -224,7 +224,7 @@ mod tests {
         // A drill of two hours that heals after one has not seen how it ends.
         hung().unknown(&scenario("converges: { within: 61m }"), "liveness/endless_run");
         hung().unknown(&scenario(""), "liveness/endless_run");
-        hung().subject(9_000, SubjectEvent::Ran { code: Some(1) }).passes(&promised, "liveness");
+        hung().subject(9_000, SubjectEvent::Ran { code: Some(1), last: None }).passes(&promised, "liveness");
         hung()
             .subject(8_000, SubjectEvent::Killed)
             .subject(9_000, SubjectEvent::Started { incarnation: 2 })

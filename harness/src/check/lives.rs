@@ -88,6 +88,7 @@ impl Lives {
             | SubjectEvent::Triggered { .. }
             | SubjectEvent::Paused
             | SubjectEvent::Resumed
+            | SubjectEvent::NotStarted
             | SubjectEvent::Starved { .. }
             | SubjectEvent::Flooded { .. } => {}
             SubjectEvent::Runs => self.run = Some((at, id)),

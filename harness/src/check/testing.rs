@@ -343,5 +343,11 @@ impl Builder {
 /// A trigger of the first step's job; `unasked` is why it could not be put.
 pub(crate) fn triggered(job: &str, unasked: Option<&str>) -> SubjectEvent {
     let accepted = unasked.is_none();
-    SubjectEvent::Triggered { job: job.into(), step: 0, accepted, unasked: unasked.map(str::to_owned) }
+    SubjectEvent::Triggered {
+        job: job.into(),
+        step: 0,
+        accepted,
+        unasked: unasked.map(str::to_owned),
+        failed: None,
+    }
 }

@@ -246,7 +246,8 @@ pub struct Serve {
     /// Keep the state in this file, and go on where it ends if it is there.
     #[arg(long, value_name = "FILE")]
     pub state: Option<PathBuf>,
-    /// Keep the trace in this folder, as `trace.jsonl`.
+    /// Keep the trace in this folder, as `trace.jsonl`. With a state that goes on, the journal of each earlier
+    /// run stays beside it, as `trace.1.jsonl` and so on.
     #[arg(long, value_name = "DIR")]
     pub journal: Option<PathBuf>,
     /// From which credentials, ids and all that is random follow.

@@ -44,7 +44,7 @@ use crate::drill::{self, DrillError};
 use crate::plan::{self, Loaded};
 use crate::report::table::Caught;
 use crate::report::{mistake, rules, table, wrap};
-use crate::scenario::{ActEntry, acts, nearest, schema};
+use crate::scenario::{ActEntry, Mistake, acts, nearest, schema};
 use crate::time::Span;
 
 /// Runs the command of this process, printing to its own streams.
@@ -107,7 +107,7 @@ pub fn command(
         match run.subject.as_deref().map(casting::subject_file).transpose() {
             Ok(program) => setting.program = program,
             Err(mistake) => {
-                console.say(&format!("{}\n1 mistake; nothing was run\n", mistake::render(&mistake)));
+                refuse(&[mistake], console);
                 return ExitCode::Usage;
             }
         }
@@ -148,13 +148,17 @@ fn load(
     match plan::load(paths, &|vendor| backend.facts(setting, vendor)) {
         Ok(drills) => Some(drills),
         Err(mistakes) => {
-            for mistake in &mistakes {
-                console.say(&format!("{}\n", mistake::render(mistake)));
-            }
-            console.say(&format!("{}; nothing was run\n", crate::report::count(mistakes.len(), "mistake")));
+            refuse(&mistakes, console);
             None
         }
     }
+}
+
+fn refuse(mistakes: &[Mistake], console: &mut Console<'_>) {
+    for mistake in mistakes {
+        console.say(&format!("{}\n", mistake::render(mistake)));
+    }
+    console.say(&format!("{}; nothing was run\n", crate::report::count(mistakes.len(), "mistake")));
 }
 
 fn check(
@@ -166,7 +170,8 @@ fn check(
     let Some(drills) = load(files, setting, backend, console) else { return Ok(ExitCode::Usage) };
     let mut code = ExitCode::Passed;
     for drill in &drills {
-        let mistakes = casting::mistaken_recordings(drill);
+        let mut mistakes = casting::mistaken_recordings(drill);
+        mistakes.extend(casting::mistaken_subjects(std::slice::from_ref(drill), None, &setting.contracts));
         if mistakes.is_empty() {
             console.print(&format!("ok  {}  {}\n", drill.file, drill.scenario.drill))?;
             if let Some(why) = backend.unfit(setting, drill) {

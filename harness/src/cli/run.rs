@@ -5,6 +5,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc;
 use std::time::Duration;
@@ -17,7 +18,8 @@ use super::console::Console;
 use super::partition::Partition;
 use super::reporter::{Outcome, Reporter};
 use super::stopwatch::Stopwatch;
-use super::{ExitCode, cores, load};
+use super::{ExitCode, cores, load, refuse};
+use crate::casting;
 use crate::drill::DrillError;
 use crate::finding::Verdict;
 use crate::plan::Loaded;
@@ -47,10 +49,23 @@ pub(super) fn run(
         console.say("error: no drill to run: the folders hold none, or the filter leaves none\n");
         return Ok(ExitCode::Usage);
     }
-    if args.list {
-        return list(&drills, args.format, setting, backend, console);
+    let mistakes = casting::mistaken_subjects(&drills, args.subject.as_deref(), &setting.contracts);
+    if !mistakes.is_empty() {
+        refuse(&mistakes, console);
+        return Ok(ExitCode::Usage);
+    }
+    if let Some(why) = idle_scale(args, &drills).or_else(|| unwritable(args)) {
+        console.say(&format!("error: {why}\n"));
+        return Ok(ExitCode::Usage);
     }
     let seeds = args.drilling.seeds.all();
+    if args.list {
+        // A partition is one of runs: a drill is listed where any of its runs is in it.
+        let jobs: Vec<&Loaded> = drills.iter().flat_map(|d| seeds.iter().map(move |_| d)).collect();
+        let mut mine = args.partition.map_or(jobs.clone(), |partition| partition.of(jobs));
+        mine.dedup_by_key(|d| d.name());
+        return list(&mine, args.format, setting, backend, console);
+    }
     let mut jobs: Vec<(&Loaded, Seed)> =
         drills.iter().flat_map(|d| seeds.iter().map(move |s| (d, *s))).collect();
     if let Some(partition) = args.partition {
@@ -84,6 +99,41 @@ pub(super) fn run(
     Ok(code)
 }
 
+/// Why a scale changes nothing: no drill is put to a program.
+fn idle_scale(args: &Run, drills: &[Loaded]) -> Option<String> {
+    let named = |d: &Loaded| d.scenario.subject.program.is_some() || d.scenario.subject.file.is_some();
+    let idle = args.pace.scale.get() > 1 && args.subject.is_none() && !drills.iter().any(named);
+    idle.then(|| {
+        format!(
+            "`--scale {}` shortens nothing: the bundled core is drilled in virtual time, which takes none\nhelp: name \
+             a program with `--subject FILE`, or leave `--scale` out",
+            args.pace.scale
+        )
+    })
+}
+
+/// Why a report that is asked for cannot be written, said before any drill is run for it.
+fn unwritable(args: &Run) -> Option<String> {
+    if args.list {
+        return None;
+    }
+    let beside = |file: &PathBuf| match file.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder.to_owned(),
+        _ => PathBuf::from("."),
+    };
+    let folders = [&args.html, &args.trace].into_iter().flatten().map(|folder| (folder, folder.clone()));
+    let all = folders.chain(args.junit.iter().map(|file| (file, beside(file))));
+    all.into_iter().find_map(|(asked, folder)| {
+        let tried = std::fs::create_dir_all(&folder).and_then(|()| tempfile::tempfile_in(&folder));
+        let why = match (tried, asked.is_dir() && Some(asked) == args.junit.as_ref()) {
+            (Err(why), _) => why.to_string(),
+            (Ok(_), true) => "it is a folder".to_owned(),
+            (Ok(_), false) => return None,
+        };
+        Some(format!("{} cannot be written: {why}; nothing was run", asked.display()))
+    })
+}
+
 /// The first line: what is needed to run the same again.
 fn opening(jobs: usize, seeds: &[Seed], partition: Option<Partition>) -> String {
     let part = partition.map(|p| format!(", part {p}")).unwrap_or_default();
@@ -98,7 +148,7 @@ fn opening(jobs: usize, seeds: &[Seed], partition: Option<Partition>) -> String 
 }
 
 fn list(
-    drills: &[Loaded],
+    drills: &[&Loaded],
     format: Format,
     setting: &Setting,
     backend: &dyn Backend,

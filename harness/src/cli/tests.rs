@@ -369,6 +369,8 @@ fn parts_share_the_drills_and_an_empty_part_is_no_failure() {
     let backend = Fake::default();
     assert_eq!(firedrill(&backend, &["run", &path, "--partition", "2/3"]).code, ExitCode::Failed);
     assert_eq!(*backend.ran.lock().unwrap(), [("retry/1_fail".to_owned(), 1)]);
+    let listed = firedrill(&backend, &["run", &path, "--partition", "2/3", "--list"]);
+    assert_eq!(listed.out, "retry/1_fail  fail\n");
     let empty = firedrill(&backend, &["run", &path, "--partition", "4/4"]);
     assert_eq!(empty.code, ExitCode::Passed);
     assert!(empty.err.contains("part 4/4 of 3 drills is empty"), "{}", empty.err);
@@ -406,9 +408,38 @@ fn a_report_that_cannot_be_written_is_said_and_not_a_pass() {
     assert_eq!(said.code, ExitCode::Usage);
     assert!(said.err.contains("cannot be written"), "{}", said.err);
     let (folder, path) = self::folder(&["broken"]);
-    let there = folder.path().join("0_broken.yaml/junit.xml");
-    let said = firedrill(&Fake::default(), &["run", &path, "--junit", &there.to_string_lossy()]);
+    let site = folder.path().join("site");
+    std::fs::create_dir_all(site.join("index.html")).unwrap();
+    let said = firedrill(&Fake::default(), &["run", &path, "--html", &site.to_string_lossy()]);
+    assert!(said.err.contains("index.html cannot be written"), "{}", said.err);
     assert_eq!(said.code, ExitCode::Internal, "a fault of firedrill is the worse: {}", said.err);
+}
+
+#[test]
+fn a_place_that_cannot_be_written_is_told_before_any_drill_is_run() {
+    let (folder, path) = folder(&["pass"]);
+    std::fs::write(folder.path().join("file"), "").unwrap();
+    std::fs::create_dir(folder.path().join("folder.xml")).unwrap();
+    for (option, place) in
+        [("--junit", "file/x.xml"), ("--junit", "folder.xml"), ("--html", "file/site"), ("--trace", "file")]
+    {
+        let (backend, place) = (Fake::default(), folder.path().join(place));
+        let said = firedrill(&backend, &["run", &path, option, &place.to_string_lossy()]);
+        assert_eq!(said.code, ExitCode::Usage, "{option}: {}", said.err);
+        assert!(
+            said.err.contains("nothing was run") && backend.ran.lock().unwrap().is_empty(),
+            "{}",
+            said.err
+        );
+    }
+}
+
+#[test]
+fn a_scale_that_shortens_nothing_is_refused() {
+    let (_folder, path) = folder(&["pass"]);
+    let said = firedrill(&Fake::default(), &["run", &path, "--scale", "10"]);
+    assert_eq!(said.code, ExitCode::Usage);
+    assert!(said.err.contains("`--subject FILE`"), "{}", said.err);
 }
 
 #[test]

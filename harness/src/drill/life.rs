@@ -121,7 +121,11 @@ fn voice(world: &Rc<World>) -> Voice {
                 world.recorder.note(What::Subject(SubjectEvent::Starved { waited }));
             }
             Said::Runs => world.recorder.note(What::Subject(SubjectEvent::Runs)),
-            Said::Ran { code } => world.recorder.note(What::Subject(SubjectEvent::Ran { code })),
+            Said::NotStarted => world.recorder.note(What::Subject(SubjectEvent::NotStarted)),
+            Said::Ran { code, last } => {
+                let last = last.map(|text| world.canon.canonical(&text).into_owned());
+                world.recorder.note(What::Subject(SubjectEvent::Ran { code, last }));
+            }
         }
     })
 }

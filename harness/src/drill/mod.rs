@@ -20,7 +20,7 @@ use std::time::Duration;
 use self::books::close_the_books;
 use self::life::{expose, live};
 use self::stage::set_up;
-use self::unjudged::{flooded, never_ready, not_done};
+use self::unjudged::{cite_failed_run, flooded, never_ready, not_done, unborn, unlogged};
 use crate::check;
 use crate::finding::{Judgement, Verdict};
 use crate::pacing::Pacing;
@@ -169,18 +169,25 @@ pub fn run_script(
             harness_faults.join("; ")
         )));
     }
-    let mut judgements = if ready {
+    let hindsight = subject.hindsight();
+    let never = match ready {
+        true => unborn(&trace, &hindsight),
+        false => Some(never_ready(&trace, subject.ready_within(), &hindsight)),
+    };
+    let mut judgements = if let Some(never) = never {
+        vec![never]
+    } else {
         let mut judgements = judge(&scenario, &profiles, &trace);
         // Whoever judges by other checks hears all the same of a disturbance that never came.
         if !judgements.iter().any(|j| &*j.check == "faults") {
             judgements.extend(check::disturbance(&scenario, &profiles, &trace));
         }
         judgements.extend(not_done(&undone, &trace));
+        judgements.extend(unlogged(&hindsight));
         judgements
-    } else {
-        vec![never_ready(&trace, subject.ready_within())]
     };
     judgements.extend(flooded(&trace));
+    cite_failed_run(&trace, &mut judgements);
     check::veil(&mut judgements);
     let verdict = judgements.iter().map(|j| j.verdict).max().unwrap_or(Verdict::Pass);
     Ok(Drilled { trace, judgements, verdict })

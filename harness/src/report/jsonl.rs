@@ -9,6 +9,7 @@ use crate::drill::DrillError;
 use crate::finding::{Judgement, Verdict};
 use crate::plan::Loaded;
 use crate::seed::Seed;
+use crate::trace::RealTime;
 
 #[derive(Serialize)]
 struct Line<'a> {
@@ -32,6 +33,9 @@ struct Line<'a> {
     /// Drill time, in microseconds.
     #[serde(skip_serializing_if = "Option::is_none")]
     spanned_us: Option<u64>,
+    /// By which clock, if not by a virtual and exact one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    real_time: Option<Clock>,
     #[serde(skip_serializing_if = "Option::is_none")]
     exchanges: Option<usize>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -42,6 +46,30 @@ struct Line<'a> {
     replay: String,
     /// What each check says, with its findings; evidence counts events of the trace from zero.
     judgements: &'a [Judgement],
+}
+
+/// How a drill in real time was timed.
+#[derive(Serialize)]
+struct Clock {
+    /// How much faster than its scenario it went.
+    scale: u32,
+    /// The latest that a timer rang, in microseconds; waits are judged with twice that as tolerance.
+    noise_us: u64,
+    /// Whether the subject scales its own waits too.
+    waits_scaled: bool,
+    /// When the scenario began, in microseconds of the drill.
+    began_us: u64,
+}
+
+impl Clock {
+    fn of(real: &RealTime) -> Clock {
+        Clock {
+            scale: real.scale,
+            noise_us: real.noise.0,
+            waits_scaled: real.waits_scaled,
+            began_us: real.begins_at.0,
+        }
+    }
 }
 
 fn is_zero(n: &u32) -> bool {
@@ -66,6 +94,7 @@ pub fn drill(ran: &Ran<'_>) -> String {
         refused: None,
         skipped: None,
         spanned_us: Some(ran.spanned().0),
+        real_time: ran.drilled.trace.head.real.as_ref().map(Clock::of),
         exchanges: Some(ran.exchanges()),
         real_ms: ran.real.map(|r| r.as_millis()),
         failed_before: ran.failed_before,
@@ -90,6 +119,7 @@ pub fn no_verdict(loaded: &Loaded, seed: Seed, error: &DrillError, again: &str) 
         refused: refused.then(|| error.to_string()),
         skipped: skipped.then(|| error.to_string()),
         spanned_us: None,
+        real_time: None,
         exchanges: None,
         real_ms: None,
         failed_before: 0,

@@ -54,7 +54,17 @@ impl Suites {
             case.set_time(real);
         }
         case.set_assertions(ran.drilled.judgements.len());
-        case.add_property(("virtual_time", ran.spanned().to_string().as_str()));
+        let spanned = ran.spanned().to_string();
+        match &ran.drilled.trace.head.real {
+            None => {
+                case.add_property(("virtual_time", spanned.as_str()));
+            }
+            Some(real) => {
+                case.add_property(("real_time", spanned.as_str()));
+                case.add_property(("scale", real.scale.to_string().as_str()));
+                case.add_property(("noise", real.noise.to_string().as_str()));
+            }
+        }
         case.add_property(("exchanges", ran.exchanges().to_string().as_str()));
         self.families.entry(ran.loaded.family()).or_default().push(case);
     }

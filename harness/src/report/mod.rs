@@ -70,6 +70,16 @@ impl Ran<'_> {
         format!("{}.seed-{}.jsonl", self.loaded.name(), self.seed)
     }
 
+    /// How long the drill lasted, and by which clock where that is the real one.
+    pub fn timed(&self) -> String {
+        match &self.drilled.trace.head.real {
+            None => self.spanned().to_string(),
+            Some(real) => {
+                format!("{} of real time at scale {}", Span(self.spanned().0 / 1_000 * 1_000), real.scale)
+            }
+        }
+    }
+
     /// How many exchanges there were: calls to vendors and webhook deliveries.
     pub fn exchanges(&self) -> usize {
         let exchange = |w: &What| matches!(w, What::Request { .. } | What::Delivery { .. });

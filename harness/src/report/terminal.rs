@@ -65,13 +65,10 @@ fn line(ran: &Ran<'_>) -> String {
     let real = ran.real.map(|r| format!(" · {} ms real", r.as_millis())).unwrap_or_default();
     let label = if ran.is_flaky() { "FLAKY".to_owned() } else { verdict.to_string().to_uppercase() };
     let style = if ran.is_flaky() { YELLOW } else { style_of(verdict) };
+    let exchanges = count(ran.exchanges(), "exchange");
     let stats = match &ran.drilled.trace.head.real {
-        None => format!("{} · {}{real}", ran.spanned(), count(ran.exchanges(), "exchange")),
-        Some(RealTime { scale, noise, .. }) => format!(
-            "{} of real time at scale {scale} · {} · ±{noise}",
-            Span(ran.spanned().0 / 1_000 * 1_000),
-            count(ran.exchanges(), "exchange")
-        ),
+        None => format!("{} · {exchanges}{real}", ran.timed()),
+        Some(RealTime { noise, .. }) => format!("{} · {exchanges} · ±{noise}", ran.timed()),
     };
     head(&label, style, &ran.loaded.family(), &ran.loaded.scenario.drill, &stats)
 }
@@ -158,7 +155,7 @@ fn waived(drilled: &Drilled) -> String {
 }
 
 /// By which time a drill was judged.
-fn in_real_time(real: &RealTime) -> String {
+pub(super) fn in_real_time(real: &RealTime) -> String {
     let RealTime { scale, noise, waits_scaled, begins_at, .. } = real;
     let own = match (scale, waits_scaled) {
         (1, _) => "",

@@ -237,6 +237,35 @@ fn a_pass_takes_no_more_than_its_promise() {
 }
 
 #[test]
+fn every_report_of_a_drill_in_real_time_says_so() {
+    let loaded = loaded();
+    let mut drilled = drilled(Verdict::Pass);
+    drilled.trace.head.real = Some(crate::trace::RealTime {
+        scale: 12,
+        waits_scaled: false,
+        begins_at: At(1_000_000),
+        noise: Span::millis(3),
+        promised: None,
+    });
+    let ran = ran(&loaded, &drilled);
+    let mut suites = junit::Suites::new(false);
+    suites.drill(&ran);
+    let xml = suites.xml().unwrap();
+    assert!(xml.contains(r#"<property name="scale" value="12"/>"#), "{xml}");
+    assert!(xml.contains(r#"name="noise" value="3ms""#) && xml.contains(r#"name="real_time""#), "{xml}");
+    assert!(!xml.contains("virtual_time"), "{xml}");
+    let line: serde_json::Value = serde_json::from_str(&jsonl::drill(&ran)).unwrap();
+    let clock =
+        serde_json::json!({ "scale": 12, "noise_us": 3_000, "waits_scaled": false, "began_us": 1_000_000 });
+    assert_eq!(line["real_time"], clock);
+    let mut site = html::Site::default();
+    let page = site.drill(&ran);
+    for text in [page.html, site.index(), plain(&terminal::drill(&ran, false))] {
+        assert!(text.contains("of real time at scale 12"), "{text}");
+    }
+}
+
+#[test]
 fn a_pass_with_a_waiver_says_what_does_not_count_and_why() {
     let mut drilled = drilled(Verdict::Pass);
     drilled.judgements[0].waived.push(crate::finding::Waived {

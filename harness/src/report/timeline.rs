@@ -447,12 +447,21 @@ fn subject_in_words(event: &SubjectEvent) -> String {
         SubjectEvent::Flooded { lines, .. } => format!("flooded its log: {lines} lines"),
         SubjectEvent::Starved { waited } => format!("had to wait {waited} for a processor"),
         SubjectEvent::Runs => "began a run".into(),
-        SubjectEvent::Ran { code: Some(0) } => "ran to its end".into(),
-        SubjectEvent::Ran { code: Some(code) } => format!("ended its run with exit code {code}"),
-        SubjectEvent::Ran { code: None } => "was ended by a signal".into(),
+        SubjectEvent::NotStarted => "could not be started".into(),
+        SubjectEvent::Ran { code: Some(0), .. } => "ran to its end".into(),
+        SubjectEvent::Ran { code, last } => {
+            let how = code.map_or_else(
+                || "was ended by a signal".to_owned(),
+                |code| format!("ended its run with exit code {code}"),
+            );
+            how + &last.as_ref().map(|text| format!("; {text}")).unwrap_or_default()
+        }
         SubjectEvent::Straggler { call } => format!("call #{} came although it was gone", call.0),
         SubjectEvent::Triggered { job, accepted: true, .. } => format!("job {job} triggered"),
         SubjectEvent::Triggered { job, unasked: Some(why), .. } => format!("job {job} not triggered: {why}"),
+        SubjectEvent::Triggered { job, failed: Some(why), .. } => {
+            format!("job {job} triggered, and not done: {why}")
+        }
         SubjectEvent::Triggered { job, .. } => format!("job {job} triggered, and declined or failed"),
     }
 }

@@ -10,6 +10,7 @@ mod fragment;
 mod located;
 mod nearest;
 mod program;
+mod program_review;
 mod review;
 pub mod schema;
 mod several;

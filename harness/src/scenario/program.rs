@@ -303,7 +303,8 @@ impl Program {
         match &self.ready {
             Some(ReadyWhen::Http(t)) => all.push((path(&["ready", "http"]), t)),
             Some(ReadyWhen::Tcp(t)) => all.push((path(&["ready", "tcp"]), t)),
-            Some(ReadyWhen::Line(_)) | None => {}
+            Some(ReadyWhen::Line(t)) => all.push((path(&["ready", "line"]), t)),
+            None => {}
         }
         for (name, trigger) in &self.jobs {
             match trigger {
@@ -324,7 +325,9 @@ impl Program {
         let slots = self.texts().into_iter().flat_map(|(_, text)| pieces(text).unwrap_or_default());
         slots
             .filter_map(|piece| match piece {
-                Piece::Slot(Slot::VendorUrl(alias) | Slot::Credential(alias, _)) => Some(alias),
+                Piece::Slot(
+                    Slot::VendorUrl(alias) | Slot::Credential(alias, _) | Slot::WebhookUrl(alias),
+                ) => Some(alias),
                 _ => None,
             })
             .collect()

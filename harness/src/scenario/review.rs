@@ -9,6 +9,7 @@ mod expect;
 
 use super::fits::{bound_by_macros, called, example, may_meet};
 use super::nearest::advice;
+use super::program_review::{VARIABLE, no_variable};
 use super::text::{Document, Mistake};
 use super::{Action, Scenario};
 use crate::expr::Expr;
@@ -106,6 +107,11 @@ impl<'a> Reviewer<'a> {
                 self.sources.of(&["subject", "program"]).review_program(program, &["subject", "program"])
         {
             self.found.push(mistake);
+        }
+        for name in subject.settings.keys() {
+            if let Some(why) = no_variable(name) {
+                self.say_of_key(&["subject", "settings", name], why, VARIABLE);
+            }
         }
         if subject.program.is_some() && subject.file.is_some() {
             self.say_of_key(&["subject", "file"], "a drill has one subject", "keep `file` or `program`");

@@ -5,9 +5,9 @@
 
 use serde::de::DeserializeOwned;
 
-use super::program::{Piece, Program, SLOTS, Slot, Unfilled, pieces};
-use super::yaml::{self, Data, Key, Node, Place};
-use super::{Base, Scenario, located, nearest, review, schema, several};
+use super::program::Program;
+use super::yaml::{self, Data, Holds, Key, Node, Place};
+use super::{Base, Scenario, located, review, schema, several};
 use crate::utf8::{self, NotUtf8};
 
 /// A mistake in a file, with its place.
@@ -109,9 +109,21 @@ impl Document {
     /// # Errors
     /// If they are not UTF-8, or not one document of YAML.
     pub fn read(file: &str, bytes: &[u8]) -> Result<Document, Mistake> {
+        Document::read_as(file, bytes, Holds::Drill)
+    }
+
+    /// As [`Document::read`], for a subject file.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn read_subject(file: &str, bytes: &[u8]) -> Result<Document, Mistake> {
+        Document::read_as(file, bytes, Holds::Subject)
+    }
+
+    fn read_as(file: &str, bytes: &[u8], holds: Holds) -> Result<Document, Mistake> {
         let text = Mistake::unless_text(file, bytes)?;
         let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        let root = yaml::read(file, text)?;
+        let root = yaml::read(file, text, holds)?;
         Ok(Document { file: file.to_owned(), text: text.to_owned(), root })
     }
 
@@ -185,44 +197,6 @@ impl Document {
         Ok(program)
     }
 
-    /// What is wrong with a program that stands at `above` in the document.
-    pub(super) fn review_program(&self, program: &Program, above: &[&str]) -> Result<(), Mistake> {
-        let wrong = |path: &[&str], message: String| self.mistake_at(&[above, path].concat(), message);
-        if program.command.is_empty() {
-            return Err(wrong(&["command"], "`command` names no program".to_owned())
-                .help("write the program and its arguments: [python3, app.py]"));
-        }
-        for (path, text) in program.texts() {
-            let path: Vec<&str> = path.iter().map(String::as_str).collect();
-            let why = match pieces(text) {
-                Ok(pieces) if !program.tls && pieces.contains(&Piece::Slot(Slot::Ca)) => {
-                    return Err(wrong(&path, "`{ca}` stands for nothing without `tls: true`".to_owned())
-                        .help("add `tls: true`, and the vendors are met over https; or leave it out"));
-                }
-                Ok(_) => continue,
-                Err(why) => why,
-            };
-            let mistake = wrong(&path, why.to_string());
-            let all = || SLOTS.map(|s| format!("{{{s}}}")).join(", ");
-            return Err(match &why {
-                Unfilled::Unknown(name) => mistake.help(match nearest(name, SLOTS) {
-                    Some(near) => format!("did you mean `{{{near}}}`? known: {}", all()),
-                    None => format!("known: {}", all()),
-                }),
-                _ => mistake,
-            });
-        }
-        let http = program.webhooks.iter().map(|(n, u)| (vec!["webhooks", n], u));
-        let http = http.chain(program.exposes.iter().map(|(n, u)| (vec!["exposes", n], u)));
-        for (path, url) in http {
-            if !url.starts_with("http://") {
-                return Err(wrong(&path, format!("`{url}` is not a plain HTTP address"))
-                    .help("write `http://127.0.0.1:{port}/…`: the subject is met on this machine"));
-            }
-        }
-        Ok(())
-    }
-
     /// The document as a `T`; `whole` is what it is called in messages.
     ///
     /// # Errors
@@ -291,7 +265,7 @@ impl Document {
     }
 
     /// What is wrong with the key at the end of `path`, rather than its value.
-    pub(super) fn mistake_at_key(&self, path: &[&str], message: impl Into<String>) -> Mistake {
+    pub(crate) fn mistake_at_key(&self, path: &[&str], message: impl Into<String>) -> Mistake {
         match self.find(path) {
             Some((Some(key), _)) => self.mistake(key.place, message),
             _ => self.mistake_at(path, message),

@@ -82,11 +82,38 @@ impl Node {
     }
 }
 
+/// What a file is to hold, for what is said of one that cannot be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Holds {
+    /// A drill, or a part of one.
+    Drill,
+    /// A subject.
+    Subject,
+}
+
+impl Holds {
+    fn word(self) -> &'static str {
+        match self {
+            Holds::Drill => "drill",
+            Holds::Subject => "subject",
+        }
+    }
+
+    fn begin(self) -> &'static str {
+        match self {
+            Holds::Drill => "`firedrill new PATH` writes a drill to start from",
+            Holds::Subject => {
+                "a subject file names at least the program: `command: [python3, app.py]`; `firedrill schema \
+                 subject` says what else it may hold"
+            }
+        }
+    }
+}
+
 /// Reads one YAML document.
-pub(super) fn read(file: &str, text: &str) -> Result<Node, Mistake> {
+pub(super) fn read(file: &str, text: &str, holds: Holds) -> Result<Node, Mistake> {
     if text.lines().all(|l| l.trim().is_empty() || l.trim_start().starts_with('#') || l.trim() == "---") {
-        return Err(Mistake::at(file, text, Place::START, "this file is empty")
-            .help("`firedrill new PATH` writes a drill to start from"));
+        return Err(Mistake::at(file, text, Place::START, "this file is empty").help(holds.begin()));
     }
     let options = serde_saphyr::options! {
         budget: serde_saphyr::budget! { max_nodes: 20_000, max_depth: 32, max_documents: 4 },
@@ -96,7 +123,7 @@ pub(super) fn read(file: &str, text: &str) -> Result<Node, Mistake> {
         with_snippet: false,
     };
     let tree: Spanned<Tree> =
-        serde_saphyr::from_str_with_options(text, options).map_err(|e| explain(file, text, &e))?;
+        serde_saphyr::from_str_with_options(text, options).map_err(|e| explain(file, text, &e, holds))?;
     Ok(node(tree, text))
 }
 
@@ -198,7 +225,7 @@ impl<'de> Visitor<'de> for Planter {
 }
 
 /// Says in our words what the YAML reader refused.
-fn explain(file: &str, text: &str, error: &Error) -> Mistake {
+fn explain(file: &str, text: &str, error: &Error, holds: Holds) -> Mistake {
     let error = error.without_snippet();
     let at = error.location().map_or(Place::START, |l| place(l.line(), l.column()));
     if let Some(tab) = indented_by_tab(text, at.line) {
@@ -212,19 +239,20 @@ fn explain(file: &str, text: &str, error: &Error) -> Mistake {
             mistake(&format!("`{key}` is written twice here")).help("keep one of the two")
         }
         Error::MultipleDocuments { .. } => {
-            mistake("a second document (`---`) begins here; a file holds one drill")
+            mistake(&format!("a second document (`---`) begins here; a file holds one {}", holds.word()))
                 .help("move it to a file of its own")
         }
         Error::Budget { .. }
         | Error::AliasReplayLimitExceeded { .. }
         | Error::AliasExpansionLimitExceeded { .. }
-        | Error::AliasReplayStackDepthExceeded { .. } => mistake(
-            "this file unfolds into more than a drill can hold (too large, too deep, or too many aliases)",
-        )
-        .help("a drill has at most 20000 values, 32 levels deep"),
+        | Error::AliasReplayStackDepthExceeded { .. } => mistake(&format!(
+            "this file unfolds into more than a {} can hold (too large, too deep, or too many aliases)",
+            holds.word()
+        ))
+        .help(format!("a {} has at most 20000 values, 32 levels deep", holds.word())),
         // Whatever went wrong inside an alias is told at the alias.
         Error::AliasError { error: inner, .. } => {
-            let told = explain(file, text, inner);
+            let told = explain(file, text, inner, holds);
             Mistake { help: told.help, ..mistake(&told.message) }
         }
         Error::UnknownAnchor { .. } => mistake("this alias refers to no anchor before it")

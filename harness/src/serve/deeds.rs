@@ -294,6 +294,10 @@ impl Control {
     }
 
     fn trace(&self, filter: &Filter) -> Result<Page, Refusal> {
+        if let Some(alias) = &filter.vendor {
+            // Not there is the vendor, and not what was asked for.
+            self.host(alias).map_err(|refusal| Refusal { status: 400, ..refusal })?;
+        }
         let mut page = Page { events: Vec::new(), next: filter.since, more: false };
         let mut owners = Owners::default();
         if filter.vendor.is_some() && filter.since > 0 {
@@ -409,6 +413,13 @@ impl Owners {
     }
 }
 
+/// The kinds of events that a trace may hold: those that its reader says it knows when it meets another.
+fn kinds() -> Vec<String> {
+    let none = serde_json::from_value::<What>(serde_json::json!({ "kind": "" }));
+    let said = none.err().map(|e| e.to_string()).unwrap_or_default();
+    said.split('`').skip(1).step_by(2).filter(|kind| !kind.is_empty()).map(str::to_owned).collect()
+}
+
 /// Which events of the trace are wanted.
 struct Filter {
     since: u64,
@@ -432,7 +443,17 @@ impl Filter {
                     filter.limit = limit.ok_or_else(|| bad("a number from 1 to 10000"))?;
                 }
                 "vendor" => filter.vendor = Some(value.into_owned()),
-                "kind" => filter.kind = Some(value.into_owned()),
+                "kind" => {
+                    let known = kinds();
+                    if !known.iter().any(|kind| *kind == value) {
+                        let known: Vec<&str> = known.iter().map(String::as_str).collect();
+                        return Err(Refusal {
+                            status: 400,
+                            ..Refusal::unknown("kind of event", &value, &known)
+                        });
+                    }
+                    filter.kind = Some(value.into_owned());
+                }
                 "call" => filter.call = Some(value.parse().map_err(|_| bad("the number of a call"))?),
                 _ => return Err(Refusal { status: 400, ..Refusal::unknown("filter", &name, &KNOWN) }),
             }

@@ -116,6 +116,7 @@ pub fn run(
     warn: impl Fn(&str) + 'static,
     stop: impl Future<Output = ()>,
 ) -> Result<(), Trouble> {
+    let _lock = state::lock(&setup)?;
     let kept = state::load(&setup)?;
     let now = (setup.now)();
     let (epoch, passed) = match &kept {
@@ -142,7 +143,7 @@ pub fn run(
         faults: Vec::new(),
         epoch,
         seed: setup.seed,
-        journal: Journal::Spilled(journal(&setup)?),
+        journal: Journal::Spilled(journal(&setup, kept.is_some())?),
     };
     let control = std::net::TcpListener::bind((Ipv4Addr::LOCALHOST, setup.control));
     let control = control.and_then(|c| c.set_nonblocking(true).map(|()| c)).map_err(|e| {
@@ -223,11 +224,13 @@ async fn keep_journal(control: Rc<Control>, warn: Rc<impl Fn(&str)>) {
     }
 }
 
-fn journal(setup: &Setup) -> Result<Disk, Trouble> {
+/// Where the trace is kept. A state that goes on has a journal that does.
+fn journal(setup: &Setup, goes_on: bool) -> Result<Disk, Trouble> {
+    let open = if goes_on { Disk::after_another } else { Disk::in_folder };
     match &setup.journal {
         None => Disk::nameless(KEPT_EVENTS)
             .map_err(|e| Trouble::Internal(format!("there is no place for the trace: {e}"))),
-        Some(folder) => Disk::in_folder(folder, KEPT_EVENTS)
+        Some(folder) => open(folder, KEPT_EVENTS)
             .map_err(|e| Trouble::Usage(format!("the journal cannot be kept in {}: {e}", folder.display()))),
     }
 }

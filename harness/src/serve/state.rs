@@ -4,6 +4,7 @@
 //! it means to a vendor.
 
 use std::collections::BTreeMap;
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
@@ -78,6 +79,57 @@ impl Kept {
             vendors.insert(alias.clone(), vendor);
         }
         Ok((vendors, held))
+    }
+}
+
+/// Holds a state for one server alone, by a file beside it, which goes with it. Should the server be killed,
+/// the system lets go of the lock, and the next one takes over the file.
+pub(super) struct Lock {
+    /// Locked for as long as it is open.
+    _file: File,
+    path: PathBuf,
+}
+
+impl Drop for Lock {
+    fn drop(&mut self) {
+        // While it is locked: whoever opened it before finds that it is gone.
+        let _ = std::fs::remove_file(&self.path);
+    }
+}
+
+/// Takes the state, if one is kept, for this server alone.
+pub(super) fn lock(setup: &Setup) -> Result<Option<Lock>, Trouble> {
+    let Some(state) = &setup.state else { return Ok(None) };
+    let Some(name) = state.file_name() else { return Err(unfit(setup, "it is no file".to_owned())) };
+    let path = folder(state).join(format!(".{}.lock", name.to_string_lossy()));
+    let cannot = |e: io::Error| unfit(setup, format!("it cannot be written: {e}"));
+    loop {
+        let file = OpenOptions::new().create(true).write(true).truncate(false).open(&path).map_err(cannot)?;
+        match file.try_lock() {
+            Ok(()) if is_at(&file, &path) => return Ok(Some(Lock { _file: file, path })),
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => {
+                return Err(Trouble::Usage(format!(
+                    "another `firedrill serve` keeps its state in {}\nhelp: end that one, or name another file",
+                    state.display()
+                )));
+            }
+            Err(TryLockError::Error(e)) => return Err(cannot(e)),
+        }
+    }
+}
+
+/// Whether an open file is still the one at `path`.
+fn is_at(file: &File, path: &Path) -> bool {
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt as _;
+        let (Ok(open), Ok(there)) = (file.metadata(), path.metadata()) else { return false };
+        (open.dev(), open.ino()) == (there.dev(), there.ino())
+    }
+    #[cfg(not(unix))]
+    {
+        file.metadata().is_ok() && path.exists()
     }
 }
 

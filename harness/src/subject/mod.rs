@@ -50,6 +50,32 @@ pub trait Subject {
     fn ready_within(&self) -> Span {
         Span::mins(1)
     }
+
+    /// How it was met and heard. Asked once the drill is over.
+    fn hindsight(&self) -> Hindsight {
+        Hindsight::default()
+    }
+}
+
+/// What is known of a subject's last life only afterwards.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hindsight {
+    /// How it was found ready.
+    pub readiness: Readiness,
+    /// The file that it was to log to and that never was.
+    pub lost_log: Option<PathBuf>,
+}
+
+/// How a subject is found ready.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Readiness {
+    /// It says so itself.
+    #[default]
+    Said,
+    /// It was taken for ready as soon as it was started.
+    Assumed,
+    /// It was looked for: where, and what came at last.
+    Awaited(String),
 }
 
 /// What a subject is handed when it starts.
@@ -114,12 +140,16 @@ pub enum Said {
         /// How long.
         waited: Span,
     },
+    /// It could not even be started; its life ends with the reason.
+    NotStarted,
     /// A run of a job began.
     Runs,
     /// One run of a job came to its end.
     Ran {
         /// Its exit code; none if a signal ended it.
         code: Option<i32>,
+        /// If that is not 0: the last that it wrote.
+        last: Option<String>,
     },
 }
 
@@ -158,8 +188,19 @@ pub struct Asker {
 pub struct Ask {
     /// Which.
     pub job: String,
-    /// To be told whether it was done; dropped unused if nobody can do it now.
-    pub done: oneshot::Sender<bool>,
+    /// To be told what became of it; dropped unused if nobody can do it now.
+    pub done: oneshot::Sender<Reply>,
+}
+
+/// What became of a job that was asked for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    /// It was done.
+    Done,
+    /// It was tried and failed, for this reason.
+    Failed(String),
+    /// It cannot be tried, for this reason.
+    Impossible(String),
 }
 
 impl Asker {
@@ -180,11 +221,11 @@ impl Asker {
 
     /// Asks for `job`; true once it was done.
     pub async fn ask(&self, job: &str) -> bool {
-        self.put(job).await.unwrap_or(false)
+        self.put(job).await == Some(Reply::Done)
     }
 
-    /// Asks for `job`, and says whether it was done; `None` if nobody took it.
-    pub async fn put(&self, job: &str) -> Option<bool> {
+    /// Asks for `job`, and says what became of it; `None` if nobody took it.
+    pub async fn put(&self, job: &str) -> Option<Reply> {
         let (done, told) = oneshot::channel();
         self.send.send(Ask { job: job.to_owned(), done }).ok()?;
         told.await.ok()

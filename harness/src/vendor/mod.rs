@@ -284,6 +284,15 @@ pub struct Reaction {
     pub credentials: Vec<CredentialChange>,
 }
 
+impl Reaction {
+    /// Takes in what came about right after this, without a request of its own.
+    pub fn follow(&mut self, next: Reaction) {
+        self.changes.extend(next.changes);
+        self.emissions.extend(next.emissions);
+        self.credentials.extend(next.credentials);
+    }
+}
+
 /// A change of a vendor's credentials.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CredentialChange {

@@ -39,6 +39,8 @@ pub(crate) struct Conn {
     /// HTTP/2 frames of ours that go out before any other.
     first: RefCell<BytesMut>,
     left: Cell<bool>,
+    /// Goes on although its protocol was told that it ends.
+    goes_on: Cell<bool>,
     /// The error by which the client was lost, if it was one.
     lost: RefCell<Option<io::Error>>,
 }
@@ -76,6 +78,7 @@ impl Conn {
             protocol: Cell::new(Protocol::Http1),
             first: RefCell::default(),
             left: Cell::new(false),
+            goes_on: Cell::new(false),
             lost: RefCell::default(),
         }
     }
@@ -112,6 +115,24 @@ impl Conn {
     /// What was read to tell that, and is not handed over yet.
     pub fn ahead(&self) -> Bytes {
         Bytes::copy_from_slice(&self.ahead.borrow())
+    }
+
+    /// It goes on after an exchange that its protocol knows nothing of, which ends there.
+    pub fn go_on(&self) {
+        self.goes_on.set(true);
+    }
+
+    /// Whether it goes on, once for each time.
+    pub fn goes_on(&self) -> bool {
+        self.goes_on.take()
+    }
+
+    /// Takes back what was handed over and not used.
+    pub fn give_back(&self, unused: &[u8]) {
+        let mut ahead = self.ahead.borrow_mut();
+        let after = ahead.split();
+        ahead.extend_from_slice(unused);
+        ahead.unsplit(after);
     }
 
     /// What is spoken on it.

@@ -36,13 +36,19 @@ impl std::error::Error for Gone {}
 
 /// Serves one connection until it ends; false if what came was no HTTP.
 pub(super) async fn serve(place: &Place) -> bool {
-    let service = service_fn(|request| answer(place.clone(), request));
-    let served = hyper::server::conn::http1::Builder::new()
-        .auto_date_header(false)
-        .header_read_timeout(None)
-        .serve_connection::<_, _>(TokioIo::new(Stream(place.conn.clone())), service)
-        .await;
-    !served.is_err_and(|e| e.is_parse())
+    loop {
+        let service = service_fn(|request| answer(place.clone(), request));
+        let mut served = hyper::server::conn::http1::Builder::new()
+            .auto_date_header(false)
+            .header_read_timeout(None)
+            .serve_connection::<_, _>(TokioIo::new(Stream(place.conn.clone())), service);
+        let ended = (&mut served).await;
+        // A response that hyper did not write ends its part in a connection that goes on.
+        if !place.conn.goes_on() {
+            return !ended.is_err_and(|e| e.is_parse());
+        }
+        place.conn.give_back(&served.into_parts().read_buf);
+    }
 }
 
 /// Answers one request.
@@ -61,11 +67,20 @@ async fn answer(place: Place, request: http::Request<Incoming>) -> Result<http::
     let mut turn = Turn::new(&place.host);
     let body = body.collect().await.map_err(|_| Gone)?.to_bytes();
     turn.comes();
+    let last = is_last(&head);
     let (wire, way) = place.take(ONLY, &head, body);
-    send(&place, wire, way).await
+    send(&place, wire, way, last).await
 }
 
-async fn send(place: &Place, wire: Wire, way: Way) -> Result<http::Response<Body>, Gone> {
+/// Whether the client wants no other response on this connection (RFC 9112 §9.3).
+fn is_last(head: &http::request::Parts) -> bool {
+    let options = head.headers.get_all(http::header::CONNECTION).into_iter().filter_map(|v| v.to_str().ok());
+    let closes = options.flat_map(|v| v.split(',')).any(|word| word.trim().eq_ignore_ascii_case("close"));
+    closes || head.version < http::Version::HTTP_11
+}
+
+/// Sends an answer, the `last` on its connection or not.
+async fn send(place: &Place, wire: Wire, way: Way, last: bool) -> Result<http::Response<Body>, Gone> {
     let conn = &place.conn;
     match way {
         // `unfit` keeps `goaway` away.
@@ -79,15 +94,15 @@ async fn send(place: &Place, wire: Wire, way: Way) -> Result<http::Response<Body
             return cut(conn, Cut::Close, Outcome::Garbage);
         }
         Way::Stall(after) => {
-            part(conn, &wire, after).await?;
+            part(conn, &wire, after, last).await?;
             std::future::pending().await
         }
         Way::Part(after, how) => {
-            part(conn, &wire, after).await?;
+            part(conn, &wire, after, last).await?;
             return cut(conn, how, Outcome::Truncated);
         }
         Way::PartOfChunk(after) => {
-            let head = raw(&wire.head, Framing::Chunked);
+            let head = raw(&wire.head, Framing::Chunked, last);
             let kept = usize::try_from(after).unwrap_or(usize::MAX).min(wire.body.len().saturating_sub(1));
             conn.write(&head).await.map_err(|_| Gone)?;
             conn.write(format!("{:x}\r\n", wire.body.len().max(1)).as_bytes()).await.map_err(|_| Gone)?;
@@ -100,11 +115,12 @@ async fn send(place: &Place, wire: Wire, way: Way) -> Result<http::Response<Body
                 Lie::Longer => length.saturating_add(16),
                 Lie::Shorter => length / 2,
             };
-            conn.write(&raw(&wire.head, Framing::Length(Some(length)))).await.map_err(|_| Gone)?;
-            conn.write(&wire.body).await.map_err(|_| Gone)?;
+            let mut bytes = raw(&wire.head, Framing::Length(Some(length)), last);
+            bytes.extend_from_slice(&wire.body);
+            conn.write(&bytes).await.map_err(|_| Gone)?;
             match lie {
                 Lie::Longer => std::future::pending().await,
-                Lie::Shorter => return cut(conn, Cut::Close, Outcome::Truncated),
+                Lie::Shorter => return over(conn, Outcome::Truncated, last),
             }
         }
         Way::After(statuses) => {
@@ -113,7 +129,7 @@ async fn send(place: &Place, wire: Wire, way: Way) -> Result<http::Response<Body
             }
         }
         Way::Half(then) => {
-            part(conn, &wire, wire.body.len() as u64 / 2).await?;
+            part(conn, &wire, wire.body.len() as u64 / 2, last).await?;
             match *then {
                 Way::Cut(Cut::Reset) => return cut(conn, Cut::Reset, Outcome::Reset),
                 Way::Cut(Cut::Close) => return cut(conn, Cut::Close, Outcome::Truncated),
@@ -122,12 +138,13 @@ async fn send(place: &Place, wire: Wire, way: Way) -> Result<http::Response<Body
             }
         }
         Way::Drip(drip) => {
-            conn.write(&raw(&wire.head, Framing::Length(wire.length))).await.map_err(|_| Gone)?;
+            let last = last || wire.length.is_none();
+            conn.write(&raw(&wire.head, Framing::Length(wire.length), last)).await.map_err(|_| Gone)?;
             for piece in wire.body.chunks(drip.bytes.max(1) as usize) {
                 tokio::time::sleep(drip.every.duration()).await;
                 conn.write(piece).await.map_err(|_| Gone)?;
             }
-            return cut(conn, Cut::Close, Outcome::Answered);
+            return over(conn, Outcome::Answered, last);
         }
     }
     conn.traffic.comes_to(ONLY, Outcome::Answered);
@@ -144,6 +161,17 @@ fn whole(wire: Wire) -> http::Response<Body> {
     http::Response::from_parts(head, Full::new(body))
 }
 
+/// Ends an exchange whose response was written below hyper: the connection goes on, unless it was the
+/// `last`.
+fn over(conn: &Conn, outcome: Outcome, last: bool) -> Result<http::Response<Body>, Gone> {
+    if last {
+        return cut(conn, Cut::Close, outcome);
+    }
+    conn.traffic.end(ONLY, outcome);
+    conn.go_on();
+    Err(Gone)
+}
+
 fn cut(conn: &Conn, how: Cut, outcome: Outcome) -> Result<http::Response<Body>, Gone> {
     conn.fall(ONLY, how, outcome);
     Err(Gone)
@@ -155,8 +183,8 @@ fn kill(place: &Place, restart_after: Span) -> Result<http::Response<Body>, Gone
 }
 
 /// Writes the head and at most `after` bytes of the body, always less than the whole.
-async fn part(conn: &Conn, wire: &Wire, after: u64) -> Result<(), Gone> {
-    let (head, body) = (raw(&wire.head, Framing::Length(wire.length)), &wire.body);
+async fn part(conn: &Conn, wire: &Wire, after: u64, last: bool) -> Result<(), Gone> {
+    let (head, body) = (raw(&wire.head, Framing::Length(wire.length), last), &wire.body);
     if body.is_empty() {
         // There is no body to lose; the head is cut instead.
         return conn.write(&head[..head.len() / 2]).await.map_err(|_| Gone);
@@ -180,8 +208,9 @@ enum Framing {
     Chunked,
 }
 
-/// The head of a response in bytes.
-fn raw(of: &http::response::Parts, framing: Framing) -> BytesMut {
+/// The head of a response in bytes. What a vendor fails in it does not announce: only to the `last` response
+/// on a connection does it say so.
+fn raw(of: &http::response::Parts, framing: Framing, last: bool) -> BytesMut {
     let status = of.status;
     let mut head = BytesMut::with_capacity(512);
     head.extend_from_slice(b"HTTP/1.1 ");
@@ -202,6 +231,6 @@ fn raw(of: &http::response::Parts, framing: Framing) -> BytesMut {
         Framing::Length(None) => {}
         Framing::Chunked => head.extend_from_slice(b"transfer-encoding: chunked\r\n"),
     }
-    head.extend_from_slice(b"connection: close\r\n\r\n");
+    head.extend_from_slice(if last { b"connection: close\r\n\r\n".as_slice() } else { b"\r\n" });
     head
 }

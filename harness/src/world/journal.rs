@@ -101,6 +101,22 @@ impl Disk {
         Disk::over(file, Form::Line, keep)
     }
 
+    /// As [`Disk::in_folder`], where what is written goes on from an earlier journal there: that one is called
+    /// `trace.1.jsonl`, or by the next number that is free, from now on.
+    ///
+    /// # Errors
+    /// If the folder or the file cannot be made, or the earlier one not be renamed.
+    pub fn after_another(folder: &Path, keep: usize) -> io::Result<Disk> {
+        let path = folder.join(FILE);
+        if path.metadata().is_ok_and(|m| m.len() > 0) {
+            let names = (1u32..).map(|n| folder.join(format!("trace.{n}.jsonl")));
+            if let Some(free) = names.into_iter().find(|name| !name.exists()) {
+                std::fs::rename(&path, free)?;
+            }
+        }
+        Disk::in_folder(folder, keep)
+    }
+
     /// Writes a file without a name, gone when nobody holds it.
     ///
     /// # Errors

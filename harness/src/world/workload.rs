@@ -10,7 +10,7 @@ use std::time::Duration;
 use super::{Text, World, call, plain, spawn};
 use crate::expr::Expr;
 use crate::scenario::{Action, Step, or_nearest};
-use crate::subject::Asker;
+use crate::subject::{Asker, Reply};
 use crate::time::{At, Span};
 use crate::trace::{Cause, ChangeKind, Outcome, SubjectEvent, What};
 use crate::vendor::Reaction;
@@ -197,25 +197,35 @@ fn carry_out(world: &Rc<World>, progress: &mut Progress, due: At) -> Result<Vec<
         (None, None) => false,
     };
     progress.due = again.then(|| due + step.every.unwrap_or(Span::ZERO));
-    let done = match &step.action {
+    let (done, error) = match &step.action {
         Action::Job(name) => {
             spawn(world, trigger(world.clone(), progress.number, name.clone()));
-            Ok(None)
+            (None, None)
         }
         Action::Vendor { vendor, noun, verb } => match world.hosts.get(vendor) {
-            None => Err(format!("there is no vendor called `{vendor}`")),
+            None => (None, Some(format!("there is no vendor called `{vendor}`"))),
             Some(host) => {
                 let now = world.recorder.now();
-                // Where nobody fits, the vendor says whether that matters: a record can be made
-                // from nothing.
-                let reaction = host.vendor.borrow_mut().act(now, noun, verb, &records, &step.set);
-                reaction.map(|r| Some((host, r)))
+                // What is made from nothing is made as often as records would have had their turn.
+                let makes = host.vendor.borrow().makes_records(noun, verb);
+                let times = if makes { step.each.unwrap_or(1).max(1) } else { 1 };
+                let mut done = None::<Reaction>;
+                let mut error = None;
+                for _ in 0..times {
+                    // Where nobody fits, the vendor says whether that matters: a record can be made
+                    // from nothing.
+                    match (host.vendor.borrow_mut().act(now, noun, verb, &records, &step.set), &mut done) {
+                        (Ok(reaction), None) => done = Some(reaction),
+                        (Ok(reaction), Some(done)) => done.follow(reaction),
+                        (Err(why), _) => {
+                            error = Some(why);
+                            break;
+                        }
+                    }
+                }
+                (done.map(|reaction| (host, reaction)), error)
             }
         },
-    };
-    let (done, error) = match done {
-        Ok(done) => (done, None::<String>),
-        Err(error) => (None, Some(error)),
     };
     let action = step.action.to_string();
     let records = made(done.as_ref().map(|(_, r)| r), &step.action).unwrap_or(records);
@@ -268,19 +278,21 @@ fn fits(only: Option<&Expr>, name: &str, record: &serde_json::Value) -> bool {
 enum Put {
     Taken,
     /// The subject was asked, and did not do it for reasons of its own.
-    Declined,
+    Declined(String),
     /// It could not be asked.
     Unasked(String),
 }
 
 async fn trigger(world: Rc<World>, step: u32, job: String) {
     let put = put(&world, &job).await;
-    let accepted = matches!(put, Put::Taken);
-    let unasked = match put {
-        Put::Unasked(why) => Some(why),
-        Put::Taken | Put::Declined => None,
+    let (accepted, unasked, failed) = match put {
+        Put::Taken => (true, None, None),
+        Put::Unasked(why) => (false, Some(why), None),
+        Put::Declined(why) => (false, None, Some(why)),
     };
-    world.recorder.note(What::Subject(SubjectEvent::Triggered { job, step, accepted, unasked }));
+    let canonical = |why: Option<String>| why.map(|text| world.canon.canonical(&text).into_owned());
+    let (unasked, failed) = (canonical(unasked), canonical(failed));
+    world.recorder.note(What::Subject(SubjectEvent::Triggered { job, step, accepted, unasked, failed }));
 }
 
 async fn put(world: &World, job: &str) -> Put {
@@ -292,8 +304,9 @@ async fn put(world: &World, job: &str) -> Put {
             Ok(response) if response.is_success() => Put::Taken,
             Ok(response) => refused(response.status),
             Err(Outcome::TimedOut) => Put::Taken,
-            Err(Outcome::Refused) => away(),
-            Err(_) => Put::Declined,
+            Err(Outcome::Refused) => Put::Unasked(format!("POST {url}: the connection was refused")),
+            Err(Outcome::Garbage) => Put::Unasked(format!("POST {url}: what answers speaks no HTTP/1")),
+            Err(_) => Put::Declined(format!("POST {url}: the connection broke off without an answer")),
         };
     }
     let Some(asker) = endpoints.asker.as_ref().filter(|asker| asker.knows(job)) else {
@@ -302,10 +315,13 @@ async fn put(world: &World, job: &str) -> Put {
         return Put::Unasked(format!("the subject has no job `{job}`{}", or_nearest(job, known)));
     };
     match tokio::time::timeout(TRIGGER_PATIENCE, asker.put(job)).await {
-        Err(_) | Ok(Some(true)) => Put::Taken,
-        Ok(Some(false)) => Put::Declined,
+        Err(_) | Ok(Some(Reply::Done)) => Put::Taken,
+        Ok(Some(Reply::Failed(why))) => Put::Declined(why),
+        Ok(Some(Reply::Impossible(why))) => Put::Unasked(why),
         // Whoever ends while it is asked had been there.
-        Ok(None) if life != world.subject.incarnation() || !world.subject.is_up() => Put::Declined,
+        Ok(None) if life != world.subject.incarnation() || !world.subject.is_up() => {
+            Put::Declined("it ended meanwhile".to_owned())
+        }
         Ok(None) => away(),
     }
 }
@@ -313,10 +329,10 @@ async fn put(world: &World, job: &str) -> Put {
 /// An answer that says no: of a 4xx the trigger itself is wrong, unless it only comes at a bad time.
 fn refused(status: u16) -> Put {
     match status {
-        408 | 409 | 423 | 425 | 429 => Put::Declined,
+        408 | 409 | 423 | 425 | 429 => Put::Declined(format!("the subject answers {status}")),
         404 | 410 => Put::Unasked(format!("the subject answers {status}: there is no such job")),
         ..=499 | 501 => Put::Unasked(format!("the subject answers the trigger with {status}")),
-        _ => Put::Declined,
+        _ => Put::Declined(format!("the subject answers {status}")),
     }
 }
 
@@ -326,7 +342,7 @@ mod tests {
 
     #[test]
     fn a_job_that_is_busy_or_fails_was_asked_for_and_one_that_is_not_there_was_not() {
-        let asked = |status| matches!(refused(status), Put::Declined);
+        let asked = |status| matches!(refused(status), Put::Declined(_));
         assert!([409, 429, 500, 503].into_iter().all(asked));
         assert!(![302, 400, 401, 404, 405, 501].into_iter().any(asked));
     }

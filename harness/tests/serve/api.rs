@@ -119,7 +119,12 @@ async fn every_operation_answers_as_it_is_described() {
     let kinds: Vec<&str> =
         trace["events"].as_array().unwrap().iter().filter_map(|e| e["kind"].as_str()).collect();
     assert_eq!(kinds, ["request", "change", "emission", "answer"], "{trace}");
-    j.ask(&served, "GET", "/trace?since=x", "/trace", "").await;
+    for wrong in ["since=x", "kind=bogus", "vendor=nope"] {
+        let said = j.ask(&served, "GET", &format!("/trace?{wrong}"), "/trace", "").await;
+        assert!(said["errors"][0]["message"].is_string(), "{wrong}: {said}");
+    }
+    let near = j.ask(&served, "GET", "/trace?kind=requests", "/trace", "").await;
+    assert!(near["errors"][0]["help"].as_str().unwrap().contains("did you mean `request`?"), "{near}");
     j.ask(&served, "POST", "/reset", "/reset", "").await;
     // Each status that the description promises was seen.
     let mut promised = BTreeSet::new();
@@ -170,6 +175,15 @@ async fn a_vendor_refuses_for_a_window_that_counts_from_now() {
     assert!(refused().await);
     done(&served, "POST", "/time/advance", json!({ "by": "61s" })).await;
     assert_eq!(customer(&served, "a").await.unwrap().0, 200);
+}
+
+#[tokio::test]
+async fn as_many_records_are_made_as_are_asked_for() {
+    let served = both();
+    let made = done(&served, "POST", "/actions", json!({ "do": "crm.deals.create", "each": 3 })).await;
+    assert_eq!(made["steps"][0]["records"].as_array().unwrap().len(), 3, "{made}");
+    let deals = done(&served, "GET", "/ledgers/crm/deals", json!(null)).await;
+    assert_eq!(deals["records"].as_array().unwrap().len(), 3, "{deals}");
 }
 
 #[tokio::test]

@@ -131,6 +131,33 @@ async fn the_journal_holds_the_whole_trace() {
 }
 
 #[tokio::test]
+async fn a_state_is_kept_by_one_server_alone_and_its_journal_goes_on_with_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let at = |name: &str| folder.path().join(name).to_string_lossy().into_owned();
+    let (state, journal) = (at("state.json"), at("journal"));
+    let options = ["--vendor", "billing=stripe", "--state", &state, "--journal", &journal];
+    let served = Served::start(&options);
+    customer(&served, "a").await.unwrap();
+    let second = command(&options).output().unwrap();
+    let said = String::from_utf8_lossy(&second.stderr);
+    assert_eq!(second.status.code(), Some(ExitCode::Usage as i32), "{said}");
+    assert!(said.contains("another `firedrill serve` keeps its state in "), "{said}");
+    assert!(served.signal("TERM").success());
+    assert!(!folder.path().join(".state.json.lock").exists());
+
+    let first = std::fs::read(folder.path().join("journal/trace.jsonl")).unwrap();
+    let served = Served::start(&options);
+    assert_eq!(customers(&served).await.len(), 1);
+    // Killed: what it leaves keeps nobody out.
+    assert!(!served.signal("KILL").success());
+    let served = Served::start(&options);
+    assert_eq!(customers(&served).await.len(), 1);
+    assert!(served.signal("TERM").success());
+    assert_eq!(std::fs::read(folder.path().join("journal/trace.1.jsonl")).unwrap(), first);
+    assert!(folder.path().join("journal/trace.jsonl").exists());
+}
+
+#[tokio::test]
 async fn a_file_that_becomes_unwritable_loses_nothing_and_is_the_users_to_mend() {
     let folder = tempfile::tempdir().unwrap();
     let (there, away) = (folder.path().join("there"), folder.path().join("away"));

@@ -105,8 +105,18 @@ pub fn what_is_wrong_around_a_command_is_told_with_its_exit_code() {
             "command: [python3, -m, http.server, PORT, --bind, 127.0.0.1]\nready: { tcp: \"127.0.0.1:1\" }",
         ),
         ("elsewhere.yaml", "command: [sh, -c, 'sleep 9']\nfolder: nowhere"),
+        ("credential.yaml", "command: [sh, -c, 'sleep 9']\nenv: { KEY: \"{vendors.crm.refresh_tokn}\" }"),
+        ("alias.yaml", "command: [sh, -c, 'sleep 9']\nwebhooks: { cmr: \"http://127.0.0.1:{port}/hooks\" }"),
     ] {
         std::fs::write(at(name), format!("{}\n", command.replace("PORT", &port))).unwrap();
+    }
+    for (name, subject) in [
+        ("lost.yaml", "{ file: nosuch.yaml }"),
+        ("inline.yaml", "{ program: { command: [sh, '{vendors.crm.token}'] } }"),
+        ("setting.yaml", "{ settings: { 'A=B': x } }"),
+    ] {
+        let drill = std::fs::read_to_string(at("drill.yaml")).unwrap();
+        std::fs::write(at(name), format!("{drill}subject: {subject}\n")).unwrap();
     }
     let record = |more: &[&str]| {
         let common = ["record", "--vendor", "stripe", "--upstream", "https://api.stripe.com", "--out"];
@@ -132,7 +142,13 @@ pub fn what_is_wrong_around_a_command_is_told_with_its_exit_code() {
         (2, run("late.yaml")),
         (2, run("gone.yaml")),
         (2, run("busy.yaml")),
-        (2, run("elsewhere.yaml")),
+        (64, run("elsewhere.yaml")),
+        (64, run("credential.yaml")),
+        (64, run("alias.yaml")),
+        (64, words(&format!("check {}", at("lost.yaml")))),
+        (64, words(&format!("run {}", at("lost.yaml")))),
+        (64, words(&format!("check {}", at("inline.yaml")))),
+        (64, words(&format!("check {}", at("setting.yaml")))),
     ] {
         let output = std::process::Command::new(env!("CARGO_BIN_EXE_firedrill"))
             .args(&command)

@@ -316,3 +316,80 @@ fn a_client_that_gives_up_before_it_is_taken_up_leaves_the_books_right() {
         assert_eq!(requests(&drilled.trace).last(), Some(&22_000), "{told}");
     }
 }
+
+/// What comes over one connection when `POST /items` is sent on it `times` times, each once the last
+/// brought something, and with this header field.
+fn over_one_connection(act: &str, times: usize, field: &'static str) -> (Drilled, Vec<String>) {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let seen = Rc::new(RefCell::new(Vec::new()));
+    let told = seen.clone();
+    let lines = format!("faults: [ {{ on: toy, calls: 1, do: {act} }} ]\nheal_at: 50s\nends_at: 60s");
+    let drilled = drill(&lines, move |start| {
+        let told = told.clone();
+        async move {
+            let address = base(&start).trim_start_matches("http://").to_owned();
+            let mut socket = tokio::net::TcpStream::connect(address).await.unwrap();
+            socket.set_nodelay(true).unwrap();
+            for _ in 0..times {
+                let request = format!(
+                    "POST /items HTTP/1.1\r\nhost: toy\r\n{field}content-length: 7\r\n\r\n{{\"a\":1}}"
+                );
+                let _ = socket.write_all(request.as_bytes()).await;
+                pause(3_000).await;
+                let mut bytes = vec![0; 4_096];
+                let came = tokio::time::timeout(Duration::from_secs(1), socket.read(&mut bytes)).await;
+                let text = match came {
+                    Ok(Ok(0)) => "FIN".to_owned(),
+                    Ok(Ok(n)) => String::from_utf8_lossy(&bytes[..n]).into_owned(),
+                    Ok(Err(e)) => e.to_string(),
+                    Err(_) => "nothing".to_owned(),
+                };
+                told.borrow_mut().push(text);
+            }
+            std::future::pending::<()>().await;
+        }
+    });
+    let seen = seen.take();
+    (drilled, seen)
+}
+
+#[test]
+fn a_body_longer_than_its_length_runs_into_the_next_response() {
+    let (drilled, seen) = over_one_connection("{ content_length: shorter }", 2, "");
+    let (head, body) = seen[0].split_once("\r\n\r\n").unwrap();
+    assert!(head.contains("content-length: 8\r\n") || head.ends_with("content-length: 8"), "{seen:?}");
+    assert!(body.len() == 16 && !head.contains("connection:"), "{seen:?}");
+    assert!(seen[1].starts_with("HTTP/1.1 201"), "it takes the next request: {seen:?}");
+    let outcomes: Vec<(Outcome, bool)> = answers(&drilled.trace).iter().map(|(_, o, a)| (*o, *a)).collect();
+    assert_eq!(outcomes, [(Outcome::Truncated, true), (Outcome::Answered, true)]);
+}
+
+#[test]
+fn a_failure_is_not_announced_by_a_close() {
+    for act in [
+        "{ truncate: { after: 4 } }",
+        "{ truncate: { after: 4, chunked: true } }",
+        "{ stall: { after: 4 } }",
+        "{ content_length: longer }",
+        "{ slow_body: { bytes: 16, every: 1s } }",
+        "{ hang: during_response }",
+    ] {
+        let (_, seen) = over_one_connection(act, 1, "");
+        assert!(
+            seen[0].starts_with("HTTP/1.1 201") && !seen[0].contains("connection: close"),
+            "{act}: {seen:?}"
+        );
+        let (_, seen) = over_one_connection(act, 1, "connection: close\r\n");
+        assert!(seen[0].contains("\r\nconnection: close\r\n"), "{act}: {seen:?}");
+    }
+}
+
+#[test]
+fn a_connection_outlives_a_slow_body_unless_the_client_wants_it_closed() {
+    let act = "{ slow_body: { bytes: 16, every: 1s } }";
+    let (drilled, seen) = over_one_connection(act, 2, "");
+    assert!(seen.iter().all(|s| s.starts_with("HTTP/1.1 201")), "{seen:?}");
+    assert_eq!(requests(&drilled.trace).len(), 2);
+    let (drilled, seen) = over_one_connection(act, 2, "connection: close\r\n");
+    assert!(seen[1] == "FIN" && requests(&drilled.trace).len() == 1, "{seen:?}");
+}

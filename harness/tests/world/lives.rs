@@ -328,7 +328,7 @@ fn jobs_alerts_logs_and_exposures_are_in_the_trace() {
             What::Exposed { what, response } => {
                 format!("{what} {}", String::from_utf8_lossy(&response.as_ref().unwrap().body))
             }
-            What::Subject(SubjectEvent::Triggered { job, step, accepted, unasked }) => {
+            What::Subject(SubjectEvent::Triggered { job, step, accepted, unasked, .. }) => {
                 format!("{job} {step} {accepted} {}", unasked.as_deref().unwrap_or("asked"))
             }
             _ => return None,

@@ -69,7 +69,7 @@ impl Site {
             seed: ran.seed,
             path: Some(path.clone()),
             found: found.filter(|_| verdict != Verdict::Pass).unwrap_or_default(),
-            spanned: ran.spanned().to_string(),
+            spanned: ran.timed(),
             exchanges: ran.exchanges().to_string(),
             replay: ran.replay.clone(),
         });

@@ -8,6 +8,7 @@ use super::scene::Scene;
 use super::{document, theme_button, word};
 use crate::finding::{Finding, Verdict};
 use crate::report::Ran;
+use crate::report::terminal::in_real_time;
 
 const SCRIPTS: [&str; 3] =
     [include_str!("scale.js"), include_str!("details.js"), include_str!("timeline.js")];
@@ -23,7 +24,7 @@ pub fn render(ran: &Ran<'_>) -> String {
             a.home href={ (up) "index.html" } { "firedrill" }
             span.verdict.(word(verdict)) { (label) }
             span.facts {
-                (ran.loaded.family()) " · seed " (ran.seed) " · " (ran.spanned()) " · "
+                (ran.loaded.family()) " · seed " (ran.seed) " · " (ran.timed()) " · "
                 (ran.exchanges()) " exchanges"
             }
             (theme_button())
@@ -31,6 +32,9 @@ pub fn render(ran: &Ran<'_>) -> String {
         section.promise {
             h1 { (ran.loaded.scenario.drill) }
             p.why { (ran.loaded.scenario.why) }
+            @if let Some(real) = &ran.drilled.trace.head.real {
+                p.why { "time: " (in_real_time(real)) }
+            }
             p { code.replay { (ran.replay) } }
             p.checks { @for j in &ran.drilled.judgements {
                 span.check.(word(j.verdict)) title={ (j.judged) " judged" } { (j.check) }

@@ -180,6 +180,8 @@
   };
 
   // -- the list ------------------------------------------------------------------------------
+  const longest = scene.events.reduce((most, e) => Math.max(most, inWords(e.at).length), 0);
+  rowsBox.style.setProperty('--digits', longest);
   const fill = () => {
     rowsBox.style.height = `${shownEvents.length * LINE}px`;
     const first = Math.max(0, Math.floor(list.scrollTop / LINE) - 10);

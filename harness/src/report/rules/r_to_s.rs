@@ -1,4 +1,4 @@
-//! What rules mean: `reconciliation` to `subject/never_ready`, in order.
+//! What rules mean: `reconciliation` to `subject/not_started`, in order.
 
 use super::Explanation;
 
@@ -205,9 +205,28 @@ was, or wrote more than is kept. That is no broken promise, and no pass either."
 at for secrets, so that nothing can be said of it. Lower its log level.",
     },
     Explanation {
+        rule: "subject/never_ran",
+        text: "The subject is a job, and each of its runs failed before it called any vendor: nothing of \
+what the drill puts to it was ever met, so that nothing can be said of it. The finding has the last lines of \
+the last run. Most often a variable or an argument in the subject file is missing.",
+    },
+    Explanation {
         rule: "subject/never_ready",
         text: "The subject never got ready at the start of the drill, so that nothing could be put to \
 it. It says so through `Start::ready`, or as its subject file tells (`ready`); the finding has the last \
 lines of its log.",
+    },
+    Explanation {
+        rule: "subject/no_log",
+        text: "The subject file names a file as the subject's log (`log`), and there was never such a file. What \
+is judged by the log, above all that it holds no secret, cannot be said. Correct the path, or leave `log` out if \
+the subject writes to its output, which is read anyway.",
+    },
+    Explanation {
+        rule: "subject/not_started",
+        text: "A life of the subject could not begin: its program cannot be run, something else listens where it is to \
+be met, or it ended before it had met any vendor although nothing else says when it is ready. What did not happen \
+after that is no promise broken. With `ready` in the subject file, an end before the program is ready is told \
+apart from one after it.",
     },
 ];

@@ -11,6 +11,7 @@
 //! wakes for it: the kernel continues a stopped group that is orphaned (POSIX, `_Exit`).
 
 use std::collections::BTreeMap;
+use std::io::Read as _;
 use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
@@ -22,6 +23,9 @@ use tokio::process::{Child, ChildStderr, ChildStdin, ChildStdout};
 
 use super::hunger::Hunger;
 use crate::scenario::Signal;
+
+/// What the shell is called, which stands before what it says of itself.
+pub(super) const SHELL: &str = "firedrill-subject";
 
 /// What the shell does; its arguments are the program and the program's.
 const KEPT: &str = r#"exec 3<&0 </dev/null
@@ -42,6 +46,13 @@ pub(super) struct Order {
     pub folder: PathBuf,
     /// Environment variables on top of our own.
     pub env: BTreeMap<String, String>,
+}
+
+impl Order {
+    /// The program.
+    pub fn program(&self) -> &str {
+        self.words.first().map(String::as_str).unwrap_or_default()
+    }
 }
 
 /// How a process ended.
@@ -67,13 +78,13 @@ impl Group {
     /// # Errors
     /// Why it cannot be started, for a person.
     pub fn start(order: &Order) -> Result<(Group, ChildStdout, ChildStderr), String> {
-        let program = order.words.first().map(String::as_str).unwrap_or_default();
+        let program = order.program();
         executable(program, &order.folder)?;
         if !order.folder.is_dir() {
             return Err(format!("its working folder {} does not exist", order.folder.display()));
         }
         let mut child = tokio::process::Command::new("/bin/sh")
-            .args(["-c", KEPT, "firedrill-subject"])
+            .args(["-c", KEPT, SHELL])
             .args(&order.words)
             .current_dir(&order.folder)
             .envs(&order.env)
@@ -181,7 +192,10 @@ pub fn executable(program: &str, here: &Path) -> Result<PathBuf, String> {
     if program.contains('/') {
         let path = here.join(program);
         return match runs(&path) {
-            Some(true) => Ok(path),
+            Some(true) => match interpreter(&path).filter(|it| !Path::new(it).exists()) {
+                Some(it) => Err(format!("`{program}` is a script for {it}, which is not there")),
+                None => Ok(path),
+            },
             Some(false) if path.is_dir() => Err(format!("`{program}` is a folder, not a program")),
             Some(false) => Err(format!("`{program}` is not executable (chmod +x it)")),
             None => Err(format!("there is no program at {}", path.display())),
@@ -190,4 +204,13 @@ pub fn executable(program: &str, here: &Path) -> Result<PathBuf, String> {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let found = std::env::split_paths(&path).map(|dir| dir.join(program)).find(|p| runs(p) == Some(true));
     found.ok_or_else(|| format!("there is no program `{program}` on the PATH"))
+}
+
+/// What the first line of a script says runs it.
+fn interpreter(script: &Path) -> Option<String> {
+    let mut head = [0; 256];
+    let length = std::fs::File::open(script).ok()?.read(&mut head).ok()?;
+    let line = head[..length].strip_prefix(b"#!")?.split(|b| *b == b'\n').next()?;
+    let words = String::from_utf8_lossy(line);
+    words.split_whitespace().next().filter(|word| word.starts_with('/')).map(str::to_owned)
 }

@@ -13,7 +13,7 @@ mod output;
 mod ports;
 mod ready;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::BTreeMap;
 use std::future::Future;
 use std::path::{Path, PathBuf};
@@ -28,7 +28,8 @@ use self::fill::Surroundings;
 use self::group::{Ended, Group, Order};
 use self::hunger::Hunger;
 use self::output::{Kept, Output};
-use super::{Ask, Asker, Endpoints, Said, Start, Subject, Voice};
+use self::ready::Awaiting;
+use super::{Ask, Asker, Endpoints, Hindsight, Readiness, Reply, Said, Start, Subject, Voice};
 use crate::scenario::{Program, Runs, Signal, Trigger};
 use crate::time::Span;
 
@@ -50,6 +51,18 @@ pub struct Command {
     ports: Rc<Ports>,
     /// The life before, until it is truly gone.
     before: Rc<RefCell<Option<Group>>>,
+    seen: Rc<Seen>,
+}
+
+/// What was seen of a program over its lives.
+#[derive(Default)]
+struct Seen {
+    /// How the last life was found ready.
+    awaited: RefCell<Option<Awaiting>>,
+    /// Where it logs to, once it was started.
+    log: RefCell<Option<PathBuf>>,
+    /// Whether there was ever a file.
+    logged: Rc<Cell<bool>>,
 }
 
 impl Command {
@@ -63,6 +76,7 @@ impl Command {
             scale,
             ports: Rc::new(Ports::default()),
             before: Rc::default(),
+            seen: Rc::default(),
         }
     }
 }
@@ -81,6 +95,7 @@ impl Subject for Command {
             start,
             scale: self.scale,
             before: self.before.clone(),
+            seen: self.seen.clone(),
         };
         Box::pin(life.live())
     }
@@ -92,6 +107,14 @@ impl Subject for Command {
     fn ready_within(&self) -> Span {
         self.program.ready_within
     }
+
+    fn hindsight(&self) -> Hindsight {
+        let awaited = self.seen.awaited.borrow().as_ref().and_then(Awaiting::told);
+        Hindsight {
+            readiness: awaited.map_or(Readiness::Assumed, Readiness::Awaited),
+            lost_log: self.seen.log.borrow().clone().filter(|_| !self.seen.logged.get()),
+        }
+    }
 }
 
 /// One life of the program.
@@ -101,10 +124,37 @@ struct Life {
     start: Start,
     scale: u32,
     before: Rc<RefCell<Option<Group>>>,
+    seen: Rc<Seen>,
+}
+
+/// Why a life came to a bad end.
+enum Woe {
+    /// It never began.
+    NotStarted(String),
+    /// It failed.
+    Failed(String),
+}
+
+/// What goes wrong before the program runs is about its start.
+impl From<String> for Woe {
+    fn from(why: String) -> Woe {
+        Woe::NotStarted(why)
+    }
 }
 
 impl Life {
     async fn live(self) -> Result<(), String> {
+        let voice = self.start.voice.clone();
+        self.lived().await.map_err(|woe| match woe {
+            Woe::Failed(why) => why,
+            Woe::NotStarted(why) => {
+                voice(Said::NotStarted);
+                why
+            }
+        })
+    }
+
+    async fn lived(self) -> Result<(), Woe> {
         let before = self.before.borrow_mut().take();
         if let Some(before) = before {
             before.gone().await;
@@ -183,11 +233,13 @@ impl Life {
         order: &Order,
         endpoints: Endpoints,
         mut asks: mpsc::UnboundedReceiver<Ask>,
-    ) -> Result<(), String> {
+    ) -> Result<(), Woe> {
         let kept = Rc::new(Kept::new(self.start.voice.clone()));
+        let (mut ready, awaiting) = ready::wait(self.program.ready.as_ref(), &self.around, &kept)?;
+        let vacant = awaiting.vacant();
+        self.seen.awaited.replace(Some(awaiting));
+        vacant.await?;
         let Running { mut group, mut output, mut hunger } = self.started(order, &kept)?;
-        let awaited = ready::wait(self.program.ready.as_ref(), &self.around, &kept)?;
-        tokio::pin!(awaited);
         let mut found_ready = false;
         let mut errands = JoinSet::new();
         let mut stopping = self.start.stop.clone();
@@ -197,11 +249,11 @@ impl Life {
                 biased;
                 ended = group.ended() => {
                     output.rest().await;
-                    return verdict(ended, false, &kept);
+                    return verdict(ended, false, order, &kept);
                 }
                 () = told(&mut stopping) => break,
                 () = turned(&mut paused) => group.pause(*paused.borrow()),
-                () = &mut awaited, if !found_ready => {
+                () = &mut ready, if !found_ready => {
                     found_ready = true;
                     self.start.ready.set(endpoints.clone());
                 }
@@ -212,15 +264,15 @@ impl Life {
             }
         }
         let ended = group.wind_up(&mut output, &mut hunger, &self.start.voice).await;
-        verdict(ended, true, &kept)
+        verdict(ended, true, order, &kept)
     }
 
     fn started(&self, order: &Order, kept: &Rc<Kept>) -> Result<Running, String> {
+        let log = self.program.log.as_ref().map(|path| self.around.fill(path)).transpose()?;
+        let log = log.map(PathBuf::from);
+        self.seen.log.replace(log.clone());
+        let log = log.map(|path| (path, self.seen.logged.clone()));
         let (group, out, err) = Group::start(order)?;
-        let log = match &self.program.log {
-            Some(path) => Some(PathBuf::from(self.around.fill(path)?)),
-            None => None,
-        };
         let output = Output::new(out, err, log, kept.clone());
         let hunger = group.hunger();
         Ok(Running { group: Held { group: Some(group), before: self.before.clone() }, output, hunger })
@@ -232,7 +284,7 @@ impl Life {
         order: &Order,
         every: Duration,
         mut asks: mpsc::UnboundedReceiver<Ask>,
-    ) -> Result<(), String> {
+    ) -> Result<(), Woe> {
         let mut stopping = self.start.stop.clone();
         let mut errands = JoinSet::new();
         loop {
@@ -248,7 +300,7 @@ impl Life {
                     ended = group.ended() => break ended,
                     () = told(&mut stopping) => {
                         let ended = group.wind_up(&mut output, &mut hunger, &self.start.voice).await;
-                        return verdict(ended, true, &kept);
+                        return verdict(ended, true, order, &kept);
                     }
                     () = turned(&mut paused) => group.pause(*paused.borrow()),
                     Some(ask) = asks.recv() => match ask.job == RUN {
@@ -265,7 +317,11 @@ impl Life {
                 Ended::Code(code) => Some(code),
                 Ended::Signal(_) => None,
             };
-            (self.start.voice)(Said::Ran { code });
+            let last = (code != Some(0)).then(|| kept.last_words());
+            (self.start.voice)(Said::Ran { code, last });
+            if kept.never_became() {
+                return verdict(ended, false, order, &kept);
+            }
             drop(group);
             let left = self.before.borrow_mut().take();
             if let Some(left) = left {
@@ -285,7 +341,7 @@ impl Life {
                 }
             }
             for done in asked {
-                let _ = done.send(true);
+                let _ = done.send(Reply::Done);
             }
         }
     }
@@ -294,17 +350,16 @@ impl Life {
     fn errand(&self, ask: Ask, group: &Held, errands: &mut JoinSet<()>) {
         let Ask { job, done } = ask;
         match self.program.jobs.get(&job) {
-            Some(Trigger::Own) => drop(done.send(true)),
-            Some(Trigger::Signal(signal)) if group.signal(*signal) => drop(done.send(true)),
+            Some(Trigger::Own) => drop(done.send(Reply::Done)),
+            Some(Trigger::Signal(signal)) if group.signal(*signal) => drop(done.send(Reply::Done)),
             Some(Trigger::Run(words)) => {
                 let order = self.order().and_then(|o| Ok(Order { words: self.words(words)?, ..o }));
                 let voice = self.start.voice.clone();
                 errands.spawn_local(async move {
-                    let ok = match order {
+                    let _ = done.send(match order {
                         Ok(order) => to_its_end(&order, voice).await,
-                        Err(_) => false,
-                    };
-                    let _ = done.send(ok);
+                        Err(why) => Reply::Impossible(why),
+                    });
                 });
             }
             Some(Trigger::Signal(_) | Trigger::Post(_)) | None => drop(done),
@@ -312,18 +367,25 @@ impl Life {
     }
 }
 
-/// Runs a command that belongs to the subject; true if it ended with exit code 0.
-async fn to_its_end(order: &Order, voice: Voice) -> bool {
+/// Runs a command that belongs to the subject; it was done if it ended with exit code 0.
+async fn to_its_end(order: &Order, voice: Voice) -> Reply {
     let kept = Rc::new(Kept::new(voice));
-    let Ok((group, out, err)) = Group::start(order) else { return false };
+    let (group, out, err) = match Group::start(order) {
+        Ok(started) => started,
+        Err(why) => return Reply::Impossible(why),
+    };
     let mut group = Held { group: Some(group), before: Rc::default() };
-    let mut output = Output::new(out, err, None, kept);
+    let mut output = Output::new(out, err, None, kept.clone());
     loop {
         tokio::select! {
             biased;
             ended = group.ended() => {
                 output.rest().await;
-                return ended == Ended::Code(0);
+                return match verdict(ended, false, order, &kept) {
+                    Ok(()) => Reply::Done,
+                    Err(Woe::Failed(why)) => Reply::Failed(why),
+                    Err(Woe::NotStarted(why)) => Reply::Impossible(why),
+                };
             }
             () = output.next() => {}
         }
@@ -404,12 +466,21 @@ async fn turned(paused: &mut watch::Receiver<bool>) {
 }
 
 /// What the end of a service means.
-fn verdict(ended: Ended, asked: bool, kept: &Kept) -> Result<(), String> {
+fn verdict(ended: Ended, asked: bool, order: &Order, kept: &Kept) -> Result<(), Woe> {
     match ended {
+        Ended::Code(127) if kept.never_became() => Err(Woe::NotStarted(format!(
+            "`{}` could not be run: what it needs to be run itself is not there (the interpreter that its first \
+             line names, or a loader or library of the system)",
+            order.program()
+        ))),
+        Ended::Code(_) if kept.never_became() => Err(Woe::NotStarted(format!(
+            "`{}` could not be run: the system refused it (is it a program for this machine?)",
+            order.program()
+        ))),
         // Without a handler of its own, SIGTERM ends a program: it did what it was asked to.
         Ended::Code(0) => Ok(()),
         Ended::Signal(name) if asked && name == "SIGTERM" => Ok(()),
-        Ended::Code(code) => Err(kept.quoted(&format!("exit code {code}"))),
-        Ended::Signal(name) => Err(kept.quoted(&format!("ended by {name}"))),
+        Ended::Code(code) => Err(Woe::Failed(kept.quoted(&format!("exit code {code}")))),
+        Ended::Signal(name) => Err(Woe::Failed(kept.quoted(&format!("ended by {name}")))),
     }
 }

@@ -12,6 +12,7 @@ use tokio::io::{AsyncRead, AsyncReadExt as _};
 use tokio::process::{ChildStderr, ChildStdout};
 use tokio::sync::Notify;
 
+use super::group::SHELL;
 use crate::subject::{Said, Voice};
 
 /// Lines of one life that are kept.
@@ -31,6 +32,7 @@ pub(super) struct Kept {
     lines: Cell<u64>,
     bytes: Cell<u64>,
     flooded: Cell<bool>,
+    never_became: Cell<bool>,
     last: RefCell<VecDeque<String>>,
     wanted: RefCell<Option<String>>,
     seen: Notify,
@@ -43,6 +45,7 @@ impl Kept {
             lines: Cell::new(0),
             bytes: Cell::new(0),
             flooded: Cell::new(false),
+            never_became: Cell::new(false),
             last: RefCell::default(),
             wanted: RefCell::default(),
             seen: Notify::new(),
@@ -62,12 +65,15 @@ impl Kept {
         if text.is_empty() {
             return;
         }
+        if text.strip_prefix(SHELL).is_some_and(|rest| rest.starts_with(": ")) {
+            self.never_became.set(true);
+            return;
+        }
         if self.wanted.borrow().as_deref().is_some_and(|wanted| text.contains(wanted)) {
             self.wanted.borrow_mut().take();
             self.seen.notify_one();
         }
         self.lines.set(self.lines.get() + 1);
-        self.bytes.set(self.bytes.get() + bytes.len() as u64);
         {
             let mut last = self.last.borrow_mut();
             if last.len() == QUOTED {
@@ -75,10 +81,7 @@ impl Kept {
             }
             last.push_back(text.chars().take(200).collect());
         }
-        if self.lines.get() > LINES || self.bytes.get() > BYTES {
-            if !self.flooded.replace(true) {
-                (self.voice)(Said::Flooded { lines: self.lines.get(), bytes: self.bytes.get() });
-            }
+        if self.is_too_much() {
             return;
         }
         (self.voice)(Said::Line {
@@ -87,14 +90,41 @@ impl Kept {
         });
     }
 
+    /// Counts bytes as they come: who never ends a line floods too.
+    fn count(&self, bytes: usize) {
+        self.bytes.set(self.bytes.get() + bytes as u64);
+        self.is_too_much();
+    }
+
+    fn is_too_much(&self) -> bool {
+        let too_much = self.lines.get() > LINES || self.bytes.get() > BYTES;
+        if too_much && !self.flooded.replace(true) {
+            (self.voice)(Said::Flooded { lines: self.lines.get(), bytes: self.bytes.get() });
+        }
+        too_much
+    }
+
     /// `what`, with the last lines of the output.
     pub fn quoted(&self, what: &str) -> String {
+        match self.last.borrow().is_empty() {
+            true => format!("{what}, and {}", self.last_words()),
+            false => format!("{what}; {}", self.last_words()),
+        }
+    }
+
+    /// The last lines of the output.
+    pub fn last_words(&self) -> String {
         let last = self.last.borrow();
         if last.is_empty() {
-            return format!("{what}, and it wrote nothing");
+            return "it wrote nothing".to_owned();
         }
         let lines: Vec<&str> = last.iter().map(String::as_str).collect();
-        format!("{what}; the last that it wrote: {}", lines.join(" ⏎ "))
+        format!("the last that it wrote: {}", lines.join(" ⏎ "))
+    }
+
+    /// Whether the shell that should have become the program said that it could not.
+    pub fn never_became(&self) -> bool {
+        self.never_became.get()
     }
 }
 
@@ -117,6 +147,7 @@ struct Partial {
 
 impl Partial {
     fn feed(&mut self, mut new: &[u8], kept: &Kept, level: &str) {
+        kept.count(new.len());
         while let Some(at) = new.iter().position(|b| *b == b'\n') {
             self.push(&new[..at]);
             self.flush(kept, level);
@@ -171,16 +202,31 @@ impl<R: AsyncRead + Unpin> Source<R> {
 pub(super) struct Output {
     out: Source<ChildStdout>,
     err: Source<ChildStderr>,
-    log: Option<(PathBuf, u64, Partial)>,
+    log: Option<Log>,
     kept: Rc<Kept>,
 }
 
+/// A file that grows.
+struct Log {
+    path: PathBuf,
+    seen: u64,
+    partial: Partial,
+    /// Told whether it could ever be read.
+    found: Rc<Cell<bool>>,
+}
+
 impl Output {
-    pub fn new(out: ChildStdout, err: ChildStderr, log: Option<PathBuf>, kept: Rc<Kept>) -> Output {
+    /// With `log`, the file that it logs to, and who is told once it is found.
+    pub fn new(
+        out: ChildStdout,
+        err: ChildStderr,
+        log: Option<(PathBuf, Rc<Cell<bool>>)>,
+        kept: Rc<Kept>,
+    ) -> Output {
         // What a former life logged was read then.
-        let log = log.map(|path| {
-            let length = path.metadata().map_or(0, |m| m.len());
-            (path, length, Partial::default())
+        let log = log.map(|(path, found)| {
+            let seen = path.metadata().map_or(0, |m| m.len());
+            Log { path, seen, partial: Partial::default(), found }
         });
         Output { out: Source::new(out, "info"), err: Source::new(err, "info"), log, kept }
     }
@@ -192,25 +238,31 @@ impl Output {
             biased;
             () = out.next(kept) => {}
             () = err.next(kept) => {}
-            () = tokio::time::sleep(LOOK), if log.is_some() => Output::look(log, kept),
+            () = tokio::time::sleep(LOOK), if log.is_some() => {
+                Output::look(log, kept);
+            }
         }
     }
 
-    fn look(log: &mut Option<(PathBuf, u64, Partial)>, kept: &Kept) {
+    /// Reads on in the log; gives whether there was more.
+    fn look(log: &mut Option<Log>, kept: &Kept) -> bool {
         use std::io::{Read as _, Seek as _};
-        let Some((path, seen, partial)) = log else { return };
-        let Ok(mut file) = std::fs::File::open(path) else { return };
+        let Some(Log { path, seen, partial, found }) = log else { return false };
+        let Ok(mut file) = std::fs::File::open(path) else { return false };
         if file.metadata().is_ok_and(|m| m.len() < *seen) {
             // It was begun anew.
             *seen = 0;
         }
         let mut bytes = Vec::new();
-        if file.seek(std::io::SeekFrom::Start(*seen)).is_ok()
-            && file.take(1 << 20).read_to_end(&mut bytes).is_ok()
+        if file.seek(std::io::SeekFrom::Start(*seen)).is_err()
+            || file.take(1 << 20).read_to_end(&mut bytes).is_err()
         {
-            *seen += bytes.len() as u64;
-            partial.feed(&bytes, kept, "info");
+            return false;
         }
+        found.set(true);
+        *seen += bytes.len() as u64;
+        partial.feed(&bytes, kept, "info");
+        !bytes.is_empty()
     }
 
     /// Takes in what is still in the pipes of a program that has ended. What it left running may
@@ -227,7 +279,7 @@ impl Output {
             }
         };
         let _ = tokio::time::timeout(Duration::from_millis(200), all).await;
-        Output::look(&mut self.log, &self.kept);
+        while Output::look(&mut self.log, &self.kept) && !self.kept.flooded.get() {}
     }
 }
 
@@ -273,5 +325,15 @@ mod tests {
         partial.flush(&kept, "info");
         let Said::Line { line, .. } = &said.borrow()[0] else { panic!("no line") };
         assert!(line.ends_with("… (10 bytes more)"));
+    }
+
+    #[test]
+    fn a_flood_that_never_ends_a_line_is_told_too() {
+        let (said, kept) = heard();
+        let mut partial = Partial::default();
+        for _ in 0..=BYTES >> 20 {
+            partial.feed(&[0; 1 << 20], &kept, "info");
+        }
+        assert_eq!(*said.borrow(), [Said::Flooded { lines: 0, bytes: BYTES + (1 << 20) }]);
     }
 }
