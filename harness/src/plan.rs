@@ -181,7 +181,10 @@ fn load_one(
 fn waivers<'a>(scenario: &'a Scenario, sources: &'a Sources<'_>) -> impl Iterator<Item = Mistake> + 'a {
     scenario.expect.waive.iter().enumerate().filter_map(|(index, waiver)| {
         let path = ["expect", "waive", &index.to_string(), "rule"];
-        objection_to_waiving(&waiver.rule).map(|why| sources.mistake_at(&path, why))
+        objection_to_waiving(&waiver.rule).map(|why| Mistake {
+            help: Some("`firedrill explain` lists all rules".to_owned()),
+            ..sources.mistake_at(&path, why)
+        })
     })
 }
 
@@ -197,6 +200,9 @@ fn facts_of(
             Ok(known) => {
                 facts.extend(known.map(|known| (alias.clone(), known)));
             }
+            Err(Mistake { in_changes: Some(misfit), .. }) => {
+                mistakes.push(sources.mistake_in_changes(alias, &misfit));
+            }
             // The vendor's file does not exist: the mistake is the drill's.
             Err(mistake) if mistake.source_line.is_empty() => {
                 let mut here = sources.mistake_at(&["vendors", alias], mistake.message);
@@ -206,6 +212,7 @@ fn facts_of(
             Err(mistake) => mistakes.push(mistake),
         }
     }
+    mistakes.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
     if mistakes.is_empty() { Ok(facts) } else { Err(mistakes) }
 }
 
