@@ -107,11 +107,21 @@ impl VendorFile {
                 Ok(file.with_contract(described::bundled(name)?))
             }
             None => {
-                let near = or_nearest(name, bundled_names());
+                let mut known = contracts_dir.map(described_in).unwrap_or_default();
+                known.extend(bundled_names().map(str::to_owned));
+                known.sort();
+                known.dedup();
+                let near = or_nearest(name, known.iter().map(String::as_str));
                 let why = format!("there is no vendor `{name}`{near}");
-                let mut mistake = mistake(&format!("contracts/{name}/vendor.yaml"), "", (1, 1), why);
-                mistake.help = Some("write its description into that file".to_owned());
-                Err(mistake)
+                let file = match contracts_dir {
+                    Some(dir) => dir.join(name).join("vendor.yaml").display().to_string(),
+                    None => format!("contracts/{name}/vendor.yaml"),
+                };
+                let help = format!(
+                    "vendors: {}; `firedrill new {file}` writes the description of another to start from",
+                    known.join(", ")
+                );
+                Err(Mistake { help: Some(help), ..mistake(&file, "", (1, 1), why) })
             }
         }
     }
@@ -356,6 +366,13 @@ fn route(
         method: method.to_owned(),
         path: segments,
     })
+}
+
+/// The vendors that a folder describes.
+fn described_in(contracts: &FsPath) -> Vec<String> {
+    let entries = std::fs::read_dir(contracts).into_iter().flatten().filter_map(Result::ok);
+    let described = entries.filter(|entry| entry.path().join("vendor.yaml").exists());
+    described.filter_map(|entry| entry.file_name().into_string().ok()).collect()
 }
 
 /// What is wrong with the changes that somebody makes to the vendor of `file`.
