@@ -382,8 +382,11 @@ impl<'a> Reviewer<'a> {
 
     /// Faults that last need to know from when to when.
     fn window(&mut self, index: &str, rule: &Rule, kind: Kind, word: &str) {
-        let lasts = matches!(rule.act, Act::Burst) || rule.act.points().contains(&Point::Connect);
-        let starts = kind == Kind::Subject && matches!(rule.act, Act::Kill(_) | Act::Stop(_));
+        let of_subject = kind == Kind::Subject;
+        let lasts = matches!(rule.act, Act::Burst)
+            || rule.act.points().contains(&Point::Connect)
+            || (of_subject && matches!(rule.act, Act::ClockSkew(_)));
+        let starts = of_subject && matches!(rule.act, Act::Kill(_) | Act::Stop(_) | Act::Pause(_));
         match rule.window {
             None if lasts => self.say(
                 &["faults", index, "do"],
