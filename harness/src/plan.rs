@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use crate::check::objection_to_waiving;
-use crate::scenario::{Document, Mistake, Scenario, Sources, VendorFacts, VendorUse, review};
+use crate::scenario::{Document, Mistake, Scenario, Sources, VendorFacts, VendorUse, nearest, review};
 
 /// A drill that was read from disk, whole: with what it takes over from its base.
 #[derive(Clone, Debug)]
@@ -110,7 +110,10 @@ fn canonical(path: &Path) -> Option<PathBuf> {
 
 fn find(path: &Path, found: &mut Vec<Found>) -> Result<(), Mistake> {
     let cannot = |e: std::io::Error| Mistake::whole(&shown(path), format!("cannot be read: {e}"), None);
-    let meta = fs::metadata(path).map_err(cannot)?;
+    let meta = fs::metadata(path).map_err(|e| match e.kind() {
+        std::io::ErrorKind::NotFound => lost(path),
+        _ => cannot(e),
+    })?;
     if meta.is_dir() {
         return walk(path, path, found).map_err(cannot);
     }
@@ -124,6 +127,43 @@ fn find(path: &Path, found: &mut Vec<Found>) -> Result<(), Mistake> {
     };
     found.push(Found { path: path.to_owned(), root: beneath.unwrap_or_else(beside), named: true });
     Ok(())
+}
+
+/// A path that leads nowhere, and where it may have been meant to lead.
+fn lost(path: &Path) -> Mistake {
+    let name = shown(path);
+    let there = path.ancestors().skip(1).find(|p| p.is_dir());
+    let help = match there.map(shown) {
+        // What the shell did not expand, since it was quoted or fits nothing.
+        folder if name.contains(['*', '?', '[']) => {
+            let folder = folder.unwrap_or_else(|| "FOLDER".to_owned());
+            format!(
+                "patterns are for the shell to expand: leave out the quotes, or name the folder (`{folder}`), \
+                 whose drills are all run"
+            )
+        }
+        _ => match meant(path) {
+            Some(near) => format!("did you mean `{}`?", shown(&near)),
+            None => "name a drill, or a folder with drills; `firedrill new scenarios/idempotency/lost_answer.yaml` \
+                     writes one to start from"
+                .to_owned(),
+        },
+    };
+    Mistake::whole(&name, format!("there is no file or folder `{name}`"), Some(help))
+}
+
+/// What lies where `path` should and has a name like it: of the first part that is not there.
+fn meant(path: &Path) -> Option<PathBuf> {
+    let missing = path.ancestors().take_while(|p| !p.exists()).last()?;
+    let parent = missing.parent().unwrap_or(Path::new(""));
+    let folder = if parent.as_os_str().is_empty() { Path::new(".") } else { parent };
+    let entries = fs::read_dir(folder).ok()?.filter_map(|e| e.ok()?.file_name().into_string().ok());
+    let names: Vec<String> = entries.filter(|name| !name.starts_with('.')).collect();
+    let near = nearest(missing.file_name()?.to_str()?, names.iter().map(String::as_str))?;
+    let rest = path.strip_prefix(missing).ok()?;
+    let meant = parent.join(near);
+    let meant = if rest.as_os_str().is_empty() { meant } else { meant.join(rest) };
+    meant.exists().then_some(meant)
 }
 
 fn walk(folder: &Path, root: &Path, found: &mut Vec<Found>) -> std::io::Result<()> {
@@ -181,7 +221,10 @@ fn load_one(
 fn waivers<'a>(scenario: &'a Scenario, sources: &'a Sources<'_>) -> impl Iterator<Item = Mistake> + 'a {
     scenario.expect.waive.iter().enumerate().filter_map(|(index, waiver)| {
         let path = ["expect", "waive", &index.to_string(), "rule"];
-        objection_to_waiving(&waiver.rule).map(|why| sources.mistake_at(&path, why))
+        objection_to_waiving(&waiver.rule).map(|why| Mistake {
+            help: Some("`firedrill explain` lists all rules".to_owned()),
+            ..sources.mistake_at(&path, why)
+        })
     })
 }
 
@@ -197,6 +240,9 @@ fn facts_of(
             Ok(known) => {
                 facts.extend(known.map(|known| (alias.clone(), known)));
             }
+            Err(Mistake { in_changes: Some(misfit), .. }) => {
+                mistakes.push(sources.mistake_in_changes(alias, &misfit));
+            }
             // The vendor's file does not exist: the mistake is the drill's.
             Err(mistake) if mistake.source_line.is_empty() => {
                 let mut here = sources.mistake_at(&["vendors", alias], mistake.message);
@@ -206,6 +252,7 @@ fn facts_of(
             Err(mistake) => mistakes.push(mistake),
         }
     }
+    mistakes.sort_by(|a, b| (&a.file, a.line, a.column).cmp(&(&b.file, b.line, b.column)));
     if mistakes.is_empty() { Ok(facts) } else { Err(mistakes) }
 }
 
@@ -336,6 +383,21 @@ mod tests {
             fs::write(folder.0.path().join("drills/a/x.yaml"), extending("../link.yaml")).unwrap();
             assert!(folder.refusal("drills").contains("lies outside"));
         }
+    }
+
+    #[test]
+    fn a_path_that_leads_nowhere_is_told_where_it_may_have_been_meant_to_lead() {
+        let folder = Folder::with(&[("auth/x.yaml", DRILL), ("retry/y.yaml", DRILL)]);
+        let told = |path: &str| {
+            let mistake = folder.load(path).unwrap_err().remove(0);
+            assert!(mistake.message.starts_with("there is no file or folder `"), "{mistake:?}");
+            mistake.help.unwrap()
+        };
+        assert!(told("auht").ends_with("/auth`?"), "{}", told("auht"));
+        assert!(told("auht/x.yaml").ends_with("/auth/x.yaml`?"), "{}", told("auht/x.yaml"));
+        assert!(told("auth/z*").contains("/auth`), whose drills are all run"), "{}", told("auth/z*"));
+        assert!(told("scenarios").contains("`firedrill new "), "{}", told("scenarios"));
+        assert!(told("zebra/x.yaml").contains("`firedrill new "), "{}", told("zebra/x.yaml"));
     }
 
     #[test]

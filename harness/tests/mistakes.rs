@@ -4,9 +4,9 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
-use firedrill::plan;
 use firedrill::report::mistake;
 use firedrill::scenario::{Mistake, VendorFacts, VendorUse};
+use firedrill::{casting, plan};
 
 fn owned(words: &[&str]) -> Vec<String> {
     words.iter().map(|w| (*w).to_owned()).collect()
@@ -14,6 +14,11 @@ fn owned(words: &[&str]) -> Vec<String> {
 
 /// Two vendors as their files would describe them.
 fn facts(vendor: &VendorUse) -> Result<Option<VendorFacts>, Mistake> {
+    if let VendorUse::Changed(changed) = vendor
+        && !changed.with.is_null()
+    {
+        return casting::facts(vendor, Path::new("no folder")).map(Some);
+    }
     match vendor.name() {
         "hubspot" => Ok(Some(VendorFacts {
             collections: BTreeMap::from([("deals".into(), "deal".into())]),

@@ -8,11 +8,13 @@ use serde_json::Value;
 
 use super::evidence::Evidence;
 use super::say::{Findings, Say};
-use crate::fault::{Act, Rule, Target};
+use crate::drift;
+use crate::fault::{Act, Field, Mutation, Rule, Target};
 use crate::finding::Judgement;
+use crate::scenario::or_nearest;
 use crate::schedule::request_json;
 use crate::time::At;
-use crate::trace::{EventId, SubjectEvent, What};
+use crate::trace::{EventId, FaultRef, SubjectEvent, What};
 use crate::wire::Request;
 
 /// Field names that are shown of a body.
@@ -45,7 +47,12 @@ pub(super) fn check(e: &Evidence<'_>) -> Option<Judgement> {
             found.unknown(Say {
                 rule: "faults/never_fired",
                 group: &n.to_string(),
-                message: format!("fault rule {} (`on: {}`) never fired: {}", n + 1, rule.on, why(e, rule)),
+                message: format!(
+                    "fault rule {} (`on: {}`) never fired: {}",
+                    n + 1,
+                    rule.on,
+                    why(e, number, rule)
+                ),
                 expected: "every rule bites at least once; otherwise the drill tested less than it says"
                     .into(),
                 hint: "widen the rule's window, or let the workload make such a call inside it",
@@ -155,27 +162,11 @@ fn unfit(e: &Evidence<'_>, found: &mut Findings) -> BTreeSet<u32> {
 }
 
 /// The likeliest reason that a rule never bit.
-fn why(e: &Evidence<'_>, rule: &Rule) -> String {
+fn why(e: &Evidence<'_>, number: u32, rule: &Rule) -> String {
     let inside = |at: At| rule.window.is_none_or(|w| w.contains(at)) && at < e.heals_at;
     let window =
         rule.window.map_or_else(|| format!("before healing at {}", e.heals_at), |w| format!("inside {w}"));
-    let more = [
-        rule.attempts.map(|a| format!("attempts {a}")),
-        rule.calls.map(|c| format!("calls {c}")),
-        rule.share.map(|s| format!("a share of {s}")),
-        rule.when.as_ref().map(|w| format!("`when: {}`", w.source())),
-    ];
-    let more: Vec<String> = more.into_iter().flatten().collect();
-    let narrowed = |n: usize, what: &str| {
-        if more.is_empty() {
-            format!("{n} matching {what} came {window}, but an earlier rule took them all")
-        } else {
-            format!(
-                "{n} matching {what} came {window}, but none met {} (or an earlier rule took them)",
-                more.join(", ")
-            )
-        }
-    };
+    let earlier = |fault: Option<&FaultRef>| fault.is_some_and(|f| f.rule < number);
     match &rule.on {
         // In virtual time they are seen only by who counts its own attempts, in real time on the wire.
         Target::Calls { vendor, .. }
@@ -203,22 +194,86 @@ fn why(e: &Evidence<'_>, rule: &Rule) -> String {
             match (all, met().count()) {
                 (0, _) => format!("no call to `{}` came in the whole drill", rule.on),
                 (_, 0) => format!("{all} such calls came, but none {window}"),
-                (_, n) => narrowed(n, "calls") + &unanswerable(rule, met().map(|c| c.request)),
+                (_, n) => {
+                    let taken = met().filter(|c| earlier(c.fault)).count();
+                    let bodies = met().filter_map(|c| serde_json::from_slice(&c.response?.body).ok());
+                    let came = format!("{n} matching calls came {window}");
+                    format!("{came}, but {}", passed_by(rule, (n, taken), bodies.collect()))
+                        + &unanswerable(rule, met().map(|c| c.request))
+                }
             }
         }
         Target::Webhook { vendor, event } => {
             let fits = |kind: &str| event.as_deref().is_none_or(|k| k == kind);
             let of = |x: &&crate::trace::Event| matches!(&x.what, What::Emission { vendor: v, event, .. } if **v == **vendor && fits(&event.kind));
             let all = e.trace.events.iter().filter(of).count();
-            let n = e.trace.events.iter().filter(of).filter(|x| inside(x.at)).count();
-            match (all, n) {
+            let met = || e.trace.events.iter().filter(of).filter(|x| inside(x.at));
+            match (all, met().count()) {
                 (0, _) => format!("`{vendor}` emitted no such event in the whole drill"),
                 (_, 0) => format!("{all} such events were emitted, but none {window}"),
-                (_, n) => narrowed(n, "events"),
+                (_, n) => {
+                    let told = |x: &crate::trace::Event| match &x.what {
+                        What::Emission { event, fault, .. } => {
+                            Some(((*event.payload).clone(), earlier(fault.as_ref())))
+                        }
+                        _ => None,
+                    };
+                    let (bodies, taken): (Vec<Value>, Vec<bool>) = met().filter_map(told).unzip();
+                    let taken = taken.into_iter().filter(|t| *t).count();
+                    let came = format!("{n} matching events came {window}");
+                    format!("{came}, but {}", passed_by(rule, (n, taken), bodies))
+                }
             }
         }
         Target::Subject => format!("the subject was not running {window}, or the drill ended first"),
     }
+}
+
+/// Why a rule bit none of those that it is about, of which there were so many, and so many taken by earlier
+/// rules; `bodies` is what they said.
+fn passed_by(rule: &Rule, (all, taken): (usize, usize), bodies: Vec<Value>) -> String {
+    if taken == all {
+        return "an earlier rule took them all".to_owned();
+    }
+    if let Act::Drift(mutation) = &rule.act
+        && let Some(why) = undrifted(mutation, &bodies)
+    {
+        return why;
+    }
+    let more = [
+        rule.attempts.map(|a| format!("attempts {a}")),
+        rule.calls.map(|c| format!("calls {c}")),
+        rule.share.map(|s| format!("a share of {s}")),
+        rule.when.as_ref().map(|w| format!("`when: {}`", w.source())),
+    ];
+    let more: Vec<String> = more.into_iter().flatten().collect();
+    let met = match more.is_empty() {
+        true => format!("`{}` could be done to none of them", rule.act.word()),
+        false => format!("none met {}", more.join(", ")),
+    };
+    if taken == 0 { met } else { format!("{met} (an earlier rule took {taken})") }
+}
+
+/// Why a mutation changes none of `bodies`, if that is for a field that they lack, or that is no such field.
+fn undrifted(mutation: &Mutation, bodies: &[Value]) -> Option<String> {
+    let field = mutation.field().filter(|field| !field.is_whole())?;
+    if mutation.is_of_requests() {
+        return Some(format!("all of them have `{field}`"));
+    }
+    let lacking: Option<Vec<_>> = bodies.iter().map(|body| drift::missing(body, field)).collect();
+    let Some(lacking) = lacking else {
+        let changes = |body: &Value| drift::mutate(mutation, 0, &mut body.clone());
+        return (!bodies.iter().any(changes))
+            .then(|| format!("`{field}` is there and `{}` changes nothing of it", mutation.word()));
+    };
+    let (n, there) = lacking.into_iter().max_by_key(|(n, _)| *n)?;
+    let (before, step) = (Field::of(field.steps()[..n].iter().cloned()), &field.steps()[n]);
+    let at = if n == 0 { "the body".to_owned() } else { format!("`{before}`") };
+    let near = match there {
+        Value::Object(fields) => or_nearest(step, fields.keys().map(String::as_str)),
+        _ => String::new(),
+    };
+    Some(format!("none of them has `{field}`: {at} is {}{near}", shape(there)))
 }
 
 /// Where `when` has an answer for none of the requests: the error of the first, and what an expression
@@ -259,6 +314,7 @@ mod tests {
     use crate::check::testing::*;
     use crate::finding::Verdict;
     use crate::trace::{CallId, FaultRef, SubjectEvent, What};
+    use serde_json::json;
 
     const FAULTS: &str =
         "faults:\n  - { on: billing POST /invoices, window: 10s..20s, do: { reset: before_applied } }";
@@ -285,6 +341,51 @@ mod tests {
         let judged = drill().call(call("billing", "POST /invoices", 12_000)).judged(&s, "faults").unwrap();
         let said = &judged.findings[0].message;
         assert!(said.contains("no new connection to `billing` was made inside 10s..20s"), "{said}");
+    }
+
+    #[test]
+    fn a_drift_of_a_field_that_no_message_has_says_so() {
+        let said = |act: &str, answers: &[serde_json::Value]| {
+            let s = scenario_of(
+                "other",
+                "",
+                &format!("faults:\n  - {{ on: crm GET /deals, do: {{ drift: {act} }} }}"),
+            );
+            let calls = answers.iter().map(|a| call("crm", "GET /deals", 1_000).answers(200, a.clone()));
+            drill().calls(calls).judged(&s, "faults").unwrap().findings[0].message.clone()
+        };
+        let page = json!({ "results": [{ "id": "d1", "properties": { "amount": "1.00", "stage": "won" } }] });
+        let lone = said("{ remove: /results/*/properties/amuont }", &[json!({}), page.clone()]);
+        assert!(!lone.contains("earlier rule"), "{lone}");
+        assert!(
+            lone.ends_with(
+                "none of them has `/results/*/properties/amuont`: `/results/*/properties` is a map of amount, \
+                 stage; did you mean `amount`?"
+            ),
+            "{lone}"
+        );
+        let elsewhere = said("{ nullify: /data }", &[page.clone()]);
+        assert!(elsewhere.contains("none of them has `/data`: the body is a map of results"), "{elsewhere}");
+        let other = said("{ decimal_comma: /results/0/properties/stage }", &[page]);
+        assert!(
+            other.contains("`/results/0/properties/stage` is there and `decimal_comma` changes nothing"),
+            "{other}"
+        );
+    }
+
+    #[test]
+    fn only_an_earlier_rule_that_bit_is_blamed() {
+        let rules = "faults:\n  - { on: billing POST /invoices, do: { reset: before_applied } }\n  \
+                     - { on: billing POST /invoices, attempts: 2, do: { latency: 1s } }";
+        let s = scenario_of("other", "", rules);
+        let why = |b: Builder| b.judged(&s, "faults").unwrap().findings[0].message.clone();
+        let asked = || call("billing", "POST /invoices", 1_000);
+        assert!(why(drill().call(asked().fault(0, "reset"))).ends_with("an earlier rule took them all"));
+        let some = why(drill().call(asked().fault(0, "reset")).call(asked()));
+        assert!(some.ends_with("none met attempts 2 (an earlier rule took 1)"), "{some}");
+        let late = scenario_of("other", "", "faults:\n  - { on: billing, attempts: 2, do: { latency: 1s } }");
+        let alone = drill().call(asked()).judged(&late, "faults").unwrap().findings[0].message.clone();
+        assert!(alone.ends_with("but none met attempts 2"), "{alone}");
     }
 
     #[test]

@@ -46,6 +46,7 @@ mod refresh;
 mod retries;
 mod retry_after;
 mod rotation;
+pub mod rules;
 mod secrets;
 mod shown;
 mod standing;

@@ -3,9 +3,9 @@
 //! Knows: names of rules and the reasons that a scenario gives. Must not know: what a rule says. What was
 //! waived is counted and shown with its reason; what keeps a drill from being judged cannot be waived.
 
-use super::CHECKS;
+use super::{CHECKS, rules};
 use crate::finding::{Finding, Judgement, Verdict, Waived, worst};
-use crate::scenario::Waiver;
+use crate::scenario::{Waiver, nearest, or_nearest};
 
 /// Takes what the waivers name out of the judgements, and writes down what was taken.
 pub(super) fn waive(waivers: &[Waiver], judgements: &mut [Judgement]) {
@@ -30,11 +30,25 @@ pub fn objection_to_waiving(rule: &str) -> Option<String> {
         return Some(format!("`{rule}` says that the drill could not be judged: that cannot be waived"));
     }
     if names().all(|name| name != check) {
-        let near = crate::scenario::or_nearest(check, names());
+        let near = or_nearest(check, names());
         return Some(format!("no check is called `{check}`{near}"));
     }
-    rest.is_empty()
-        .then(|| format!("`{rule}` is a whole check: write the rule as its finding shows it, `{check}/…`"))
+    if rest.is_empty() {
+        return Some(format!(
+            "`{rule}` is a whole check: write the rule as its finding shows it, `{check}/…`"
+        ));
+    }
+    if rules::all().any(|known| known.rule == rule) {
+        return None;
+    }
+    let known: Vec<&str> = rules::all().map(|known| known.rule).filter(|known| known.contains('/')).collect();
+    let of_check: Vec<&str> =
+        known.iter().copied().filter(|known| known.split('/').next() == Some(check)).collect();
+    // The name may be right under another check.
+    let elsewhere = known.iter().copied().find(|known| known.split('/').nth(1) == Some(rest));
+    let near = elsewhere.or_else(|| nearest(rule, of_check.iter().copied()));
+    let near = near.map_or_else(|| or_nearest(rule, of_check), |near| format!("; did you mean `{near}`?"));
+    Some(format!("no rule is called `{rule}`{near}"))
 }
 
 #[cfg(test)]
@@ -96,5 +110,13 @@ mod tests {
         assert!(no("idempotncy/no_key").contains("`idempotency`"), "{}", no("idempotncy/no_key"));
         assert!(no("idempotency").contains("a whole check"));
         assert_eq!(no("idempotency/no_key"), "");
+        let misspelt = "no rule is called `idempotency/no_kei`; did you mean `idempotency/no_key`?";
+        assert_eq!(no("idempotency/no_kei"), misspelt);
+        assert!(no("retries/no_key").contains("`idempotency/no_key`"), "{}", no("retries/no_key"));
+        assert!(
+            no("tls/zebra").starts_with("no rule is called `tls/zebra`; known: `tls/"),
+            "{}",
+            no("tls/zebra")
+        );
     }
 }

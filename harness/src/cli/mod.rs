@@ -39,11 +39,12 @@ pub use exit_code::ExitCode;
 pub use partition::Partition;
 
 use crate::casting;
+use crate::check::rules;
 use crate::contract::diff::RULES;
 use crate::drill::{self, DrillError};
 use crate::plan::{self, Loaded};
 use crate::report::table::Caught;
-use crate::report::{mistake, rules, table, wrap};
+use crate::report::{mistake, table, wrap};
 use crate::scenario::{ActEntry, Mistake, acts, nearest, schema};
 use crate::time::Span;
 
@@ -268,13 +269,16 @@ fn explain(rule: Option<&str>, console: &mut Console<'_>) -> io::Result<ExitCode
         console.print(&format!("{rule} ({severity})\n\n{}\n", wrap(change.says, 78).join("\n")))?;
         return Ok(ExitCode::Passed);
     }
-    let near = nearest(rule, names().chain(acts.iter().map(|a| a.name.as_str())))
-        .map(|n| format!("; did you mean `{n}`?"))
-        .unwrap_or_default();
-    console.say(&format!(
-        "error: there is no rule `{rule}`{near}\nrules:\n  {}\n",
-        wrap(&names().collect::<Vec<_>>().join(", "), 76).join("\n  ")
-    ));
+    console.say(&match nearest(rule, names().chain(acts.iter().map(|a| a.name.as_str()))) {
+        Some(near) => format!(
+            "error: there is no rule `{rule}`; did you mean `{near}`?\n\
+             `firedrill explain` lists all rules, `firedrill explain acts` what faults do\n"
+        ),
+        None => format!(
+            "error: there is no rule `{rule}`\nrules:\n  {}\n",
+            wrap(&names().collect::<Vec<_>>().join(", "), 76).join("\n  ")
+        ),
+    });
     Ok(ExitCode::Usage)
 }
 

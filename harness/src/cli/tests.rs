@@ -326,6 +326,8 @@ fn an_explanation_answers_a_finding() {
     let unknown = firedrill(&Fake::default(), &["explain", "idempotency/no_kye"]);
     assert_eq!(unknown.code, ExitCode::Usage);
     assert!(unknown.err.contains("did you mean `idempotency/no_key`?"), "{}", unknown.err);
+    assert_eq!(unknown.err.lines().count(), 2, "no list hides what was meant: {}", unknown.err);
+    assert!(firedrill(&Fake::default(), &["explain", "zebra"]).err.contains("rules:\n"));
     let acts = firedrill(&Fake::default(), &["explain", "acts"]).out;
     let one = firedrill(&Fake::default(), &["explain", "slow_accept"]).out;
     assert!(one.starts_with("do: { slow_accept: 500ms }\n    Connections") && acts.contains(&one), "{one}");

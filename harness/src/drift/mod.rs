@@ -12,6 +12,7 @@ mod value;
 
 pub use answer::answer;
 pub use body::{Body, body, letter, spelled};
+pub use place::missing;
 pub use systematic::{applicable, fields, of_body, of_requests};
 
 use serde_json::Value;

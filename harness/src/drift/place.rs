@@ -42,6 +42,18 @@ pub(super) fn places(doc: &Value, field: &Field) -> Vec<Place> {
     found.into_iter().map(|(place, _)| place).collect()
 }
 
+/// How far `doc` goes along the way to `field`, and what it has there; `None` if it has the field.
+pub fn missing<'d>(doc: &'d Value, field: &Field) -> Option<(usize, &'d Value)> {
+    let steps = field.steps();
+    let part = |n: usize| places(doc, &Field::of(steps[..n].iter().cloned())).into_iter().next();
+    let (n, place) = (0..=steps.len()).rev().find_map(|n| Some((n, part(n)?)))?;
+    let there = place.iter().try_fold(doc, |value, step| match value {
+        Value::Array(list) => list.get(step.parse::<usize>().ok()?),
+        other => other.get(step),
+    });
+    there.filter(|_| n < steps.len()).map(|there| (n, there))
+}
+
 /// The value at a place.
 pub(super) fn at<'v>(doc: &'v mut Value, place: &[String]) -> Option<&'v mut Value> {
     place.iter().try_fold(doc, |value, step| match value {

@@ -106,7 +106,8 @@ pub enum Act {
     /// SIGSTOP: the subject stands still, its connections open, and then goes on (SIGCONT) as if
     /// nothing had been. Only a program can be paused.
     Pause(Rest),
-    /// The subject's wall clock is off by this much from now on (`+10m`, `-10m`).
+    /// The subject's wall clock is off by this much (`+10m`, `-10m`) until the window of the rule ends, or
+    /// the drill heals; then it is right again.
     ClockSkew(Skew),
 }
 

@@ -13,7 +13,6 @@ pub mod jsonl;
 pub mod junit;
 pub mod mistake;
 mod payloads;
-pub mod rules;
 pub mod sweep;
 pub mod table;
 pub mod terminal;

@@ -34,7 +34,8 @@ pub fn rules(
     let document = Document::read(file, bytes).map_err(|m| vec![m])?.under("faults");
     let Faults { faults } = document.data("the request").map_err(|m| vec![m])?;
     let subjects = |rule: &Rule| {
-        rule.on == Target::Subject || matches!(rule.act, Act::Kill(_) | Act::Stop(_) | Act::ClockSkew(_))
+        rule.on == Target::Subject
+            || matches!(rule.act, Act::Kill(_) | Act::Stop(_) | Act::Pause(_) | Act::ClockSkew(_))
     };
     let no_subject = |(n, _): (usize, &Rule)| {
         let key = if faults[n].on == Target::Subject { "on" } else { "do" };

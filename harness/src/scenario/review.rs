@@ -11,7 +11,7 @@ use super::fits::{bound_by_macros, called, example, may_meet};
 use super::nearest::advice;
 use super::program_review::{VARIABLE, no_variable};
 use super::text::{Document, Mistake};
-use super::{Action, Scenario};
+use super::{Action, Misfit, Scenario};
 use crate::expr::Expr;
 use crate::fault::{Act, Kind, Mutation, Point, Rule, Target};
 use crate::time::{At, Span};
@@ -36,10 +36,28 @@ impl<'a> Sources<'a> {
         self.of(path).mistake_at(path, message)
     }
 
-    /// The file that says what stands at `path`: the drill, where it says it, else its base.
+    /// What is wrong with the changes to the vendor called `alias`, in the file that makes them.
+    pub fn mistake_in_changes(&self, alias: &str, misfit: &Misfit) -> Mistake {
+        let top = ["vendors", alias, "with"];
+        let within = misfit.path.iter().map(String::as_str);
+        let path: Vec<&str> = top.into_iter().chain(within).collect();
+        let document = self.of(&path);
+        let there = document.find(&path).is_some();
+        let mistake = match misfit.of_key && there {
+            true => document.mistake_at_key(&path, misfit.message.clone()),
+            false => document.mistake_at(&path, misfit.message.clone()),
+        };
+        Mistake { help: misfit.help.clone(), ..mistake }
+    }
+
+    /// The file that says what stands at `path`, or the most of the way there: the drill, if it says as
+    /// much as its base.
     fn of(&self, path: &[&str]) -> &'a Document {
+        let said = |document: &Document| {
+            (0..=path.len()).rev().find(|n| document.find(&path[..*n]).is_some()).unwrap_or_default()
+        };
         match self.base {
-            Some(base) if self.drill.find(path).is_none() && base.find(path).is_some() => base,
+            Some(base) if said(self.drill) < said(base) => base,
             _ => self.drill,
         }
     }
@@ -370,8 +388,11 @@ impl<'a> Reviewer<'a> {
 
     /// Faults that last need to know from when to when.
     fn window(&mut self, index: &str, rule: &Rule, kind: Kind, word: &str) {
-        let lasts = matches!(rule.act, Act::Burst) || rule.act.points().contains(&Point::Connect);
-        let starts = kind == Kind::Subject && matches!(rule.act, Act::Kill(_) | Act::Stop(_));
+        let of_subject = kind == Kind::Subject;
+        let lasts = matches!(rule.act, Act::Burst)
+            || rule.act.points().contains(&Point::Connect)
+            || (of_subject && matches!(rule.act, Act::ClockSkew(_)));
+        let starts = of_subject && matches!(rule.act, Act::Kill(_) | Act::Stop(_) | Act::Pause(_));
         match rule.window {
             None if lasts => self.say(
                 &["faults", index, "do"],

@@ -7,7 +7,7 @@ use serde::de::DeserializeOwned;
 
 use super::program::Program;
 use super::yaml::{self, Data, Holds, Key, Node, Place};
-use super::{Base, Scenario, located, review, schema, several};
+use super::{Base, Misfit, Scenario, located, review, schema, several};
 use crate::utf8::{self, NotUtf8};
 
 /// A mistake in a file, with its place.
@@ -26,6 +26,9 @@ pub struct Mistake {
     pub help: Option<String>,
     /// The line of the file.
     pub source_line: String,
+    /// Where it is in the changes that a drill makes to a vendor (`with`), if that is where: the drill's
+    /// file is then the one to point at.
+    pub in_changes: Option<Misfit>,
 }
 
 impl Mistake {
@@ -37,6 +40,7 @@ impl Mistake {
             message: message.into(),
             help: None,
             source_line: text.lines().nth(place.line.saturating_sub(1)).unwrap_or_default().to_owned(),
+            in_changes: None,
         }
     }
 

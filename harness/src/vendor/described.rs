@@ -84,6 +84,7 @@ fn mistake(error: &ContractError) -> Mistake {
         message: why.clone(),
         help: (!help.is_empty()).then(|| help.clone()),
         source_line: text.lines().nth(line.saturating_sub(1)).unwrap_or_default().to_owned(),
+        in_changes: None,
     }
 }
 

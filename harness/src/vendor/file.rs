@@ -7,10 +7,11 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path as FsPath;
 use std::sync::Arc;
 
+use serde::Deserialize as _;
 use serde_json::Value;
 
 use crate::contract::Contract;
-use crate::scenario::{Mistake, or_nearest};
+use crate::scenario::{Misfit, Mistake, misfit, or_nearest};
 use crate::seed::Seed;
 use crate::trace::{Operation, OperationKind};
 use crate::wire::Request;
@@ -106,11 +107,21 @@ impl VendorFile {
                 Ok(file.with_contract(described::bundled(name)?))
             }
             None => {
-                let near = or_nearest(name, bundled_names());
+                let mut known = contracts_dir.map(described_in).unwrap_or_default();
+                known.extend(bundled_names().map(str::to_owned));
+                known.sort();
+                known.dedup();
+                let near = or_nearest(name, known.iter().map(String::as_str));
                 let why = format!("there is no vendor `{name}`{near}");
-                let mut mistake = mistake(&format!("contracts/{name}/vendor.yaml"), "", (1, 1), why);
-                mistake.help = Some("write its description into that file".to_owned());
-                Err(mistake)
+                let file = match contracts_dir {
+                    Some(dir) => dir.join(name).join("vendor.yaml").display().to_string(),
+                    None => format!("contracts/{name}/vendor.yaml"),
+                };
+                let help = format!(
+                    "vendors: {}; `firedrill new {file}` writes the description of another to start from",
+                    known.join(", ")
+                );
+                Err(Mistake { help: Some(help), ..mistake(&file, "", (1, 1), why) })
             }
         }
     }
@@ -129,15 +140,21 @@ impl VendorFile {
             let place = e.location().map_or((1, 1), |l| (l.line() as usize, l.column() as usize));
             mistake(file, text, place, e.without_snippet().to_string())
         };
-        let mut spec: Spec = serde_saphyr::from_str(text).map_err(|e| located(&e))?;
-        let patched = !patch.is_null() && patch.as_object().is_none_or(|p| !p.is_empty());
-        if patched {
-            let mut value: Value = serde_saphyr::from_str(text).map_err(|e| located(&e))?;
-            merge_patch(&mut value, patch);
-            spec = serde_json::from_value(value)
-                .map_err(|e| mistake(file, text, (1, 1), format!("with the changes of `with:`: {e}")))?;
+        let spec: Spec = serde_saphyr::from_str(text).map_err(|e| located(&e))?;
+        let own = |why| mistake(file, text, (1, 1), why);
+        if patch.is_null() || patch.as_object().is_some_and(serde_json::Map::is_empty) {
+            return VendorFile::compile(spec).map_err(own);
         }
-        VendorFile::compile(spec).map_err(|why| mistake(file, text, (1, 1), why))
+        let mut value: Value = serde_saphyr::from_str(text).map_err(|e| located(&e))?;
+        merge_patch(&mut value, patch);
+        let patched = Spec::deserialize(&value).map_err(|e| {
+            let whole = || Misfit { message: e.to_string(), ..Misfit::default() };
+            changed(file, misfit::<Spec>("the vendor with these changes", &value).unwrap_or_else(whole))
+        })?;
+        VendorFile::compile(patched).map_err(|message| match VendorFile::compile(spec) {
+            Ok(_) => changed(file, Misfit { message, ..Misfit::default() }),
+            Err(why) => own(why),
+        })
     }
 
     pub(super) fn compile(mut spec: Spec) -> Result<VendorFile, String> {
@@ -356,6 +373,20 @@ fn route(
     })
 }
 
+/// The vendors that a folder describes.
+fn described_in(contracts: &FsPath) -> Vec<String> {
+    let entries = std::fs::read_dir(contracts).into_iter().flatten().filter_map(Result::ok);
+    let described = entries.filter(|entry| entry.path().join("vendor.yaml").exists());
+    described.filter_map(|entry| entry.file_name().into_string().ok()).collect()
+}
+
+/// What is wrong with the changes that somebody makes to the vendor of `file`.
+fn changed(file: &str, misfit: Misfit) -> Mistake {
+    let message = format!("with the changes of `with:`: {}", misfit.message);
+    let help = misfit.help.clone();
+    Mistake { help, in_changes: Some(misfit), ..mistake(file, "", (1, 1), message) }
+}
+
 fn mistake(file: &str, text: &str, (line, column): (usize, usize), message: String) -> Mistake {
     Mistake {
         file: file.to_owned(),
@@ -364,5 +395,6 @@ fn mistake(file: &str, text: &str, (line, column): (usize, usize), message: Stri
         message,
         help: None,
         source_line: text.lines().nth(line.saturating_sub(1)).unwrap_or_default().to_owned(),
+        in_changes: None,
     }
 }
