@@ -364,7 +364,7 @@ mod tests {
             ),
             "{lone}"
         );
-        let elsewhere = said("{ nullify: /data }", &[page.clone()]);
+        let elsewhere = said("{ nullify: /data }", std::slice::from_ref(&page));
         assert!(elsewhere.contains("none of them has `/data`: the body is a map of results"), "{elsewhere}");
         let other = said("{ decimal_comma: /results/0/properties/stage }", &[page]);
         assert!(

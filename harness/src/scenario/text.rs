@@ -28,7 +28,7 @@ pub struct Mistake {
     pub source_line: String,
     /// Where it is in the changes that a drill makes to a vendor (`with`), if that is where: the drill's
     /// file is then the one to point at.
-    pub in_changes: Option<Misfit>,
+    pub in_changes: Option<Box<Misfit>>,
 }
 
 impl Mistake {

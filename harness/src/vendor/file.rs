@@ -384,7 +384,7 @@ fn described_in(contracts: &FsPath) -> Vec<String> {
 fn changed(file: &str, misfit: Misfit) -> Mistake {
     let message = format!("with the changes of `with:`: {}", misfit.message);
     let help = misfit.help.clone();
-    Mistake { help, in_changes: Some(misfit), ..mistake(file, "", (1, 1), message) }
+    Mistake { help, in_changes: Some(Box::new(misfit)), ..mistake(file, "", (1, 1), message) }
 }
 
 fn mistake(file: &str, text: &str, (line, column): (usize, usize), message: String) -> Mistake {
