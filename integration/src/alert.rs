@@ -168,7 +168,7 @@ impl Alerts {
             }
         };
         self.metrics.alert(kind.name());
-        tracing::error!(alert = kind.name(), subject, message, "alert");
+        tracing::error!(alert = kind.name(), subject, detail = message, "alert");
         let Some(waiting) = &self.waiting else { return };
         let alert = Alert {
             kind: kind.name(),
