@@ -54,6 +54,7 @@ fn main() -> std::process::ExitCode {
         trial!(lives::a_busy_port_is_told_in_the_subjects_own_words),
         trial!(end::no_subject_outlives_a_drill_in_which_firedrill_panics),
         trial!(end::what_a_subject_leaves_behind_goes_with_it),
+        trial!(end::whoever_left_the_group_of_a_subject_goes_with_it),
         trial!(tls::a_program_that_does_not_verify_is_found_with_the_credential_it_gave_away),
         trial!(tls::a_drill_of_certificates_is_skipped_for_a_program_that_is_met_in_clear),
         trial!(bundled::what_cannot_be_put_to_it_is_skipped_with_the_reason),

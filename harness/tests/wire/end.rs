@@ -28,6 +28,36 @@ pub fn what_a_subject_leaves_behind_goes_with_it() {
     assert_eq!(gone(&mark), Vec::<String>::new());
 }
 
+/// A program whose children leave its group and its session, as those of process managers do.
+fn leaves_its_session(mark: &str) -> (firedrill::scenario::Program, PathBuf) {
+    let mut subject = program("cron.yaml");
+    let script =
+        "setsid sh -c 'trap \"echo wound up >> $STATE/end; exit\" TERM; while :; do sleep 0.05; done' & wait";
+    subject.0.command = ["sh", "-c", script].map(str::to_owned).to_vec();
+    subject.0.runs = firedrill::scenario::Runs::Service;
+    subject.0.env.insert("MARK".to_owned(), mark.split_once('=').unwrap().1.to_owned());
+    subject.0.env.insert("STATE".to_owned(), "{state}".to_owned());
+    subject
+}
+
+pub fn whoever_left_the_group_of_a_subject_goes_with_it() {
+    if !there("setsid") {
+        return;
+    }
+    let mark = format!("MARK=left-the-group-{}", std::process::id());
+    let kill = "faults: [{ on: subject, window: 100ms..200ms, do: { kill: { restart_after: 100ms } } }]";
+    for faults in ["", kill] {
+        let subject = leaves_its_session(&mark);
+        let drilled = run(&drill_of(&format!("workload: []\n{faults}\nends_at: 700ms")), &subject, 1);
+        assert!(
+            lives(&drilled).contains(&&firedrill::trace::SubjectEvent::Stopped),
+            "{}",
+            findings(&drilled)
+        );
+        assert_eq!(gone(&mark), Vec::<String>::new());
+    }
+}
+
 /// Kills firedrill in the middle of runs; the moments differ from run to run. No process of a subject
 /// is left, no port, and after one run more no folder.
 fn killed(runs: u32, bug: &str, faults: &str) {
@@ -235,6 +265,9 @@ pub fn no_subject_outlives_a_firedrill_that_is_killed() {
     killed(9, "leaves_children", "");
     // A group that stands still is woken for its end.
     killed(3, "", PAUSED);
+    if there("setsid") {
+        killed(3, "leaves_its_session", "");
+    }
 }
 
 /// The long form of the test above: four minutes, so only when asked for (`--ignored`).

@@ -168,6 +168,8 @@ def main():
         time.sleep(600)
     if BUG == "leaves_children":
         os.system("sleep 600 &")
+    if BUG == "leaves_its_session":
+        os.system("setsid sleep 600 &")
     signal.signal(signal.SIGUSR1, lambda *_: threading.Thread(target=once).start())
     server = ThreadingHTTPServer(("127.0.0.1", int(os.environ["PORT"])), Admin)
     threading.Thread(target=server.serve_forever, daemon=True).start()

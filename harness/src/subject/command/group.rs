@@ -5,7 +5,8 @@
 //! A shell starts first, as leader of a group of its own. It leaves a *keeper* in the group, which
 //! waits at the reading end of a pipe that only firedrill holds open, and then becomes the program.
 //! When firedrill ends, however it ends, the pipe closes and the keeper kills the whole group,
-//! itself included. As the keeper is there before the program is, there is no moment at which the
+//! itself included. Whoever leaves the group (`setsid`) is known by a mark in its environment, where
+//! the system shows that (Linux), and goes with it. As the keeper is there before the program is, there is no moment at which the
 //! program could be left behind. (`PR_SET_PDEATHSIG` would need `unsafe`, and spares grandchildren;
 //! a copy of firedrill as keeper is not to be had where firedrill is a library.) A stopped group
 //! wakes for it: the kernel continues a stopped group that is orphaned (POSIX, `_Exit`).
@@ -16,6 +17,7 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::os::unix::process::ExitStatusExt as _;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rustix::process::{Pid, Signal as Sig, kill_process, kill_process_group};
@@ -27,12 +29,31 @@ use crate::scenario::Signal;
 /// What the shell is called, which stands before what it says of itself.
 pub(super) const SHELL: &str = "firedrill-subject";
 
-/// What the shell does; its arguments are the program and the program's.
+/// What the shell does; its arguments are the mark of the life, the program and the program's. The keeper
+/// itself has no mark.
 const KEPT: &str = r#"exec 3<&0 </dev/null
-( trap '' HUP INT TERM QUIT USR1 USR2; read -r _ <&3; kill -KILL 0 ) >/dev/null 2>&1 &
+life=$1
+shift
+( trap '' HUP INT TERM QUIT USR1 USR2
+read -r _ <&3
+for one in $(grep -lsF "FIREDRILL_LIFE=$life" /proc/[0-9]*/environ); do
+one=${one#/proc/}
+kill -KILL "${one%/environ}"
+done
+kill -KILL 0 ) >/dev/null 2>&1 &
 exec 3<&-
+export FIREDRILL_LIFE="$life"
 exec "$@"
 "#;
+
+/// The variable by which whatever a life starts is known, also where it left the group.
+const LIFE: &str = "FIREDRILL_LIFE";
+
+/// How often it is looked for who is left: whoever was found may just have started another.
+const ROUNDS: u32 = 5;
+
+/// The pause between two looks at who is left.
+const LOOK: Duration = Duration::from_millis(20);
 
 /// How long a killed process may take to be gone.
 const GONE_WITHIN: Duration = Duration::from_secs(5);
@@ -68,6 +89,8 @@ pub(super) enum Ended {
 pub(super) struct Group {
     child: Child,
     id: Option<Pid>,
+    /// By which all of its processes are known.
+    mark: String,
     /// Held open for as long as the group may live.
     _pipe: Option<ChildStdin>,
 }
@@ -83,8 +106,9 @@ impl Group {
         if !order.folder.is_dir() {
             return Err(format!("its working folder {} does not exist", order.folder.display()));
         }
+        let mark = fresh_mark();
         let mut child = tokio::process::Command::new("/bin/sh")
-            .args(["-c", KEPT, SHELL])
+            .args(["-c", KEPT, SHELL, &mark])
             .args(&order.words)
             .current_dir(&order.folder)
             .envs(&order.env)
@@ -97,7 +121,7 @@ impl Group {
         let id = child.id().and_then(|id| i32::try_from(id).ok()).and_then(Pid::from_raw);
         let (out, err) = (child.stdout.take(), child.stderr.take());
         let pipe = child.stdin.take();
-        let group = Group { child, id, _pipe: pipe };
+        let group = Group { child, id, mark, _pipe: pipe };
         match (out, err) {
             (Some(out), Some(err)) => Ok((group, out, err)),
             _ => Err("the program's output could not be piped".to_owned()),
@@ -121,11 +145,52 @@ impl Group {
         Hunger::of(self.id)
     }
 
-    /// SIGKILL to the whole group. An error means that nobody is left.
+    /// SIGKILL to the whole group, and to whoever left it. An error means that nobody is left.
     pub fn kill(&self) {
         if let Some(id) = self.id {
             let _ = kill_process_group(id, Sig::KILL);
         }
+        for _ in 0..ROUNDS {
+            if !self.tell_others(Sig::KILL) {
+                return;
+            }
+        }
+    }
+
+    /// Sends a signal to all that this life started and that still run, except the program itself; false if
+    /// there is nobody.
+    fn tell_others(&self, signal: Sig) -> bool {
+        let others = self.others();
+        for id in &others {
+            let _ = kill_process(*id, signal);
+        }
+        !others.is_empty()
+    }
+
+    /// Whoever this life started and still runs (Linux), except the program itself.
+    fn others(&self) -> Vec<Pid> {
+        let wanted = format!("{LIFE}={}", self.mark);
+        let marked = |id: &Pid| {
+            // What has ended and is not waited for yet has no environment any more.
+            let environ = std::fs::read(format!("/proc/{}/environ", id.as_raw_nonzero())).unwrap_or_default();
+            environ.split(|b| *b == 0).any(|pair| pair == wanted.as_bytes())
+        };
+        let all = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+        let ids = all.filter_map(|entry| Pid::from_raw(entry.file_name().to_str()?.parse().ok()?));
+        ids.filter(|id| Some(*id) != self.id).filter(marked).collect()
+    }
+
+    /// Asks whoever outlived the program to end, and waits for a while.
+    pub async fn wind_up_others(&self) {
+        if !self.tell_others(Sig::TERM) {
+            return;
+        }
+        let all_gone = async {
+            while !self.others().is_empty() {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        let _ = tokio::time::timeout(GONE_WITHIN, all_gone).await;
     }
 
     /// SIGTERM to the program itself.
@@ -135,11 +200,13 @@ impl Group {
         }
     }
 
-    /// Stops the whole group where it stands, or lets it go on.
+    /// Stops the whole group, and whoever left it, where they stand, or lets them go on.
     pub fn pause(&self, on: bool) {
+        let signal = if on { Sig::STOP } else { Sig::CONT };
         if let Some(id) = self.id {
-            let _ = kill_process_group(id, if on { Sig::STOP } else { Sig::CONT });
+            let _ = kill_process_group(id, signal);
         }
+        self.tell_others(signal);
     }
 
     /// Sends a signal to the program itself; false if it is gone.
@@ -154,7 +221,13 @@ impl Group {
 
     /// Waits until a killed program is gone, so that its port and its files are free.
     pub async fn gone(mut self) {
-        let _ = tokio::time::timeout(GONE_WITHIN, self.child.wait()).await;
+        let all = async {
+            let _ = self.child.wait().await;
+            while self.tell_others(Sig::KILL) {
+                tokio::time::sleep(LOOK).await;
+            }
+        };
+        let _ = tokio::time::timeout(GONE_WITHIN, all).await;
     }
 }
 
@@ -164,6 +237,16 @@ impl Drop for Group {
         // What was killed is soon dead; a few looks spare most zombies.
         let _ = self.child.try_wait();
     }
+}
+
+/// A mark that no other life has, also of another firedrill: its process has its number only once at a time.
+fn fresh_mark() -> String {
+    static LIVES: AtomicU64 = AtomicU64::new(0);
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    // Field 22 of proc(5)'s `stat`, counted behind the name: when the process started.
+    let started = stat.rsplit_once(')').and_then(|(_, rest)| rest.split_whitespace().nth(19));
+    let life = LIVES.fetch_add(1, Ordering::Relaxed);
+    format!("{}-{}-{life}.", std::process::id(), started.unwrap_or("0"))
 }
 
 fn name(signal: i32) -> String {

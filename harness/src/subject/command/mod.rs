@@ -427,6 +427,17 @@ impl Held {
                 () = output.next() => {}
             }
         };
+        if let Some(group) = &self.group {
+            let others = group.wind_up_others();
+            tokio::pin!(others);
+            loop {
+                tokio::select! {
+                    biased;
+                    () = &mut others => break,
+                    () = output.next() => {}
+                }
+            }
+        }
         output.rest().await;
         ended
     }
