@@ -158,13 +158,18 @@ fn whatever_drifts_the_sound_core_writes_nothing_wrong_and_keeps_going() {
 
 #[test]
 fn what_is_written_as_the_vendor_now_says_is_no_corruption() {
-    let graded = &graded(None, DEAL, &["unicode_text: /properties/dealname"])[0];
-    assert_eq!((graded.grade, graded.as_told), (Grade::Harmless, true), "{graded:?}");
+    let one = "unicode_text: /properties/dealname";
+    let alone = &graded(Some("compares_money_only"), DEAL, &[one])[0];
+    assert_eq!((alone.grade, alone.as_told), (Grade::Harmless, true), "{alone:?}");
+    // Who compares every field is told otherwise by the list, and says so.
+    let compared = &graded(None, DEAL, &[one])[0];
+    assert_eq!((compared.grade, compared.as_told), (Grade::RefusedLoudly, true), "{compared:?}");
+    assert!(compared.why.starts_with("reconcile_mismatch"), "{compared:?}");
 }
 
 #[test]
 fn what_only_one_record_may_have_is_promised_of_every_cell() {
-    with(None, |plan, play| {
+    with(Some("compares_money_only"), |plan, play| {
         let mut scenario = plan.scenario.clone();
         scenario.expect.unique = serde_saphyr::from_str(
             "- of: billing.invoices\n  by: 'invoice.lines.data[0].description'\n  \

@@ -18,8 +18,8 @@ use crate::store::{Quarantined, Store, Stored, StoredKey};
 use crate::vendor::{HubSpot, Stripe, form};
 use crate::webhook::{Delivery, Refusals};
 
-/// One e-mail address is ensured as a customer by one job at a time; addresses share this many locks.
-const EMAIL_LOCKS: usize = 16;
+/// The deals of one e-mail address are invoiced one at a time; addresses share this many locks.
+const EMAIL_LOCKS: usize = 256;
 
 /// Keys remembered by this process only, for a deployment that wants no more.
 pub(crate) type ProcessKeys = BTreeMap<(String, u32, &'static str, String), StoredKey>;

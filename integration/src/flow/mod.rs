@@ -175,9 +175,8 @@ impl Flow<'_> {
                 if old.step != Step::Retracted {
                     self.retract(&mut old).await?;
                 }
-                let same = old.terms.email == terms.email && old.terms.name == terms.name;
-                let customer = old.customer_id.filter(|_| same);
-                begun(deal, terms, old.revision + 1, customer)
+                // Its customer may have another name by now.
+                begun(deal, terms, old.revision + 1, None)
             }
         };
         self.save(&line)?;
