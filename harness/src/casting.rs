@@ -183,7 +183,7 @@ fn absent(document: &Document, above: &[&str], program: &Program, here: &Path) -
         mistake
     };
     if let Some(folder) = program.folder.as_ref().filter(known).filter(|f| !here.join(f).is_dir()) {
-        let why = format!("there is no folder {}", here.join(folder).display());
+        let why = format!("there is no folder `{folder}` here");
         return Some(wrong(&["folder"], why, "`folder` is the working folder, relative to the subject file"));
     }
     if let Some(Err(why)) = program.command.first().filter(known).map(|word| executable(word, here)) {
