@@ -18,7 +18,7 @@ use crate::store::{Quarantined, Store, Stored, StoredKey};
 use crate::vendor::{HubSpot, Stripe, form};
 use crate::webhook::{Delivery, Refusals};
 
-/// The deals of one e-mail address are invoiced one at a time; addresses share this many locks.
+/// One e-mail address is ensured as a customer by one job at a time; addresses share this many locks.
 const EMAIL_LOCKS: usize = 256;
 
 /// Keys remembered by this process only, for a deployment that wants no more.

@@ -18,15 +18,9 @@ impl Flow<'_> {
         let look_first = self.ctx.policies.writes.look_first;
         // What this very run has seen or made need not be looked at again.
         let mut seen = false;
-        // Other deals of the same address may give its customer another name, which this one's invoice
-        // would take over until it is finalised.
-        let mut alone = None;
         for _ in 0..TURNS {
             match line.step {
                 Step::Begun => {
-                    if alone.is_none() {
-                        alone = Some(self.ctx.email_lock(&line.terms.email).lock().await);
-                    }
                     let customer = self.customer(&mut line).await?;
                     if look_first
                         && !seen
@@ -121,6 +115,7 @@ impl Flow<'_> {
         if let Some(id) = &line.customer_id {
             return Ok(id.clone());
         }
+        let _one_at_a_time = self.ctx.email_lock(&line.terms.email).lock().await;
         let look_first = self.ctx.policies.writes.look_first;
         let mut found = match look_first {
             true => self.ctx.stripe.customer_by_email(self.slot, &line.terms.email).await?,
