@@ -73,13 +73,6 @@ pub(super) const DEFECTS: &[Defect] = &[
         plant: |_, p| p.quota = Arc::new(Blind),
     },
     Defect {
-        name: "knows_the_limit_by_heart",
-        bug: "counts its own calls against a limit that others spend too",
-        drill: "rate_limit/a_quota_that_others_spend_is_shared",
-        check: "quota",
-        plant: |_, p| p.quota = Arc::new(Blind),
-    },
-    Defect {
         name: "epoch_for_delta",
         bug: "takes epoch for delta",
         drill: "rate_limit/a_reset_in_epoch_seconds_is_understood",
