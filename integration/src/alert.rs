@@ -1,6 +1,6 @@
 //! Telling somebody. Knows kinds, repetition and delivery; must not know what caused an alert.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use tokio::sync::Notify;
 
 use crate::clock::Clock;
 use crate::metrics::Metrics;
-use crate::policy::{AlertRule, Outbox};
+use crate::policy::AlertRule;
 use crate::store::{Store, Stored};
 
 /// The waits after each attempt that failed, in seconds; the last one from there on.
@@ -86,65 +86,25 @@ pub(crate) struct Alerts {
     /// How long one kind and subject stays quiet after an alert.
     quiet: SignedDuration,
     seen: Mutex<BTreeMap<(AlertKind, String), Seen>>,
-    /// Those that are to be posted; none if there is nowhere to.
-    waiting: Option<Waiting>,
+    /// Keeps those that nobody has accepted yet; none if there is nowhere to post them.
+    outbox: Option<Arc<Store>>,
     /// There is one more.
     more: Notify,
     /// There is none.
     none: Notify,
 }
 
-/// Alerts that nobody has accepted yet.
-enum Waiting {
-    Stored(Arc<Store>),
-    Here(Mutex<VecDeque<String>>),
-}
-
-impl Waiting {
-    fn put(&self, body: String) -> Stored<()> {
-        match self {
-            Self::Stored(store) => store.put_alert(&body)?,
-            Self::Here(queue) => queue.lock().unwrap_or_else(PoisonError::into_inner).push_back(body),
-        }
-        Ok(())
-    }
-
-    /// The oldest, with its number.
-    fn first(&self) -> Stored<Option<(i64, String)>> {
-        match self {
-            Self::Stored(store) => store.next_alert(),
-            Self::Here(queue) => {
-                let queue = queue.lock().unwrap_or_else(PoisonError::into_inner);
-                Ok(queue.front().map(|body| (0, body.clone())))
-            }
-        }
-    }
-
-    fn forget(&self, number: i64) -> Stored<()> {
-        match self {
-            Self::Stored(store) => store.drop_alert(number)?,
-            Self::Here(queue) => drop(queue.lock().unwrap_or_else(PoisonError::into_inner).pop_front()),
-        }
-        Ok(())
-    }
-}
-
 impl Alerts {
-    /// Alerts that are posted if `post`.
+    /// Alerts that wait in `outbox` until they are accepted, if they are posted at all.
     pub(crate) fn new(
         clock: Arc<dyn Clock>,
         metrics: Arc<Metrics>,
         rule: AlertRule,
-        store: Arc<Store>,
-        post: bool,
+        outbox: Option<Arc<Store>>,
     ) -> Self {
         let quiet = SignedDuration::try_from(rule.quiet).unwrap_or(SignedDuration::MAX);
-        let waiting = post.then(|| match rule.outbox {
-            Outbox::Store => Waiting::Stored(store),
-            Outbox::Process => Waiting::Here(Mutex::default()),
-        });
         let (more, none) = (Notify::new(), Notify::new());
-        Self { clock, metrics, quiet, seen: Mutex::default(), waiting, more, none }
+        Self { clock, metrics, quiet, seen: Mutex::default(), outbox, more, none }
     }
 
     pub(crate) fn raise(&self, kind: AlertKind, subject: &str, message: &str) {
@@ -169,14 +129,14 @@ impl Alerts {
         };
         self.metrics.alert(kind.name());
         tracing::error!(alert = kind.name(), subject, detail = message, "alert");
-        let Some(waiting) = &self.waiting else { return };
+        let Some(outbox) = &self.outbox else { return };
         let alert = Alert {
             kind: kind.name(),
             subject: subject.to_owned(),
             message: message.to_owned(),
             first_seen: first,
         };
-        let kept = serde_json::to_string(&alert).map(|body| waiting.put(body));
+        let kept = serde_json::to_string(&alert).map(|body| outbox.put_alert(&body));
         match kept {
             Ok(Ok(())) => self.more.notify_one(),
             Ok(Err(error)) => tracing::error!(%error, "alert not kept"),
@@ -186,48 +146,51 @@ impl Alerts {
 
     /// Posts alerts to `url`, in order, each until it is accepted, for ever.
     pub(crate) async fn deliver(&self, url: &str, http: &reqwest::Client) -> Stored<()> {
-        let Some(waiting) = &self.waiting else { return Ok(()) };
+        let Some(outbox) = &self.outbox else { return Ok(()) };
         let mut failed = 0;
         loop {
             let more = self.more.notified();
-            let Some((number, body)) = waiting.first()? else {
+            let Some((number, body)) = outbox.next_alert()? else {
                 self.none.notify_waiters();
                 more.await;
                 continue;
             };
             let request = http.post(url).header("content-type", "application/json").body(body);
             let answer = request.timeout(Duration::from_secs(10)).send().await;
-            match answer.map(|reply| reply.status()) {
-                Ok(status) if status.is_success() => {
-                    waiting.forget(number)?;
-                    failed = 0;
-                    continue;
-                }
+            let is_over = match answer.map(|reply| reply.status()) {
+                Ok(status) if status.is_success() => true,
                 Ok(status) => {
-                    tracing::warn!(status = status.as_u16(), "alert not accepted");
                     let later = matches!(status, StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_MANY_REQUESTS);
-                    if status.is_client_error() && !later && failed + 1 >= REFUSALS {
+                    let given_up = status.is_client_error() && !later && failed + 1 >= REFUSALS;
+                    tracing::warn!(status = status.as_u16(), "alert not accepted");
+                    if given_up {
                         tracing::error!(status = status.as_u16(), "alert given up: its receiver refuses it");
-                        waiting.forget(number)?;
-                        failed = 0;
-                        continue;
                     }
+                    given_up
                 }
-                Err(error) => tracing::warn!(error = %error.without_url(), "alert not delivered"),
+                Err(error) => {
+                    tracing::warn!(error = %error.without_url(), "alert not delivered");
+                    false
+                }
+            };
+            if is_over {
+                outbox.drop_alert(number)?;
+                failed = 0;
+            } else {
+                tokio::time::sleep(Duration::from_secs(WAITS[failed.min(WAITS.len() - 1)])).await;
+                failed += 1;
             }
-            tokio::time::sleep(Duration::from_secs(WAITS[failed.min(WAITS.len() - 1)])).await;
-            failed += 1;
         }
     }
 
-    /// Waits until every alert is accepted, as far as that is worth waiting for.
+    /// Waits until every alert is accepted.
     pub(crate) async fn delivered(&self) -> Stored<()> {
-        let Some(waiting @ Waiting::Stored(_)) = &self.waiting else { return Ok(()) };
+        let Some(outbox) = &self.outbox else { return Ok(()) };
         loop {
             let none = self.none.notified();
             tokio::pin!(none);
             none.as_mut().enable();
-            if waiting.first()?.is_none() {
+            if outbox.next_alert()?.is_none() {
                 return Ok(());
             }
             none.await;

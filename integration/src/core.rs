@@ -20,7 +20,7 @@ use crate::entropy::Entropy;
 use crate::error::CoreError;
 use crate::metrics::Metrics;
 use crate::observer::{AttemptObserver, Vendor};
-use crate::policy::Policies;
+use crate::policy::{Outbox, Policies};
 use crate::store::Store;
 use crate::vendor::{HubSpot, Stripe};
 use crate::webhook::Delivery;
@@ -49,9 +49,12 @@ impl Core {
         let metrics = Arc::new(Metrics::new());
         let observer = Arc::new(OnceLock::new());
         let store = Arc::new(Store::open(&config.state_dir, config.synchronous, config.locking)?);
-        let post = config.alert_url.is_some();
-        let alerts =
-            Arc::new(Alerts::new(clock.clone(), metrics.clone(), policies.alerts, store.clone(), post));
+        let outbox = match (&config.alert_url, policies.alerts.outbox) {
+            (None, _) => None,
+            (Some(_), Outbox::Store) => Some(store.clone()),
+            (Some(_), Outbox::Process) => Some(Arc::new(Store::in_memory()?)),
+        };
+        let alerts = Arc::new(Alerts::new(clock.clone(), metrics.clone(), policies.alerts, outbox));
         let tools = Tools {
             policies: policies.clone(),
             clock: clock.clone(),
@@ -125,12 +128,9 @@ impl Bound {
         let Self { core: Core { ctx, late, .. }, listener, .. } = self;
         // Tasks that are told to end are dropped a little later: the store must be free before that.
         let _closing = Closing(ctx.clone());
-        let url = ctx.config.alert_url.clone();
-        let post =
-            build_http(url.as_deref().unwrap_or("http:"), Some(Duration::from_secs(5)), Tls::default())?;
-
         let mut background: JoinSet<Result<(), rusqlite::Error>> = JoinSet::new();
-        if let Some(url) = url {
+        if let Some(url) = ctx.config.alert_url.clone() {
+            let post = build_http(&url, Some(Duration::from_secs(5)), Tls::default())?;
             let alerts = ctx.alerts.clone();
             background.spawn(async move { alerts.deliver(&url, &post).await });
         }
@@ -164,10 +164,9 @@ impl Bound {
             }
         }
         // What was raised while stopping is told now; what is not accepted by then, after the next start.
-        if let Ok(told) =
-            tokio::time::timeout(LAST_WORDS / ctx.config.tempo.max(1), ctx.alerts.delivered()).await
-        {
-            told?;
+        if ctx.policies.alerts.outbox == Outbox::Store {
+            let told = tokio::time::timeout(LAST_WORDS / ctx.config.tempo.max(1), ctx.alerts.delivered());
+            told.await.unwrap_or(Ok(()))?;
         }
         Ok(())
     }

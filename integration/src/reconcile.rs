@@ -24,15 +24,7 @@ pub(crate) async fn schedule(ctx: Arc<Context>) -> Result<(), rusqlite::Error> {
     let interval = ctx.config.reconcile_interval;
     let mut routine = Routine::new("reconcile", interval, interval.map(|interval| Instant::now() + interval));
     loop {
-        tokio::select! {
-            biased;
-            () = ctx.reconcile_now.notified() => {}
-            () = routine.due() => {}
-        }
-        if !ctx.policies.reconcile.enabled {
-            routine.rest();
-            continue;
-        }
+        routine.turn(&ctx.reconcile_now, ctx.policies.reconcile.enabled).await;
         let span = tracing::info_span!("reconcile", run = %ctx.run_id());
         let outcome = run(&ctx).instrument(span.clone()).await;
         ctx.wake.notify_one();

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::alert::AlertKind;
@@ -27,17 +28,17 @@ impl Routine {
         Self { name, interval, next, completed: next.unwrap_or_else(Instant::now) }
     }
 
-    /// Sleeps until it is due: for ever, if it is done on demand only.
-    pub(crate) async fn due(&self) {
-        match self.next {
-            Some(next) => tokio::time::sleep_until(next).await,
-            None => std::future::pending().await,
+    /// Waits until it is `wanted` or due: for ever, if it is not `enabled`.
+    pub(crate) async fn turn(&self, wanted: &Notify, enabled: bool) {
+        if !enabled {
+            return std::future::pending().await;
         }
-    }
-
-    /// It is not done again but on demand.
-    pub(crate) fn rest(&mut self) {
-        self.next = None;
+        let Some(next) = self.next else { return wanted.notified().await };
+        tokio::select! {
+            biased;
+            () = wanted.notified() => {}
+            () = tokio::time::sleep_until(next) => {}
+        }
     }
 
     /// It was done: when it is next. A run that was held is repeated once the hold is over.
@@ -77,7 +78,7 @@ impl Routine {
         if matches!(failure, Failure::Held { .. }) {
             return;
         }
-        let least = ctx.policies.alerts.unheard / ctx.config.tempo.max(1);
+        let least = ctx.policies.alerts.unheard;
         let patience = self.interval.map_or(least, |interval| least.max(interval * 2));
         let since = now.saturating_duration_since(self.completed);
         if since >= patience {

@@ -23,15 +23,7 @@ pub(crate) async fn schedule(ctx: Arc<Context>) -> Result<(), rusqlite::Error> {
     let interval = ctx.config.sync_interval;
     let mut routine = Routine::new("sync", interval, interval.map(|_| Instant::now()));
     loop {
-        tokio::select! {
-            biased;
-            () = ctx.sync_now.notified() => {}
-            () = routine.due() => {}
-        }
-        if !ctx.policies.sync.enabled {
-            routine.rest();
-            continue;
-        }
+        routine.turn(&ctx.sync_now, ctx.policies.sync.enabled).await;
         let span = tracing::info_span!("sync", run = %ctx.run_id());
         let outcome = run(&ctx).instrument(span.clone()).await;
         ctx.wake.notify_one();

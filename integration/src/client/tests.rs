@@ -108,8 +108,7 @@ async fn write(
     let config = Config::new("/nowhere", hubspot, stripe);
     let clock: Arc<dyn Clock> = Arc::new(Fixed(Instant::now()));
     let metrics = Arc::new(Metrics::new());
-    let (_dir, store) = crate::store::scratch();
-    let alerts = Alerts::new(clock.clone(), metrics.clone(), AlertRule::default(), Arc::new(store), false);
+    let alerts = Alerts::new(clock.clone(), metrics.clone(), AlertRule::default(), None);
     let seen = Arc::new(Seen::default());
     *seen.1.lock().unwrap() = Some(Instant::now());
     let observer: Arc<OnceLock<Arc<dyn AttemptObserver>>> = Arc::new(OnceLock::new());

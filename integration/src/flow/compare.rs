@@ -26,20 +26,16 @@ pub(crate) fn difference(invoice: &Invoice, terms: &Terms, by: Comparison) -> Op
 /// The first field, of those that are not money, which an invoice has otherwise. What it does not say, as a draft
 /// without items does not say what for, is no difference.
 pub(super) fn wording(invoice: &Invoice, terms: &Terms) -> Option<&'static str> {
+    let other = |said: &Option<String>, due: &str| said.as_deref().is_some_and(|said| said != due);
+    let email = invoice.customer_email.as_deref();
     let closed = terms.closed_s.map(|seconds| seconds.to_string());
     let rows = [
-        ("customer_name", &invoice.customer_name, Some(&terms.name)),
-        ("lines.data[0].description", &invoice.description, Some(&terms.description)),
-        ("metadata.deal_closed_at", &invoice.deal_closed_at, closed.as_ref()),
+        ("customer_email", email.is_some_and(|said| !said.eq_ignore_ascii_case(&terms.email))),
+        ("customer_name", other(&invoice.customer_name, &terms.name)),
+        ("lines.data[0].description", other(&invoice.description, &terms.description)),
+        ("metadata.deal_closed_at", closed.is_some_and(|closed| other(&invoice.deal_closed_at, &closed))),
     ];
-    let other = |(said, due): (&Option<String>, Option<&String>)| match (said, due) {
-        (Some(said), Some(due)) => said != due,
-        _ => false,
-    };
-    if invoice.customer_email.as_ref().is_some_and(|said| !said.eq_ignore_ascii_case(&terms.email)) {
-        return Some("customer_email");
-    }
-    rows.into_iter().find(|(_, said, due)| other((said, *due))).map(|(field, ..)| field)
+    rows.into_iter().find(|(_, other)| *other).map(|(field, _)| field)
 }
 
 #[cfg(test)]

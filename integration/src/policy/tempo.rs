@@ -41,6 +41,7 @@ impl Policies {
             &mut self.queue.retry_base,
             &mut self.queue.retry_cap,
             &mut self.alerts.quiet,
+            &mut self.alerts.unheard,
             &mut self.limiter.day,
             &mut self.limiter.ask_every,
         ];

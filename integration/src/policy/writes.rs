@@ -11,7 +11,7 @@ pub struct WriteIntent {
     pub subject: String,
     /// The deal's revision: 1 at first, one more after each amendment of what was invoiced.
     pub revision: u32,
-    /// The step: `customer`, `draft`, `item`, `finalise`, `void`.
+    /// The step: `customer`, `rename`, `draft`, `item`, `finalise`, `void`.
     pub step: &'static str,
     /// Hex SHA-256 of the encoded parameters.
     pub digest: String,

@@ -49,6 +49,13 @@ impl Store {
         }
     }
 
+    /// A store that is gone with the process.
+    pub(crate) fn in_memory() -> Result<Self, CoreError> {
+        let mut conn = Connection::open_in_memory()?;
+        migrate(&mut conn)?;
+        Ok(Self(Mutex::new(conn)))
+    }
+
     /// Lets go of the store at once, whoever still holds this: what they do from now on comes to nothing.
     pub(crate) fn close(&self) {
         if let Ok(nothing) = Connection::open_in_memory() {

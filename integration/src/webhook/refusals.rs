@@ -30,7 +30,7 @@ impl Refusals {
             (since, count)
         };
         let lasted = now.saturating_duration_since(since);
-        if count > FEW && lasted >= ctx.policies.alerts.unheard / ctx.config.tempo.max(1) {
+        if count > FEW && lasted >= ctx.policies.alerts.unheard {
             let message = format!(
                 "{count} deliveries refused in {} min and none accepted ({reason}): are the webhook secret and \
                  this machine's clock right?",
