@@ -110,10 +110,8 @@ fn own_file(drill: &Loaded) -> Option<PathBuf> {
 pub fn subject_file(path: &Path) -> Result<(Program, PathBuf), Mistake> {
     let (document, program) = subject_document(path)?;
     let here = folder_of(path);
-    match absent(&document, &[], &program, &here) {
-        Some(mistake) => Err(mistake),
-        None => Ok((program, here)),
-    }
+    present(&document, &[], &program, &here)?;
+    Ok((program, here))
 }
 
 fn subject_document(path: &Path) -> Result<(Document, Program), Mistake> {
@@ -154,11 +152,8 @@ fn mistaken_subject(drill: &Loaded, contracts: &Path) -> Result<(), Mistake> {
     let said = || Document::read(&drill.file, &std::fs::read(&drill.file).unwrap_or_default());
     if let Some(program) = &drill.scenario.subject.program {
         let (document, above) = (said()?, ["subject", "program"]);
-        let here = folder_of(Path::new(&drill.file));
-        return match absent(&document, &above, program, &here) {
-            Some(mistake) => Err(mistake),
-            None => fits(&document, &above, program, &[drill], contracts),
-        };
+        present(&document, &above, program, &folder_of(Path::new(&drill.file)))?;
+        return fits(&document, &above, program, &[drill], contracts);
     }
     let Some(file) = own_file(drill) else { return Ok(()) };
     if let Err(why) = std::fs::metadata(&file) {
@@ -168,34 +163,37 @@ fn mistaken_subject(drill: &Loaded, contracts: &Path) -> Result<(), Mistake> {
         mistake.help = Some("`subject.file` is the path of a subject file, relative to the drill".to_owned());
         return Err(mistake);
     }
-    subject_file(&file)?;
     let (document, program) = subject_document(&file)?;
+    present(&document, &[], &program, &folder_of(&file))?;
     fits(&document, &[], &program, &[drill], contracts)
 }
 
-/// What a program needs on this machine and is not there, or cannot be run. What is told by a
-/// placeholder is known only in a drill.
-fn absent(document: &Document, above: &[&str], program: &Program, here: &Path) -> Option<Mistake> {
+/// Whether what a program needs on this machine is there and can be run. What is told by a placeholder is
+/// known only in a drill.
+fn present(document: &Document, above: &[&str], program: &Program, here: &Path) -> Result<(), Mistake> {
     let known = |text: &&String| !text.contains(['{', '}']);
-    let wrong = |path: &[&str], why: String, help: &str| {
+    let at = |path: &[&str], why: String, help: &str| {
         let mut mistake = document.mistake_at(&[above, path].concat(), why);
         mistake.help = Some(help.to_owned());
         mistake
     };
     if let Some(folder) = program.folder.as_ref().filter(known).filter(|f| !here.join(f).is_dir()) {
         let why = format!("there is no folder `{folder}` here");
-        return Some(wrong(&["folder"], why, "`folder` is the working folder, relative to the subject file"));
+        return Err(at(&["folder"], why, "`folder` is the working folder, relative to the subject file"));
     }
-    if let Some(Err(why)) = program.command.first().filter(known).map(|word| executable(word, here)) {
+    if let Some(word) = program.command.first().filter(known) {
         let help = "`command` is the program and its arguments; build or install it first";
-        return Some(wrong(&["command", "0"], why, help));
+        executable(word, here).map_err(|why| at(&["command", "0"], why, help))?;
     }
-    program.jobs.iter().find_map(|(name, trigger)| {
-        let Trigger::Run(words) = trigger else { return None };
-        let why = executable(words.first().filter(known)?, here).err()?;
-        let help = "`run` is a program and its arguments, which does the job; build or install it first";
-        Some(wrong(&["jobs", name, "run", "0"], why, help))
-    })
+    for (name, trigger) in &program.jobs {
+        if let Trigger::Run(words) = trigger
+            && let Some(word) = words.first().filter(known)
+        {
+            let help = "`run` is a program and its arguments, which does the job; build or install it first";
+            executable(word, here).map_err(|why| at(&["jobs", name, "run", "0"], why, help))?;
+        }
+    }
+    Ok(())
 }
 
 /// Whether what a program says of vendors fits the drills that are put to it.

@@ -166,6 +166,20 @@ mod tests {
     use crate::check::testing::drill;
     use crate::trace::RealTime;
 
+    /// A failure of this rule.
+    fn failed(rule: &str, evidence: Vec<EventId>) -> Judgement {
+        let finding = Finding {
+            rule: rule.into(),
+            verdict: Verdict::Fail,
+            message: "it is".into(),
+            expected: "it is not".into(),
+            hint: None,
+            evidence,
+            more: 0,
+        };
+        Judgement::of("c", 1, vec![finding])
+    }
+
     /// What is made of a failure on a machine whose timers rang so late (none: in virtual time) and
     /// that starved the subject at this second of a drill that began at its fifth.
     fn judged(noise: Option<Span>, starved: Option<u64>, rule: &str) -> Finding {
@@ -178,16 +192,7 @@ mod tests {
         let begins_at = At(5_000_000);
         let real = |noise| RealTime { scale: 1, waits_scaled: false, begins_at, noise, promised: None };
         trace.head.real = noise.map(real);
-        let finding = Finding {
-            rule: rule.into(),
-            verdict: Verdict::Fail,
-            message: "it is".into(),
-            expected: "it is not".into(),
-            hint: None,
-            evidence: Vec::new(),
-            more: 0,
-        };
-        let mut all = doubted(&trace, vec![Judgement::of("c", 1, vec![finding])]);
+        let mut all = doubted(&trace, vec![failed(rule, Vec::new())]);
         assert_eq!(all[0].verdict, all[0].findings[0].verdict);
         all.remove(0).findings.remove(0)
     }
@@ -234,16 +239,7 @@ mod tests {
             Some(RealTime { scale: 1, waits_scaled: false, begins_at: At::START, noise, promised: None });
         let evidence =
             trace.iter().filter(|(_, e)| matches!(e.what, What::Change { .. })).map(|(id, _)| id).collect();
-        let finding = Finding {
-            rule: rule.into(),
-            verdict: Verdict::Fail,
-            message: "it is".into(),
-            expected: "it is not".into(),
-            hint: None,
-            evidence,
-            more: 0,
-        };
-        doubted(&trace, vec![Judgement::of("c", 1, vec![finding])])[0].verdict
+        doubted(&trace, vec![failed(rule, evidence)])[0].verdict
     }
 
     #[test]

@@ -6,10 +6,11 @@
 //! waits at the reading end of a pipe that only firedrill holds open, and then becomes the program.
 //! When firedrill ends, however it ends, the pipe closes and the keeper kills the whole group,
 //! itself included. Whoever leaves the group (`setsid`) is known by a mark in its environment, where
-//! the system shows that (Linux), and goes with it. As the keeper is there before the program is, there is no moment at which the
-//! program could be left behind. (`PR_SET_PDEATHSIG` would need `unsafe`, and spares grandchildren;
-//! a copy of firedrill as keeper is not to be had where firedrill is a library.) A stopped group
-//! wakes for it: the kernel continues a stopped group that is orphaned (POSIX, `_Exit`).
+//! the system shows that (Linux), and goes with it. As the keeper is there before the program is,
+//! there is no moment at which the program could be left behind. (`PR_SET_PDEATHSIG` would need
+//! `unsafe`, and spares grandchildren; a copy of firedrill as keeper is not to be had where firedrill
+//! is a library.) A stopped group wakes for it: the kernel continues a stopped group that is orphaned
+//! (POSIX, `_Exit`).
 
 use std::collections::BTreeMap;
 use std::io::Read as _;
